@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cache: 64 ways, each a hash table with a mutex of its own.  No function holds
+ * two of them.
+ *
+ * A chunk is pinned under its way's lock and unpinned without: who sees no pins
+ * under the lock knows that none can come.
+ */
+#include "depot/cache.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "depot/shard.h"
+
+enum {
+	CACHE_WAYS = 64,       /* a power of two */
+	CACHE_USAGE_BITS = 14, /* counters of a way, 1 MiB in all */
+	CACHE_USAGES = 1 << CACHE_USAGE_BITS,
+	CACHE_BUCKETS_MIN = 64,   /* a power of two */
+	CACHE_BUFFER_STEP = 4096, /* size classes: freed buffers fit again */
+	CACHE_HALVE_FACTOR = 8,   /* reads per resident between two halvings */
+	CACHE_HALVE_MIN = 1024,
+};
+
+struct chunk {
+	struct digest name;
+	struct chunk *next;          /* way; borrows: next in the bucket */
+	struct depot_piece *waiters; /* way; borrows */
+	uint8_t *data;               /* owns; NULL while loading */
+	size_t len;
+	unsigned int pins;     /* atomic; raised under the way's lock only */
+	unsigned int resident; /* way: place in residents */
+	bool transient;        /* way: goes with its last pin */
+};
+
+struct cache_way {
+	pthread_mutex_t lock;
+	struct chunk **buckets;   /* lock; owns the chunks */
+	size_t bucket_count;      /* lock; a power of two */
+	struct chunk **residents; /* lock; borrows: the landed ones */
+	unsigned int resident_count, resident_cap; /* lock */
+	unsigned int chunk_count;                  /* lock; loading ones too */
+	unsigned int touches;                      /* lock */
+	uint64_t evictions;                        /* lock */
+	uint8_t usage[CACHE_USAGES];               /* lock */
+} __attribute__((aligned(64)));
+
+struct cache {
+	size_t bytes_max;
+	_Atomic size_t bytes;
+	_Atomic uint64_t random;
+	struct cache_way ways[CACHE_WAYS];
+};
+
+/* Parts of the digest that do not overlap: way 6 bits, usage 14, bucket 64. */
+static struct cache_way *cache_way_of(struct cache *cache,
+				      const struct digest *name)
+{
+	return &cache->ways[name->bytes[0] % CACHE_WAYS];
+}
+
+static uint8_t *cache_usage_of(struct cache_way *way, const struct digest *name)
+{
+	return &way->usage[le16_get(name->bytes + 2) % CACHE_USAGES];
+}
+
+static struct chunk **cache_bucket_of(struct cache_way *way,
+				      const struct digest *name)
+{
+	return &way->buckets[le64_get(name->bytes + 8) &
+			     (way->bucket_count - 1)];
+}
+
+/* What a chunk takes up, the allocator's rounding included. */
+static size_t cache_cost(size_t len)
+{
+	return (len + CACHE_BUFFER_STEP - 1) / CACHE_BUFFER_STEP *
+		   CACHE_BUFFER_STEP +
+	       sizeof(struct chunk);
+}
+
+/* splitmix64 (Steele, Lea, Flood 2014); quality hardly matters here. */
+static uint64_t cache_random(struct cache *cache)
+{
+	uint64_t z = atomic_fetch_add_explicit(
+	    &cache->random, 0x9e3779b97f4a7c15, memory_order_relaxed);
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+	return z ^ (z >> 31);
+}
+
+int cache_new(size_t bytes_max, struct cache **cache)
+{
+	struct cache *c;
+	bool ok = true;
+
+	c = aligned_alloc(64, sizeof(*c));
+	if (!c)
+		return -ENOMEM;
+	memset(c, 0, sizeof(*c));
+	c->bytes_max = bytes_max;
+	for (unsigned int i = 0; i < CACHE_WAYS; i++) {
+		struct cache_way *way = &c->ways[i];
+
+		pthread_mutex_init(&way->lock, NULL);
+		way->bucket_count = CACHE_BUCKETS_MIN;
+		way->buckets = calloc(way->bucket_count, sizeof(*way->buckets));
+		ok &= way->buckets != NULL;
+	}
+	if (!ok) {
+		cache_free(c);
+		return -ENOMEM;
+	}
+	*cache = c;
+	return 0;
+}
+
+void cache_free(struct cache *cache)
+{
+	if (!cache)
+		return;
+	for (unsigned int i = 0; i < CACHE_WAYS; i++) {
+		struct cache_way *way = &cache->ways[i];
+
+		/* Every chunk is resident, or its flight would be lost. */
+		ASSERT(way->resident_count == way->chunk_count);
+		for (unsigned int r = 0; r < way->resident_count; r++) {
+			ASSERT(way->residents[r]->pins == 0);
+			free(way->residents[r]->data);
+			free(way->residents[r]);
+		}
+		free(way->residents);
+		free(way->buckets);
+		pthread_mutex_destroy(&way->lock);
+	}
+	free(cache);
+}
+
+/* --- one way, locked ----------------------------------------------------- */
+
+static struct chunk *way_find(struct cache_way *way, const struct digest *name)
+{
+	struct chunk *chunk = *cache_bucket_of(way, name);
+
+	while (chunk && !digest_equal(&chunk->name, name))
+		chunk = chunk->next;
+	return chunk;
+}
+
+/* Best effort: without memory the chains grow longer. */
+static void way_grow(struct cache_way *way)
+{
+	struct chunk **old = way->buckets, **grown;
+	size_t old_count = way->bucket_count;
+
+	if (way->chunk_count < 2 * old_count)
+		return;
+	grown = calloc(2 * old_count, sizeof(*grown));
+	if (!grown)
+		return;
+	way->buckets = grown;
+	way->bucket_count = 2 * old_count;
+	for (size_t i = 0; i < old_count; i++) {
+		struct chunk *chunk = old[i], *next;
+
+		for (; chunk; chunk = next) {
+			struct chunk **bucket =
+			    cache_bucket_of(way, &chunk->name);
+
+			next = chunk->next;
+			chunk->next = *bucket;
+			*bucket = chunk;
+		}
+	}
+	free(old);
+}
+
+/* A place among the residents is made now, so that landing cannot fail. */
+static bool way_reserve_resident(struct cache_way *way)
+{
+	struct chunk **grown;
+	unsigned int cap;
+
+	if (way->chunk_count < way->resident_cap)
+		return true;
+	cap = MAX(64u, 2 * way->resident_cap);
+	grown = realloc(way->residents, cap * sizeof(struct chunk *));
+	if (!grown)
+		return false;
+	way->residents = grown;
+	way->resident_cap = cap;
+	return true;
+}
+
+static struct chunk *way_add(struct cache_way *way, const struct digest *name)
+{
+	struct chunk **bucket, *chunk;
+
+	if (!way_reserve_resident(way))
+		return NULL;
+	chunk = calloc(1, sizeof(*chunk));
+	if (!chunk)
+		return NULL;
+	chunk->name = *name;
+	bucket = cache_bucket_of(way, name);
+	chunk->next = *bucket;
+	*bucket = chunk;
+	way->chunk_count++;
+	way_grow(way);
+	return chunk;
+}
+
+/* Out of the bucket; what it holds is the caller's. */
+static void way_unlink(struct cache_way *way, struct chunk *chunk)
+{
+	struct chunk **p = cache_bucket_of(way, &chunk->name);
+
+	while (*p != chunk)
+		p = &(*p)->next;
+	*p = chunk->next;
+	way->chunk_count--;
+}
+
+static void way_evict(struct cache *cache, struct cache_way *way,
+		      struct chunk *chunk)
+{
+	struct chunk *last = way->residents[way->resident_count - 1];
+
+	ASSERT(__atomic_load_n(&chunk->pins, __ATOMIC_ACQUIRE) == 0);
+
+	last->resident = chunk->resident;
+	way->residents[chunk->resident] = last;
+	way->resident_count--;
+	way_unlink(way, chunk);
+	way->evictions++;
+	atomic_fetch_sub(&cache->bytes, cache_cost(chunk->len));
+	free(chunk->data);
+	free(chunk);
+}
+
+static void way_touch(struct cache_way *way, const struct digest *name)
+{
+	uint8_t *usage = cache_usage_of(way, name);
+
+	if (*usage < UINT8_MAX)
+		(*usage)++;
+	way->touches++;
+	if (way->touches <
+	    MAX(CACHE_HALVE_MIN, CACHE_HALVE_FACTOR * way->resident_count))
+		return;
+	way->touches = 0;
+	for (unsigned int i = 0; i < CACHE_USAGES; i++)
+		way->usage[i] /= 2;
+}
+
+static struct chunk *way_victim(struct cache *cache, struct cache_way *way)
+{
+	struct chunk *victim = NULL;
+
+	for (int i = 0; i < CACHE_SAMPLES && way->resident_count > 0; i++) {
+		struct chunk *chunk =
+		    way->residents[cache_random(cache) % way->resident_count];
+
+		if (__atomic_load_n(&chunk->pins, __ATOMIC_ACQUIRE) > 0)
+			continue;
+		if (!victim || *cache_usage_of(way, &chunk->name) <
+				   *cache_usage_of(way, &victim->name))
+			victim = chunk;
+	}
+	return victim;
+}
+
+/* --- all of them --------------------------------------------------------- */
+
+static bool cache_full(struct cache *cache)
+{
+	return atomic_load(&cache->bytes) > cache->bytes_max;
+}
+
+/*
+ * Make room.  false: the victims are used more than `usage`, so a newcomer
+ * that is used that much should not stay.
+ */
+static bool cache_trim(struct cache *cache, unsigned int usage)
+{
+	unsigned int start = (unsigned int)cache_random(cache);
+	bool stays = true;
+
+	for (unsigned int i = 0; i < CACHE_WAYS && stays; i++) {
+		struct cache_way *way = &cache->ways[(start + i) % CACHE_WAYS];
+		struct chunk *victim;
+
+		if (!cache_full(cache))
+			break;
+		pthread_mutex_lock(&way->lock);
+		while (cache_full(cache)) {
+			victim = way_victim(cache, way);
+			if (!victim)
+				break;
+			stays = *cache_usage_of(way, &victim->name) <= usage;
+			if (!stays)
+				break;
+			way_evict(cache, way, victim);
+			/* Spread: emptying one way would be no sample. */
+			if (way->resident_count < CACHE_SAMPLES)
+				break;
+		}
+		pthread_mutex_unlock(&way->lock);
+	}
+	return stays;
+}
+
+int cache_ask(struct cache *cache, const struct digest *name,
+	      struct depot_piece *piece, struct chunk **load)
+{
+	struct cache_way *way = cache_way_of(cache, name);
+	struct chunk *chunk;
+	int answer;
+
+	pthread_mutex_lock(&way->lock);
+	way_touch(way, name);
+	chunk = way_find(way, name);
+	if (chunk && chunk->data) {
+		__atomic_fetch_add(&chunk->pins, 1, __ATOMIC_RELAXED);
+		piece->chunk = chunk;
+		answer = CACHE_HOT;
+		goto out;
+	}
+	answer = CACHE_WAITING;
+	if (!chunk) {
+		chunk = way_add(way, name);
+		answer = chunk ? CACHE_LOAD : -ENOMEM;
+		*load = chunk;
+	}
+	if (chunk) {
+		piece->next_waiter = chunk->waiters;
+		chunk->waiters = piece;
+	}
+out:
+	pthread_mutex_unlock(&way->lock);
+	return answer;
+}
+
+void *cache_buffer(size_t len)
+{
+	ASSERT(len > 0 && len <= SHARD_CHUNK_MAX);
+
+	return malloc((len + CACHE_BUFFER_STEP - 1) / CACHE_BUFFER_STEP *
+		      CACHE_BUFFER_STEP);
+}
+
+struct depot_piece *cache_land(struct cache *cache, struct chunk *chunk,
+			       void *data, size_t len)
+{
+	struct cache_way *way = cache_way_of(cache, &chunk->name);
+	struct digest name = chunk->name;
+	struct depot_piece *waiters;
+	unsigned int usage;
+
+	ASSERT(data && !chunk->data);
+
+	pthread_mutex_lock(&way->lock);
+	/* Our own pin: the chunk must outlive the trimming below. */
+	chunk->pins = 1;
+	waiters = chunk->waiters;
+	chunk->waiters = NULL;
+	for (struct depot_piece *p = waiters; p; p = p->next_waiter) {
+		p->chunk = chunk;
+		chunk->pins++;
+	}
+	chunk->data = data;
+	chunk->len = len;
+	chunk->resident = way->resident_count;
+	way->residents[way->resident_count++] = chunk;
+	usage = *cache_usage_of(way, &name);
+	pthread_mutex_unlock(&way->lock);
+
+	atomic_fetch_add(&cache->bytes, cache_cost(len));
+	if (!cache_trim(cache, usage)) {
+		pthread_mutex_lock(&way->lock);
+		chunk->transient = true;
+		pthread_mutex_unlock(&way->lock);
+	}
+	cache_release(cache, chunk);
+	return waiters;
+}
+
+struct depot_piece *cache_fail(struct cache *cache, struct chunk *chunk)
+{
+	struct cache_way *way = cache_way_of(cache, &chunk->name);
+	struct depot_piece *waiters;
+
+	pthread_mutex_lock(&way->lock);
+	ASSERT(!chunk->data);
+	waiters = chunk->waiters;
+	way_unlink(way, chunk);
+	pthread_mutex_unlock(&way->lock);
+	free(chunk);
+	return waiters;
+}
+
+bool cache_leave(struct cache *cache, const struct digest *name,
+		 struct depot_piece *piece)
+{
+	struct cache_way *way = cache_way_of(cache, name);
+	struct depot_piece **p;
+	struct chunk *chunk;
+	bool left = false;
+
+	pthread_mutex_lock(&way->lock);
+	chunk = way_find(way, name);
+	for (p = chunk ? &chunk->waiters : NULL; p && *p && !left;) {
+		left = *p == piece;
+		if (left)
+			*p = piece->next_waiter;
+		else
+			p = &(*p)->next_waiter;
+	}
+	pthread_mutex_unlock(&way->lock);
+	return left;
+}
+
+bool cache_wanted(struct cache *cache, struct chunk *chunk)
+{
+	struct cache_way *way = cache_way_of(cache, &chunk->name);
+	bool wanted;
+
+	pthread_mutex_lock(&way->lock);
+	wanted = chunk->waiters != NULL;
+	pthread_mutex_unlock(&way->lock);
+	return wanted;
+}
+
+/* The last pin of a chunk that must not stay; somebody may pin it meanwhile. */
+static void cache_release_slow(struct cache *cache, const struct digest *name)
+{
+	struct cache_way *way = cache_way_of(cache, name);
+	struct chunk *chunk;
+
+	pthread_mutex_lock(&way->lock);
+	chunk = way_find(way, name);
+	if (chunk && chunk->data && chunk->transient &&
+	    __atomic_load_n(&chunk->pins, __ATOMIC_ACQUIRE) == 0)
+		way_evict(cache, way, chunk);
+	pthread_mutex_unlock(&way->lock);
+	/* All was pinned when the budget was passed. */
+	if (cache_full(cache))
+		cache_trim(cache, UINT8_MAX);
+}
+
+void cache_release(struct cache *cache, struct chunk *chunk)
+{
+	struct digest name;
+	unsigned int before;
+
+	if (!cache_full(cache)) {
+		before = __atomic_fetch_sub(&chunk->pins, 1, __ATOMIC_RELEASE);
+		ASSERT(before > 0);
+		return;
+	}
+	/* Without the pin the chunk may be gone at once: only its name stays.
+	 */
+	name = chunk->name;
+	before = __atomic_fetch_sub(&chunk->pins, 1, __ATOMIC_RELEASE);
+	ASSERT(before > 0);
+	if (before == 1)
+		cache_release_slow(cache, &name);
+}
+
+void cache_get_stats(struct cache *cache, struct cache_stats *stats)
+{
+	memset(stats, 0, sizeof(*stats));
+	stats->bytes = atomic_load(&cache->bytes);
+	stats->bytes_max = cache->bytes_max;
+	for (unsigned int i = 0; i < CACHE_WAYS; i++) {
+		struct cache_way *way = &cache->ways[i];
+
+		pthread_mutex_lock(&way->lock);
+		stats->chunks += way->resident_count;
+		stats->evictions += way->evictions;
+		pthread_mutex_unlock(&way->lock);
+	}
+}
+
+const uint8_t *chunk_data(const struct chunk *chunk)
+{
+	return chunk->data;
+}
+
+size_t chunk_len(const struct chunk *chunk)
+{
+	return chunk->len;
+}

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * depot: opening and closing in the right order, trees in use, figures.  What
+ * is asked of the depot while it serves is in read.c and package.c.
+ */
+#include "depot/depot.h"
+
+#include <stdio.h>
+
+#include "depot/inside.h"
+#include "depot/io.h"
+#include "depot/layout.h"
+#include "depot/log.h"
+#include "depot/registry.h"
+
+enum {
+	DEPOT_MEMORY_DEFAULT = 512 << 20,
+	/* Parts of the memory budget; the rest is for opened chunks. */
+	DEPOT_STATE_SHARE = 8,
+	DEPOT_SHARDS_SHARE = 8,
+	DEPOT_POOL_THREADS_MIN = 2,
+	DEPOT_FETCH_THREADS = 4,
+};
+
+/* --- open, close --------------------------------------------------------- */
+
+static int depot_below(const struct depot *depot, const char *name, char **path)
+{
+	if (asprintf(path, "%s/%s", depot->path, name) >= 0)
+		return 0;
+	*path = NULL;
+	return -ENOMEM;
+}
+
+static int depot_make_dirs(struct depot *depot)
+{
+	static const char *const names[] = {"trees", "indexes", "data"};
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(names); i++) {
+		CLEANUP_FREE char *path = NULL;
+
+		rc = depot_below(depot, names[i], &path);
+		if (rc == 0)
+			rc = io_mkdirs(path);
+		if (rc < 0)
+			return log_err(rc, "%s/%s: not made", depot->path,
+				       names[i]);
+	}
+	return 0;
+}
+
+static int depot_open_databases(struct depot *depot, size_t memory_max)
+{
+	CLEANUP_FREE char *state = NULL;
+	CLEANUP_FREE char *shards = NULL;
+	int rc;
+
+	rc = depot_below(depot, "state", &state);
+	if (rc == 0)
+		rc = depot_below(depot, "shards", &shards);
+	if (rc < 0)
+		return rc;
+	rc = kv_open(state, KV_STATE, memory_max / DEPOT_STATE_SHARE,
+		     &depot->state);
+	if (rc == -EBUSY)
+		return log_err(rc, "depot %s: in use by another process",
+			       depot->path);
+	if (rc == 0)
+		rc = store_check_format(depot->state, KV_STATE, state);
+	if (rc < 0)
+		return rc;
+	return store_open(shards, memory_max / DEPOT_SHARDS_SHARE,
+			  &depot->store);
+}
+
+static int depot_start(struct depot *depot, const struct depot_options *options,
+		       size_t memory_max)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned int threads = options->pool_threads;
+	struct fetch_options fetch = {.threads = options->fetch_threads};
+	int rc;
+
+	if (threads == 0)
+		threads = (unsigned int)MAX(cpus, DEPOT_POOL_THREADS_MIN);
+	if (fetch.threads == 0)
+		fetch.threads = DEPOT_FETCH_THREADS;
+	rc = cache_new(memory_max - memory_max / DEPOT_STATE_SHARE -
+			   memory_max / DEPOT_SHARDS_SHARE,
+		       &depot->cache);
+	if (rc == 0)
+		rc = pool_new(MIN(threads, POOL_THREADS_MAX), "pool",
+			      &depot->pool);
+	if (rc == 0)
+		rc = upstreams_open(depot->state, &depot->upstreams);
+	if (rc == 0)
+		rc = fetch_new(depot->state, depot->path, depot->store,
+			       depot->upstreams, &fetch, &depot->fetch);
+	return rc;
+}
+
+int depot_open(const char *path, const struct depot_options *options,
+	       struct depot **depot)
+{
+	size_t memory_max = options->memory_max;
+	struct depot *d;
+	int rc;
+
+	if (memory_max == 0)
+		memory_max = DEPOT_MEMORY_DEFAULT;
+	d = calloc(1, sizeof(*d));
+	if (!d)
+		return -ENOMEM;
+	pthread_mutex_init(&d->trees_lock, NULL);
+	d->path = strdup(path);
+	rc = d->path ? depot_make_dirs(d) : -ENOMEM;
+	if (rc == 0)
+		rc = depot_open_databases(d, memory_max);
+	if (rc == 0)
+		rc = depot_start(d, options, memory_max);
+	if (rc < 0) {
+		depot_close(d);
+		return rc;
+	}
+	*depot = d;
+	return 0;
+}
+
+void depot_close(struct depot *depot)
+{
+	if (!depot)
+		return;
+	/* Fetches end first; then the pool runs what is left, which finds
+	 * fetch closed; after that nothing is loading. */
+	if (depot->fetch)
+		fetch_stop(depot->fetch);
+	pool_free(depot->pool);
+	fetch_free(depot->fetch);
+	upstreams_close(depot->upstreams);
+	cache_free(depot->cache);
+	for (unsigned int i = 0; i < depot->tree_count; i++)
+		tree_put(depot->trees[i]);
+	store_close(depot->store);
+	kv_close(depot->state);
+	pthread_mutex_destroy(&depot->trees_lock);
+	free(depot->path);
+	free(depot);
+}
+
+const char *depot_path(const struct depot *depot)
+{
+	return depot->path;
+}
+
+struct kv *depot_state(struct depot *depot)
+{
+	return depot->state;
+}
+
+struct pool *depot_pool(struct depot *depot)
+{
+	return depot->pool;
+}
+
+/* --- trees in use -------------------------------------------------------- */
+
+/* With a reference; lock. */
+static struct tree *depot_trees_find(struct depot *depot,
+				     const struct digest *digest)
+{
+	for (unsigned int i = 0; i < depot->tree_count; i++)
+		if (digest_equal(tree_digest(depot->trees[i]), digest))
+			return tree_get(depot->trees[i]);
+	return NULL;
+}
+
+/* takes tree; lock.  Full: the one that was opened first makes room. */
+static void depot_trees_add(struct depot *depot, struct tree *tree)
+{
+	if (depot->tree_count < DEPOT_TREES_MAX) {
+		depot->trees[depot->tree_count++] = tree;
+		return;
+	}
+	tree_put(depot->trees[depot->tree_oldest]);
+	depot->trees[depot->tree_oldest] = tree;
+	depot->tree_oldest = (depot->tree_oldest + 1) % DEPOT_TREES_MAX;
+}
+
+int depot_tree_get(struct depot *depot, const struct digest *digest,
+		   struct tree **tree)
+{
+	CLEANUP_FREE char *path = layout_host_tree(depot->path, digest);
+	struct tree *opened, *found;
+	int rc;
+
+	if (!path)
+		return -ENOMEM;
+	pthread_mutex_lock(&depot->trees_lock);
+	found = depot_trees_find(depot, digest);
+	pthread_mutex_unlock(&depot->trees_lock);
+	if (found) {
+		*tree = found;
+		return 0;
+	}
+	/* Proving a large tree takes a while: not under the lock. */
+	rc = tree_open_file(path, digest, &opened);
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&depot->trees_lock);
+	found = depot_trees_find(depot, digest);
+	if (!found)
+		depot_trees_add(depot, tree_get(opened));
+	pthread_mutex_unlock(&depot->trees_lock);
+	if (found)
+		tree_put(opened);
+	*tree = found ? found : opened;
+	return 0;
+}
+
+/* --- shards, upstreams --------------------------------------------------- */
+
+bool depot_shard_here(struct depot *depot, const struct digest *name)
+{
+	return store_has(depot->store, name);
+}
+
+int depot_shard_put(struct depot *depot, const struct digest *name,
+		    const void *shard, size_t shard_len, bool *added)
+{
+	return store_put(depot->store, name, shard, shard_len, added);
+}
+
+int depot_upstream_add(struct depot *depot, const char *name, const char *url,
+		       bool is_unsigned)
+{
+	return upstreams_add(depot->upstreams, name, url, is_unsigned);
+}
+
+int depot_upstream_remove(struct depot *depot, const char *name)
+{
+	return upstreams_remove(depot->upstreams, name);
+}
+
+int depot_upstream_list(struct depot *depot,
+			int (*visit)(void *ctx,
+				     const struct upstream_info *info),
+			void *ctx)
+{
+	return upstreams_list(depot->upstreams, visit, ctx);
+}
+
+/* --- figures ------------------------------------------------------------- */
+
+struct depot_tally {
+	struct depot *depot;
+	struct depot_stats *stats;
+	struct digest *trees; /* owns; counted already */
+	size_t count, cap;
+};
+
+/* Several tags of one tree count its content once. */
+static int depot_tally_tree(struct depot_tally *tally,
+			    const struct package_info *info)
+{
+	struct digest *grown;
+
+	for (size_t i = 0; i < tally->count; i++)
+		if (digest_equal(&tally->trees[i], &info->tree))
+			return 0;
+	if (tally->count == tally->cap) {
+		tally->cap = MAX((size_t)16, 2 * tally->cap);
+		grown =
+		    realloc(tally->trees, tally->cap * sizeof(struct digest));
+		if (!grown)
+			return -ENOMEM;
+		tally->trees = grown;
+	}
+	tally->trees[tally->count++] = info->tree;
+	tally->stats->logical_bytes += info->content_len;
+	return 0;
+}
+
+static int depot_tally_visit(void *ctx, const struct package_info *info)
+{
+	struct depot_tally *tally = ctx;
+
+	tally->stats->packages++;
+	return depot_tally_tree(tally, info);
+}
+
+void depot_get_stats(struct depot *depot, struct depot_stats *stats)
+{
+	struct depot_tally tally = {.depot = depot, .stats = stats};
+	struct store_stats store;
+	struct cache_stats cache;
+	struct fetch_stats fetch;
+
+	memset(stats, 0, sizeof(*stats));
+	store_get_stats(depot->store, &store);
+	cache_get_stats(depot->cache, &cache);
+	fetch_get_stats(depot->fetch, &fetch);
+	stats->shard_bytes = store.bytes;
+	stats->shards = store.shards;
+	stats->cache_bytes = cache.bytes;
+	stats->cache_max = cache.bytes_max;
+	stats->reads_hot = atomic_load(&depot->reads_hot);
+	stats->reads_warm = atomic_load(&depot->reads_warm);
+	stats->reads_cold = atomic_load(&depot->reads_cold);
+	stats->fetched_bytes = fetch.bytes;
+	stats->fetched_shards = fetch.shards;
+	stats->fetch_errors = fetch.errors;
+	stats->fetch_waiting = fetch.waiting;
+	stats->verify_failures_store = store.verify_failures;
+	stats->verify_failures_upstream = fetch.verify_failures;
+	if (depot_package_list(depot, depot_tally_visit, &tally) < 0)
+		log_warn("depot %s: packages not counted to the end",
+			 depot->path);
+	free(tally.trees);
+}

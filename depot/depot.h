@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * depot: facade of this floor.  One host's store of revisions, trees and
+ * shards, and the upstream depots behind it.
+ *
+ * On disk, below `path`:
+ *
+ *   shards/       RocksDB, KV_SHARDS: shard name -> shard
+ *   state/        RocksDB, KV_STATE: everything that must not be lost
+ *   trees/HEX     trees, mapped while in use
+ *   indexes/HEX   where upstream keeps the shards of tree HEX (a hint)
+ *   data/         host files of deltas (overlay/data.h)
+ *
+ * Life: opening (locks the store, opens both databases, starts pool and fetch
+ * threads) -> serving -> closing (waits for every read under way).
+ * Thread-safe while serving.
+ */
+#ifndef DEPOT_DEPOT_H
+#define DEPOT_DEPOT_H
+
+#include <time.h>
+
+#include "depot/base.h"
+#include "depot/digest.h"
+#include "depot/tree.h"
+
+struct depot;
+struct kv;
+struct pool;
+struct chunk;
+
+struct depot_options {
+	size_t memory_max;	   /* bytes: databases and opened chunks */
+	unsigned int pool_threads; /* 0: one per CPU, 2 at least */
+	unsigned int fetch_threads; /* 0: 4 */
+};
+
+/*
+ * -EBUSY: another process has the store open.  -EPROTONOSUPPORT: the store was
+ * written by a newer vdrive.  -EBADMSG: damaged.
+ */
+MUST_CHECK int depot_open(const char *path, const struct depot_options *options,
+			  struct depot **depot);
+void depot_close(struct depot *depot); /* takes depot; NULL allowed */
+
+const char *depot_path(const struct depot *depot);
+struct kv *depot_state(struct depot *depot);  /* borrowed */
+struct pool *depot_pool(struct depot *depot); /* borrowed */
+
+/* --- names: NAME:TAG, revisions, trees ------------------------------- */
+
+enum {
+	PACKAGE_NAME_MAX = 63,
+	TAG_NAME_MAX = 127,
+};
+
+/* [a-z0-9][a-z0-9._+-]{0,62}: packages, tenants, guests, upstreams. */
+bool depot_name_ok(const char *name);
+/* Tags: [A-Za-z0-9][A-Za-z0-9._+~:-]{0,126}; Debian versions are tags. */
+bool depot_tag_ok(const char *tag);
+
+struct package_ref {
+	char name[PACKAGE_NAME_MAX + 1];
+	char tag[TAG_NAME_MAX + 1]; /* "" when by digest or bare name */
+	bool by_digest;
+	struct digest revision; /* when by_digest */
+};
+/* "name:tag", "name@sha256:hex", "name" (tag "latest").  -EINVAL. */
+MUST_CHECK int package_ref_parse(const char *text, struct package_ref *ref);
+
+/* What a revision says; its canonical JSON is its identity (document.h). */
+struct package_info {
+	char name[PACKAGE_NAME_MAX + 1];
+	char tag[TAG_NAME_MAX + 1]; /* "" when looked up by digest */
+	char version[TAG_NAME_MAX + 1];
+	struct digest revision;
+	struct digest tree;
+	uint64_t files;	       /* names of regular files and links */
+	uint64_t content_len;  /* bytes of regular files */
+	uint32_t shard_count;
+	bool tree_here;	       /* trees/HEX is on this host */
+	char upstream[PACKAGE_NAME_MAX + 1]; /* "" when made here */
+	int64_t time_sec;      /* when the tag was set here */
+};
+
+/*
+ * Resolve a reference in this host's state; when it is not there, in the
+ * upstreams in order of their names (blocking network; control thread only):
+ * revision, tree and index are taken over durably.
+ * -ENOENT: nowhere; -EHOSTUNREACH: not here and an upstream did not answer;
+ * -EBADMSG: upstream's bytes are not what they claim.
+ */
+MUST_CHECK int depot_package_resolve(struct depot *depot,
+				     const struct package_ref *ref,
+				     struct package_info *info);
+/* This host's state only; -ENOENT. */
+MUST_CHECK int depot_package_get(struct depot *depot,
+				 const struct package_ref *ref,
+				 struct package_info *info);
+/* All tags of this host, in byte order of names, then tags; visit returns
+ * non-zero to stop, which is returned. */
+MUST_CHECK int depot_package_list(struct depot *depot,
+				  int (*visit)(void *ctx,
+					       const struct package_info *info),
+				  void *ctx);
+/* The revision's canonical JSON, malloc'ed; -ENOENT. */
+MUST_CHECK int depot_revision_json(struct depot *depot,
+				   const struct digest *revision, char **json);
+
+/*
+ * Take a new revision: flushes shards, checks that every shard of the tree is
+ * here (-ENODATA: some are not), writes the tree, then one synced state batch
+ * with revision and tag.  `json` must be canonical and name `tree`.
+ */
+MUST_CHECK int depot_package_commit(struct depot *depot, const char *name,
+				    const char *tag, const char *json,
+				    struct tree *tree, struct digest *revision);
+
+/* A tree of this host by digest, checked and mapped, shared while in use.
+ * *tree has one reference, the caller's.  -ENOENT, -EBADMSG. */
+MUST_CHECK int depot_tree_get(struct depot *depot, const struct digest *digest,
+			      struct tree **tree);
+
+/* --- shards, as stored (control thread) ------------------------------- */
+
+bool depot_shard_here(struct depot *depot, const struct digest *name);
+/* Proves the shard first; -EBADMSG.  Not durable before depot_package_commit.
+ * *added: false when it was here already. */
+MUST_CHECK int depot_shard_put(struct depot *depot, const struct digest *name,
+			       const void *shard, size_t shard_len,
+			       bool *added);
+/* Copy of the stored bytes, proved, malloc'ed.  -ENOENT: not on this host;
+ * -EBADMSG: no longer what its name says. */
+MUST_CHECK int depot_shard_get(struct depot *depot, const struct digest *name,
+			       void **shard, size_t *shard_len);
+/* The same for shard number `shard` of a tree; fetched when it is not here (or
+ * no longer good).  -EIO as of depot_read. */
+MUST_CHECK int depot_tree_shard_get(struct depot *depot, struct tree *tree,
+				    uint32_t shard, void **bytes, size_t *len);
+
+/* --- opened chunks ------------------------------------------------------ */
+
+enum { DEPOT_READ_MAX = 72 }; /* 1 MiB in chunks of 16 KiB, and both ends */
+
+struct depot_piece {
+	struct tree *tree;    /* borrows: the caller keeps it till release */
+	uint32_t shard;	      /* number in the tree's table */
+	struct chunk *chunk;  /* out: pinned when it has landed */
+	struct depot_piece *next_waiter; /* the cache's own */
+	struct depot_read *read;	 /* the cache's own */
+};
+
+/*
+ * One gathered request for chunks, of one parked call.
+ *
+ * 1. The caller fills piece[0..count) and done, and calls depot_read_start.
+ * 2. 0: every chunk is pinned (all were hot).  -EINPROGRESS: done() will be
+ *    called once, on another thread, with every chunk pinned and rc 0, or with
+ *    the first error (-EIO: no source had right bytes for 5 minutes; -ENOMEM).
+ * 3. depot_read_release drops the pins, in every case but while in progress.
+ */
+struct depot_read {
+	struct depot_piece piece[DEPOT_READ_MAX];
+	unsigned int count;
+	void (*done)(struct depot_read *read, int rc);
+	/* the depot's own */
+	int pending; /* atomic */
+	int rc;	     /* atomic */
+};
+
+MUST_CHECK int depot_read_start(struct depot *depot, struct depot_read *read);
+/*
+ * Give up.  true: done() has not been and will not be called; what has landed
+ * is unpinned.  false: done() has been called or is just being called (rc may
+ * be -ECANCELED).  The read must stay in memory till cancel has returned.
+ */
+bool depot_read_cancel(struct depot *depot, struct depot_read *read);
+void depot_read_release(struct depot *depot, struct depot_read *read);
+
+/* Bytes of a pinned chunk.  Its length is its own: it has the right name, but
+ * the reader must find that it is also as long as the tree says. */
+const uint8_t *chunk_data(const struct chunk *chunk);
+size_t chunk_len(const struct chunk *chunk);
+
+/* Blocking form for the control thread; release with depot_read_release. */
+MUST_CHECK int depot_read_wait(struct depot *depot, struct depot_read *read);
+
+/* --- upstreams ------------------------------------------------------------ */
+
+struct upstream_info {
+	char name[PACKAGE_NAME_MAX + 1];
+	char url[1024];
+	bool is_unsigned; /* added with --unsigned */
+	bool up;	  /* the last request succeeded */
+	char last_error[256];
+	uint64_t requests, errors, bytes;
+};
+
+/*
+ * Add (or change) an upstream: dir:PATH or http(s)://HOST/PATH/.  Asks it for
+ * depot.json first: -EHOSTUNREACH, -EBADMSG, -EPROTONOSUPPORT.  -EINVAL: URL.
+ * Signatures are not checked by this version: -EPERM unless is_unsigned.
+ */
+MUST_CHECK int depot_upstream_add(struct depot *depot, const char *name,
+				  const char *url, bool is_unsigned);
+MUST_CHECK int depot_upstream_remove(struct depot *depot, const char *name);
+MUST_CHECK int depot_upstream_list(struct depot *depot,
+				   int (*visit)(void *ctx,
+						const struct upstream_info *),
+				   void *ctx);
+
+/* --- figures ------------------------------------------------------------- */
+
+struct depot_stats {
+	uint64_t shard_bytes;	/* shards database on disk */
+	uint64_t shards;	/* estimate */
+	uint64_t packages;	/* tags */
+	uint64_t logical_bytes; /* content of all tagged trees */
+	uint64_t cache_bytes, cache_max; /* opened chunks */
+	uint64_t reads_hot, reads_warm, reads_cold; /* chunks asked for */
+	uint64_t fetched_bytes, fetched_shards, fetch_errors, fetch_waiting;
+	uint64_t verify_failures_store, verify_failures_upstream;
+};
+void depot_get_stats(struct depot *depot, struct depot_stats *stats);
+
+#endif

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * digest: SHA-256 by libcrypto, SipHash-2-4 by hand.
+ *
+ * libcrypto looks an algorithm up by name at each use unless it was fetched
+ * before, and allocates a context for each digest: both are done once here,
+ * per process and per thread.
+ */
+#include "depot/digest.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <pthread.h>
+#include <sys/random.h>
+
+#define NAME_COOKIE_TOP ((1ull << 63) - 1)
+enum { NAME_COOKIE_FIRST = 3, NAME_COOKIE_BITS = 63 };
+
+struct digest_ctx {
+	EVP_MD_CTX *evp; /* owns */
+};
+
+static pthread_once_t digest_once = PTHREAD_ONCE_INIT;
+static EVP_MD *digest_sha256;    /* owned for the life of the process */
+static pthread_key_t digest_key; /* frees digest_thread_ctx */
+static __thread EVP_MD_CTX *digest_thread_ctx;
+
+static uint64_t name_cookie_mask = NAME_COOKIE_TOP;
+
+static void digest_thread_end(void *ctx)
+{
+	EVP_MD_CTX_free(ctx);
+	digest_thread_ctx = NULL;
+}
+
+static void digest_setup(void)
+{
+	digest_sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+	ASSERT(digest_sha256);
+	ASSERT(pthread_key_create(&digest_key, digest_thread_end) == 0);
+}
+
+static __attribute__((noinline)) EVP_MD_CTX *digest_thread_start(void)
+{
+	pthread_once(&digest_once, digest_setup);
+	digest_thread_ctx = EVP_MD_CTX_new();
+	ASSERT(digest_thread_ctx);
+	ASSERT(pthread_setspecific(digest_key, digest_thread_ctx) == 0);
+	return digest_thread_ctx;
+}
+
+struct digest digest_of(const void *data, size_t len)
+{
+	EVP_MD_CTX *evp = digest_thread_ctx;
+	struct digest d;
+
+	if (!evp)
+		evp = digest_thread_start();
+	ASSERT(EVP_DigestInit_ex2(evp, digest_sha256, NULL) == 1);
+	ASSERT(EVP_DigestUpdate(evp, data, len) == 1);
+	ASSERT(EVP_DigestFinal_ex(evp, d.bytes, NULL) == 1);
+	return d;
+}
+
+struct digest_ctx *digest_ctx_new(void)
+{
+	CLEANUP_FREE struct digest_ctx *ctx = NULL;
+
+	pthread_once(&digest_once, digest_setup);
+	ctx = malloc(sizeof(*ctx));
+	if (!ctx)
+		return NULL;
+	ctx->evp = EVP_MD_CTX_new();
+	if (!ctx->evp)
+		return NULL;
+	ASSERT(EVP_DigestInit_ex2(ctx->evp, digest_sha256, NULL) == 1);
+	return STEAL(ctx);
+}
+
+void digest_ctx_add(struct digest_ctx *ctx, const void *data, size_t len)
+{
+	ASSERT(EVP_DigestUpdate(ctx->evp, data, len) == 1);
+}
+
+struct digest digest_ctx_end(struct digest_ctx *ctx)
+{
+	struct digest d;
+
+	ASSERT(EVP_DigestFinal_ex(ctx->evp, d.bytes, NULL) == 1);
+	EVP_MD_CTX_free(ctx->evp);
+	free(ctx);
+	return d;
+}
+
+bool digest_equal(const struct digest *a, const struct digest *b)
+{
+	return memcmp(a->bytes, b->bytes, DIGEST_LEN) == 0;
+}
+
+int digest_compare(const struct digest *a, const struct digest *b)
+{
+	return memcmp(a->bytes, b->bytes, DIGEST_LEN);
+}
+
+void digest_to_hex(const struct digest *d, char *hex)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (int i = 0; i < DIGEST_LEN; i++) {
+		*hex++ = digits[d->bytes[i] >> 4];
+		*hex++ = digits[d->bytes[i] & 15];
+	}
+	*hex = '\0';
+}
+
+static int digest_hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return -1;
+}
+
+int digest_from_hex(const char *hex, size_t len, struct digest *d)
+{
+	struct digest got;
+	int high, low;
+
+	if (len != DIGEST_HEX_LEN)
+		return -EINVAL;
+	for (int i = 0; i < DIGEST_LEN; i++) {
+		high = digest_hex_value(hex[2 * i]);
+		low = digest_hex_value(hex[2 * i + 1]);
+		if (high < 0 || low < 0)
+			return -EINVAL;
+		got.bytes[i] = (uint8_t)(high << 4 | low);
+	}
+	*d = got;
+	return 0;
+}
+
+static inline uint64_t siphash_rotl(uint64_t x, int b)
+{
+	return x << b | x >> (64 - b);
+}
+
+static inline __attribute__((always_inline)) void siphash_round(uint64_t v[4])
+{
+	v[0] += v[1];
+	v[1] = siphash_rotl(v[1], 13) ^ v[0];
+	v[0] = siphash_rotl(v[0], 32);
+	v[2] += v[3];
+	v[3] = siphash_rotl(v[3], 16) ^ v[2];
+	v[0] += v[3];
+	v[3] = siphash_rotl(v[3], 21) ^ v[0];
+	v[2] += v[1];
+	v[1] = siphash_rotl(v[1], 17) ^ v[2];
+	v[2] = siphash_rotl(v[2], 32);
+}
+
+static inline __attribute__((always_inline)) void siphash_word(uint64_t v[4],
+							       uint64_t word)
+{
+	v[3] ^= word;
+	siphash_round(v);
+	siphash_round(v);
+	v[0] ^= word;
+}
+
+/* The last 0 to 7 bytes, with the length in the top byte. */
+static inline uint64_t siphash_tail(const uint8_t *p, size_t len)
+{
+	uint64_t word = (uint64_t)len << 56;
+
+	switch (len & 7) {
+	case 7:
+		word |= (uint64_t)p[6] << 48;
+		/* fall through */
+	case 6:
+		word |= (uint64_t)p[5] << 40;
+		/* fall through */
+	case 5:
+		word |= (uint64_t)p[4] << 32;
+		/* fall through */
+	case 4:
+		word |= (uint64_t)le32_get(p);
+		break;
+	case 3:
+		word |= (uint64_t)p[2] << 16;
+		/* fall through */
+	case 2:
+		word |= (uint64_t)p[1] << 8;
+		/* fall through */
+	case 1:
+		word |= (uint64_t)p[0];
+		break;
+	default:
+		break;
+	}
+	return word;
+}
+
+/* State after the whole message; `mark` tells 64 from 128 bit output. */
+static inline __attribute__((always_inline)) void
+siphash_absorb(uint64_t v[4], const uint8_t key[SIPHASH_KEY_LEN],
+	       const void *data, size_t len, uint64_t mark)
+{
+	const uint8_t *p = data;
+	uint64_t k0 = le64_get(key), k1 = le64_get(key + 8);
+
+	v[0] = 0x736f6d6570736575ull ^ k0;
+	v[1] = 0x646f72616e646f6dull ^ k1 ^ mark;
+	v[2] = 0x6c7967656e657261ull ^ k0;
+	v[3] = 0x7465646279746573ull ^ k1;
+	for (size_t i = 0; i < len / 8; i++, p += 8)
+		siphash_word(v, le64_get(p));
+	siphash_word(v, siphash_tail(p, len));
+}
+
+static inline __attribute__((always_inline)) uint64_t
+siphash_finish(uint64_t v[4])
+{
+	for (int i = 0; i < 4; i++)
+		siphash_round(v);
+	return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+uint64_t siphash64(const uint8_t key[SIPHASH_KEY_LEN], const void *data,
+		   size_t len)
+{
+	uint64_t v[4];
+
+	siphash_absorb(v, key, data, len, 0);
+	v[2] ^= 0xff;
+	return siphash_finish(v);
+}
+
+void siphash128(const uint8_t key[SIPHASH_KEY_LEN], const void *data,
+		size_t len, uint8_t out[16])
+{
+	uint64_t v[4];
+
+	siphash_absorb(v, key, data, len, 0xee);
+	v[2] ^= 0xee;
+	le64_put(out, siphash_finish(v));
+	v[1] ^= 0xdd;
+	le64_put(out + 8, siphash_finish(v));
+}
+
+bool secret_equal(const void *a, const void *b, size_t len)
+{
+	return CRYPTO_memcmp(a, b, len) == 0;
+}
+
+void random_bytes(void *buf, size_t len)
+{
+	uint8_t *p = buf;
+	ssize_t n;
+
+	while (len > 0) {
+		n = getrandom(p, len, 0);
+		if (n < 0 && errno == EINTR)
+			continue;
+		ASSERT(n > 0);
+		p += n;
+		len -= (size_t)n;
+	}
+}
+
+uint64_t name_cookie(const char *name, size_t name_len)
+{
+	static const uint8_t key[SIPHASH_KEY_LEN];
+	uint64_t cookie = siphash64(key, name, name_len) & name_cookie_mask;
+
+	return cookie < NAME_COOKIE_FIRST ? cookie + NAME_COOKIE_FIRST : cookie;
+}
+
+uint64_t name_cookie_next(uint64_t cookie)
+{
+	return cookie >= NAME_COOKIE_TOP ? NAME_COOKIE_FIRST : cookie + 1;
+}
+
+void name_cookie_cut_for_tests(unsigned int bits)
+{
+	ASSERT(bits >= 1 && bits <= NAME_COOKIE_BITS);
+	name_cookie_mask = (1ull << bits) - 1;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * inside: struct depot, for the files that make up the facade: depot.c (open,
+ * close, trees, figures), read.c (opened chunks), package.c (names).
+ */
+#ifndef DEPOT_INSIDE_H
+#define DEPOT_INSIDE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "depot/cache.h"
+#include "depot/depot.h"
+#include "depot/fetch.h"
+#include "depot/kv.h"
+#include "depot/pool.h"
+#include "depot/store.h"
+#include "depot/upstream.h"
+
+enum { DEPOT_TREES_MAX = 1024 }; /* kept open while nobody uses them */
+
+struct depot {
+	char *path;		     /* owns */
+	struct kv *state;	     /* owns */
+	struct store *store;	     /* owns */
+	struct cache *cache;	     /* owns */
+	struct pool *pool;	     /* owns */
+	struct upstreams *upstreams; /* owns */
+	struct fetch *fetch;	     /* owns */
+
+	pthread_mutex_t trees_lock;
+	struct tree *trees[DEPOT_TREES_MAX]; /* trees_lock; ref */
+	unsigned int tree_count;	     /* trees_lock */
+	unsigned int tree_oldest;	     /* trees_lock; next to go */
+
+	_Atomic uint64_t reads_hot, reads_warm, reads_cold;
+};
+
+#endif

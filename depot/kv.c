@@ -1,0 +1,622 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kv: RocksDB, set up in the two ways of design 5.
+ *
+ * Phases of a database:
+ * 1. kv_open: options are built for the kind, the log is replayed.
+ * 2. Open: read and written by any thread; kv_sync_log() by the log thread.
+ * 3. Failed: after a failed write, sync or flush all three return that error,
+ *    without asking RocksDB, until it is opened again; reads go on.
+ * 4. kv_close: values, batches and iterators must be gone.  RocksDB waits for
+ *    its background jobs, and writes out what has no log.
+ */
+#include "depot/kv.h"
+
+#include <dirent.h>
+#include <pthread.h>
+#include <rocksdb/c.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "depot/io.h"
+#include "depot/log.h"
+
+enum {
+	KV_BLOOM_BITS = 10,
+	KV_WRITE_BUFFER_MIN = 1 << 20,
+	KV_WRITE_BUFFER_MAX = 64 << 20,
+	KV_WRITE_BUFFER_COUNT = 3,
+	KV_CACHE_MIN = 1 << 20,
+	KV_BACKGROUND_JOBS = 2,
+	KV_INFO_LOG_COUNT = 2,
+	KV_INFO_LOG_WARN = 2, /* rocksdb::WARN_LEVEL; the C API has no name */
+	KV_INFO_LOG_MAX = 1 << 20,
+	KV_L0_SLOWDOWN = 40,
+	KV_L0_STOP = 80,
+	KV_BYTES_PER_SYNC = 1 << 20,
+	KV_READ_AHEAD = 2 << 20,
+};
+
+/* Not changed after kv_open() but for the atomics and what has a lock. */
+struct kv {
+	rocksdb_t *db;                  /* owns */
+	rocksdb_options_t *options;     /* owns */
+	rocksdb_cache_t *cache;         /* owns; NULL for KV_SHARDS */
+	rocksdb_readoptions_t *reads;   /* owns */
+	rocksdb_writeoptions_t *writes; /* owns */
+	rocksdb_flushoptions_t *flush;  /* owns */
+	enum kv_kind kind;
+	char *path; /* owns; for messages */
+	atomic_uint iter_count;
+	atomic_int failed;        /* 0, or the first -errno of a change */
+	pthread_mutex_t log_lock; /* of kv_sync_log(), held over the sync */
+	int log_fd;               /* log_lock; owns: the only log, or -1 */
+	uint64_t log_version; /* log_lock: RocksDB's when logs were listed */
+	uint64_t log_named;   /* log_lock: names up to this log are synced */
+};
+
+struct kv_batch {
+	rocksdb_writebatch_t *writes; /* owns */
+};
+
+struct kv_iter {
+	struct kv *kv; /* borrows */
+	rocksdb_iterator_t *rep;
+	rocksdb_readoptions_t *reads; /* owns; points into end[] */
+	uint8_t end[];                /* first key after the prefix's */
+};
+
+static bool kv_text_has(const char *text, const char *words)
+{
+	return strstr(text, words) != NULL;
+}
+
+/* The C API gives a status as text only: "Corruption: ...". */
+static int kv_code_of(const char *text)
+{
+	if (kv_text_has(text, "lock hold by current process") ||
+	    (kv_text_has(text, "While lock file") &&
+	     kv_text_has(text, "Resource temporarily unavailable")))
+		return -EBUSY;
+	if (kv_text_has(text, "No space left on device") ||
+	    kv_text_has(text, "NoSpace"))
+		return -ENOSPC;
+	if (strncmp(text, "Not implemented", 15) == 0 ||
+	    kv_text_has(text, "unknown format_version") ||
+	    kv_text_has(text, "Unknown Footer version"))
+		return -EPROTONOSUPPORT;
+	if (strncmp(text, "Corruption", 10) == 0)
+		return -EBADMSG;
+	return -EIO;
+}
+
+/* takes error, RocksDB's text or NULL. */
+static int kv_result(const char *path, const char *what, char *error)
+{
+	int rc;
+
+	if (!error)
+		return 0;
+	rc = log_err(kv_code_of(error), "database %s: %s: %s", path, what,
+		     error);
+	rocksdb_free(error);
+	return rc;
+}
+
+/* The first failure is for good: what is in the log is not known any more. */
+static void kv_fail(struct kv *kv, int rc)
+{
+	int none = 0;
+
+	atomic_compare_exchange_strong(&kv->failed, &none, rc);
+}
+
+static int kv_change_result(struct kv *kv, const char *what, char *error)
+{
+	int rc = kv_result(kv->path, what, error);
+
+	if (rc < 0)
+		kv_fail(kv, rc);
+	return rc;
+}
+
+static size_t kv_clamp(size_t value, size_t min, size_t max)
+{
+	return MAX(min, MIN(value, max));
+}
+
+/* What both kinds share. */
+static void kv_set_common(rocksdb_options_t *o)
+{
+	rocksdb_options_set_create_if_missing(o, 1);
+	rocksdb_options_set_compression(o, rocksdb_no_compression);
+	rocksdb_options_set_max_open_files(o, -1);
+	rocksdb_options_set_skip_stats_update_on_db_open(o, 1);
+	rocksdb_options_set_max_background_jobs(o, KV_BACKGROUND_JOBS);
+	rocksdb_options_set_level_compaction_dynamic_level_bytes(o, 1);
+	rocksdb_options_set_max_write_buffer_number(o, KV_WRITE_BUFFER_COUNT);
+	/* Writes a file out as it grows: its last sync must not hold up the
+	 * guests' own syncs. */
+	rocksdb_options_set_bytes_per_sync(o, KV_BYTES_PER_SYNC);
+	rocksdb_options_compaction_readahead_size(o, KV_READ_AHEAD);
+
+	rocksdb_options_set_info_log_level(o, KV_INFO_LOG_WARN);
+	rocksdb_options_set_keep_log_file_num(o, KV_INFO_LOG_COUNT);
+	rocksdb_options_set_max_log_file_size(o, KV_INFO_LOG_MAX);
+	rocksdb_options_set_stats_dump_period_sec(o, 0);
+	rocksdb_options_set_stats_persist_period_sec(o, 0);
+}
+
+static void kv_set_write_buffer(rocksdb_options_t *o, size_t total)
+{
+	rocksdb_options_set_write_buffer_size(
+	    o, kv_clamp(total / KV_WRITE_BUFFER_COUNT, KV_WRITE_BUFFER_MIN,
+			KV_WRITE_BUFFER_MAX));
+	rocksdb_options_set_db_write_buffer_size(
+	    o, MAX(total, KV_WRITE_BUFFER_MIN));
+}
+
+/* Shards: one long value a key, the page cache serves, lost memtables are
+ * fetched again. */
+static void kv_set_shards(struct kv *kv,
+			  rocksdb_block_based_table_options_t *table,
+			  size_t memory_max)
+{
+	rocksdb_block_based_options_set_no_block_cache(table, 1);
+	kv_set_write_buffer(kv->options, memory_max);
+	rocksdb_writeoptions_disable_WAL(kv->writes, 1);
+}
+
+/*
+ * State: small records, half of the memory for hot blocks, half for writes.
+ *
+ * Log recovery stops at the first bad record and keeps all before it.  A kill
+ * leaves at most a torn last record; a power cut may in addition leave holes in
+ * what was not synced, and those are followed by good records, which the mode
+ * "tolerate corrupted tail" takes for damage and refuses to open.  All that was
+ * acknowledged as stable lies before the first hole.
+ */
+static void kv_set_state(struct kv *kv,
+			 rocksdb_block_based_table_options_t *table,
+			 size_t memory_max)
+{
+	rocksdb_options_t *o = kv->options;
+
+	kv->cache =
+	    rocksdb_cache_create_lru(MAX(memory_max / 2, (size_t)KV_CACHE_MIN));
+	rocksdb_block_based_options_set_block_cache(table, kv->cache);
+	kv_set_write_buffer(o, memory_max / 2);
+	rocksdb_options_set_memtable_prefix_bloom_size_ratio(o, 0.05);
+	rocksdb_options_set_memtable_whole_key_filtering(o, 1);
+	rocksdb_options_set_wal_recovery_mode(o,
+					      rocksdb_point_in_time_recovery);
+	/* Off: each write reaches the kernel before it returns, and so outlives
+	 * the process; kv_sync_log() relies on it, too. */
+	rocksdb_options_set_manual_wal_flush(o, 0);
+	/* Both databases share RocksDB's threads.  While a long compaction of
+	 * shards has them, many small files are better than slow CREATEs. */
+	rocksdb_options_set_level0_slowdown_writes_trigger(o, KV_L0_SLOWDOWN);
+	rocksdb_options_set_level0_stop_writes_trigger(o, KV_L0_STOP);
+}
+
+static void kv_set_options(struct kv *kv, size_t memory_max)
+{
+	rocksdb_block_based_table_options_t *table;
+
+	table = rocksdb_block_based_options_create();
+	rocksdb_block_based_options_set_filter_policy(
+	    table, rocksdb_filterpolicy_create_bloom_full(KV_BLOOM_BITS));
+	kv_set_common(kv->options);
+	if (kv->kind == KV_SHARDS)
+		kv_set_shards(kv, table, memory_max);
+	else
+		kv_set_state(kv, table, memory_max);
+	rocksdb_options_set_block_based_table_factory(kv->options, table);
+	rocksdb_block_based_options_destroy(table);
+}
+
+/* The C API aborts where it has no memory, so nothing of it is NULL. */
+static struct kv *kv_new(const char *path, enum kv_kind kind, size_t memory_max)
+{
+	CLEANUP_FREE struct kv *kv = calloc(1, sizeof(*kv));
+
+	if (!kv)
+		return NULL;
+	kv->path = strdup(path);
+	if (!kv->path)
+		return NULL;
+	kv->kind = kind;
+	kv->log_fd = -1;
+	pthread_mutex_init(&kv->log_lock, NULL);
+	kv->options = rocksdb_options_create();
+	kv->reads = rocksdb_readoptions_create();
+	kv->writes = rocksdb_writeoptions_create();
+	kv->flush = rocksdb_flushoptions_create();
+	rocksdb_flushoptions_set_wait(kv->flush, 1);
+	kv_set_options(kv, memory_max);
+	return STEAL(kv);
+}
+
+int kv_open(const char *path, enum kv_kind kind, size_t memory_max,
+	    struct kv **kv)
+{
+	char *error = NULL;
+	struct kv *made;
+	int rc;
+
+	ASSERT(path && kv);
+	ASSERT(kind == KV_SHARDS || kind == KV_STATE);
+
+	made = kv_new(path, kind, memory_max);
+	if (!made)
+		return -ENOMEM;
+	made->db = rocksdb_open(made->options, path, &error);
+	rc = kv_result(path, "open", error);
+	if (rc < 0) {
+		kv_close(made);
+		return rc;
+	}
+	*kv = made;
+	return 0;
+}
+
+void kv_close(struct kv *kv)
+{
+	if (!kv)
+		return;
+	ASSERT(atomic_load(&kv->iter_count) == 0);
+
+	if (kv->db)
+		rocksdb_close(kv->db);
+	rocksdb_flushoptions_destroy(kv->flush);
+	rocksdb_writeoptions_destroy(kv->writes);
+	rocksdb_readoptions_destroy(kv->reads);
+	rocksdb_options_destroy(kv->options);
+	if (kv->cache)
+		rocksdb_cache_destroy(kv->cache);
+	base_close_ptr(&kv->log_fd);
+	pthread_mutex_destroy(&kv->log_lock);
+	free(kv->path);
+	free(kv);
+}
+
+int kv_get(struct kv *kv, const void *key, size_t key_len,
+	   struct kv_value *value)
+{
+	rocksdb_pinnableslice_t *pin;
+	char *error = NULL;
+
+	*value = (struct kv_value){0};
+	pin = rocksdb_get_pinned(kv->db, kv->reads, key, key_len, &error);
+	if (error)
+		return kv_result(kv->path, "get", error);
+	if (!pin)
+		return -ENOENT;
+	value->pin = pin;
+	value->data =
+	    (const uint8_t *)rocksdb_pinnableslice_value(pin, &value->len);
+	return 0;
+}
+
+void kv_value_release(struct kv_value *value)
+{
+	if (value->pin)
+		rocksdb_pinnableslice_destroy(value->pin);
+	*value = (struct kv_value){0};
+}
+
+struct kv_batch *kv_batch_new(void)
+{
+	struct kv_batch *batch = malloc(sizeof(*batch));
+
+	if (batch)
+		batch->writes = rocksdb_writebatch_create();
+	return batch;
+}
+
+void kv_batch_free(struct kv_batch *batch)
+{
+	if (!batch)
+		return;
+	rocksdb_writebatch_destroy(batch->writes);
+	free(batch);
+}
+
+void kv_batch_clear(struct kv_batch *batch)
+{
+	rocksdb_writebatch_clear(batch->writes);
+}
+
+void kv_batch_put(struct kv_batch *batch, const void *key, size_t key_len,
+		  const void *value, size_t value_len)
+{
+	rocksdb_writebatch_put(batch->writes, key, key_len, value, value_len);
+}
+
+void kv_batch_delete(struct kv_batch *batch, const void *key, size_t key_len)
+{
+	rocksdb_writebatch_delete(batch->writes, key, key_len);
+}
+
+void kv_batch_delete_range(struct kv_batch *batch, const void *from,
+			   size_t from_len, const void *to, size_t to_len)
+{
+	rocksdb_writebatch_delete_range(batch->writes, from, from_len, to,
+					to_len);
+}
+
+size_t kv_batch_count(const struct kv_batch *batch)
+{
+	return (size_t)rocksdb_writebatch_count(batch->writes);
+}
+
+int kv_write(struct kv *kv, struct kv_batch *batch)
+{
+	int rc = atomic_load(&kv->failed);
+	char *error = NULL;
+
+	if (rc < 0)
+		return rc;
+	rocksdb_write(kv->db, kv->writes, batch->writes, &error);
+	return kv_change_result(kv, "write", error);
+}
+
+int kv_put(struct kv *kv, const void *key, size_t key_len, const void *value,
+	   size_t value_len)
+{
+	int rc = atomic_load(&kv->failed);
+	char *error = NULL;
+
+	if (rc < 0)
+		return rc;
+	rocksdb_put(kv->db, kv->writes, key, key_len, value, value_len, &error);
+	return kv_change_result(kv, "put", error);
+}
+
+int kv_delete(struct kv *kv, const void *key, size_t key_len)
+{
+	int rc = atomic_load(&kv->failed);
+	char *error = NULL;
+
+	if (rc < 0)
+		return rc;
+	rocksdb_delete(kv->db, kv->writes, key, key_len, &error);
+	return kv_change_result(kv, "delete", error);
+}
+
+static uint64_t kv_property(struct kv *kv, const char *name)
+{
+	uint64_t value;
+
+	return rocksdb_property_int(kv->db, name, &value) == 0 ? value : 0;
+}
+
+/* Number of a log file's name ("000012.log"); 0: another file. */
+static uint64_t kv_log_number(const char *name)
+{
+	unsigned long long number;
+	char *end;
+
+	if (name[0] < '0' || name[0] > '9')
+		return 0;
+	number = strtoull(name, &end, 10);
+	return strcmp(end, ".log") == 0 ? number : 0;
+}
+
+static int kv_open_log(struct kv *kv, const char *name, int *fd)
+{
+	CLEANUP_FREE char *path = NULL;
+
+	if (asprintf(&path, "%s/%s", kv->path, name) < 0) {
+		path = NULL;
+		return -ENOMEM;
+	}
+	return io_open(path, false, fd);
+}
+
+/*
+ * Sync all logs that are there: whatever was written before is in one of them,
+ * or in synced tables when its log is gone.  *only is the log, when there is
+ * just one.
+ */
+static int kv_sync_each_log(struct kv *kv, DIR *dir, int *only,
+			    uint64_t *newest)
+{
+	CLEANUP_CLOSE int fd = -1;
+	struct dirent *entry;
+	size_t count = 0;
+	uint64_t number;
+	int rc;
+
+	while ((errno = 0, entry = readdir(dir))) {
+		number = kv_log_number(entry->d_name);
+		if (number == 0)
+			continue;
+		base_close_ptr(&fd);
+		fd = -1;
+		rc = kv_open_log(kv, entry->d_name, &fd);
+		if (rc == 0)
+			rc = io_sync(fd);
+		if (rc < 0 && rc != -ENOENT)
+			return rc;
+		count++;
+		*newest = MAX(*newest, number);
+	}
+	if (errno)
+		return -errno;
+	if (count == 1)
+		*only = STEAL_FD(fd);
+	return 0;
+}
+
+/* kv->log_lock is held. */
+static int kv_sync_listed_logs(struct kv *kv)
+{
+	uint64_t newest = 0;
+	DIR *dir;
+	int rc;
+
+	base_close_ptr(&kv->log_fd);
+	kv->log_fd = -1;
+	dir = opendir(kv->path);
+	if (!dir)
+		return -errno;
+	rc = kv_sync_each_log(kv, dir, &kv->log_fd, &newest);
+	closedir(dir);
+	if (rc < 0 || newest <= kv->log_named)
+		return rc;
+	rc = io_sync_dir(kv->path);
+	if (rc < 0)
+		return rc;
+	kv->log_named = newest;
+	return 0;
+}
+
+/*
+ * A new log comes with a new memtable, and that with a new version before
+ * anything is written to it.  So while the version is that of before a listing
+ * which found one log, there is no other.  kv->log_lock is held.
+ */
+static int kv_sync_logs(struct kv *kv)
+{
+	uint64_t version =
+	    kv_property(kv, "rocksdb.current-super-version-number");
+	int rc;
+
+	if (kv->log_fd >= 0 && version == kv->log_version)
+		return io_sync(kv->log_fd);
+	rc = kv_sync_listed_logs(kv);
+	kv->log_version = version;
+	return rc;
+}
+
+/*
+ * Not rocksdb_flush_wal(): when an append to a log fails, as on a full disk,
+ * before that log was synced for the first time, then syncing it is an
+ * assertion in RocksDB, and Debian's build has assertions on.  With a thread
+ * that syncs all the time a full disk killed 13 of 60 processes.  RocksDB hands
+ * each record to the kernel before a write returns, so that we can sync its
+ * files.
+ */
+int kv_sync_log(struct kv *kv)
+{
+	int rc;
+
+	ASSERT(kv->kind == KV_STATE);
+
+	rc = atomic_load(&kv->failed);
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&kv->log_lock);
+	rc = kv_sync_logs(kv);
+	pthread_mutex_unlock(&kv->log_lock);
+	if (rc < 0) {
+		kv_fail(kv, rc);
+		return log_err(rc, "database %s: sync of the log", kv->path);
+	}
+	return 0;
+}
+
+int kv_flush(struct kv *kv)
+{
+	int rc = atomic_load(&kv->failed);
+	char *error = NULL;
+
+	if (rc < 0)
+		return rc;
+	rocksdb_flush(kv->db, kv->flush, &error);
+	return kv_change_result(kv, "flush", error);
+}
+
+/* Length of the shortest key above all that begin with the prefix, put into
+ * `end`; 0 when there is none. */
+static size_t kv_prefix_end(const uint8_t *prefix, size_t len, uint8_t *end)
+{
+	while (len > 0 && prefix[len - 1] == 0xff)
+		len--;
+	if (len == 0)
+		return 0;
+	memcpy(end, prefix, len);
+	end[len - 1]++;
+	return len;
+}
+
+static bool kv_key_less(const void *a, size_t a_len, const void *b,
+			size_t b_len)
+{
+	int order = memcmp(a, b, MIN(a_len, b_len));
+
+	return order ? order < 0 : a_len < b_len;
+}
+
+struct kv_iter *kv_iter_new(struct kv *kv, const void *prefix,
+			    size_t prefix_len, const void *from,
+			    size_t from_len)
+{
+	struct kv_iter *it = malloc(sizeof(*it) + prefix_len);
+	size_t end_len;
+
+	if (!it)
+		return NULL;
+	it->kv = kv;
+	it->reads = rocksdb_readoptions_create();
+	end_len = kv_prefix_end(prefix, prefix_len, it->end);
+	if (end_len > 0)
+		rocksdb_readoptions_set_iterate_upper_bound(
+		    it->reads, (const char *)it->end, end_len);
+	it->rep = rocksdb_create_iterator(kv->db, it->reads);
+	atomic_fetch_add(&kv->iter_count, 1);
+	if (!from || kv_key_less(from, from_len, prefix, prefix_len))
+		rocksdb_iter_seek(it->rep, prefix, prefix_len);
+	else
+		rocksdb_iter_seek(it->rep, from, from_len);
+	return it;
+}
+
+bool kv_iter_valid(const struct kv_iter *it)
+{
+	return rocksdb_iter_valid(it->rep);
+}
+
+void kv_iter_next(struct kv_iter *it)
+{
+	rocksdb_iter_next(it->rep);
+}
+
+const uint8_t *kv_iter_key(const struct kv_iter *it, size_t *len)
+{
+	return (const uint8_t *)rocksdb_iter_key(it->rep, len);
+}
+
+const uint8_t *kv_iter_value(const struct kv_iter *it, size_t *len)
+{
+	return (const uint8_t *)rocksdb_iter_value(it->rep, len);
+}
+
+int kv_iter_error(const struct kv_iter *it)
+{
+	char *error = NULL;
+
+	rocksdb_iter_get_error(it->rep, &error);
+	return kv_result(it->kv->path, "iterate", error);
+}
+
+void kv_iter_free(struct kv_iter *it)
+{
+	if (!it)
+		return;
+	rocksdb_iter_destroy(it->rep);
+	rocksdb_readoptions_destroy(it->reads);
+	atomic_fetch_sub(&it->kv->iter_count, 1);
+	free(it);
+}
+
+void kv_get_stats(struct kv *kv, struct kv_stats *stats)
+{
+	stats->live_bytes = kv_property(kv, "rocksdb.live-sst-files-size");
+	stats->memory_bytes =
+	    kv_property(kv, "rocksdb.size-all-mem-tables") +
+	    kv_property(kv, "rocksdb.estimate-table-readers-mem") +
+	    kv_property(kv, "rocksdb.block-cache-usage");
+	stats->keys_estimate = kv_property(kv, "rocksdb.estimate-num-keys");
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * publish_known: where the shards of a depot at rest lie, those of this push
+ * included: a map from shard name to (pack, offset, length), and a table of
+ * packs.  Not thread-safe.
+ */
+#ifndef DEPOT_PUBLISH_KNOWN_H
+#define DEPOT_PUBLISH_KNOWN_H
+
+#include "depot/base.h"
+#include "depot/digest.h"
+#include "depot/index.h"
+
+struct publish_known;
+
+struct publish_known *publish_known_new(void); /* NULL: no memory */
+void publish_known_free(struct publish_known *known);
+
+/*
+ * Learn what the newest indexes in `root` list.  A shard whose pack is missing
+ * or too short is left out, so that it is packed again.  -EBADMSG,
+ * -EPROTONOSUPPORT: an index or a tree there.
+ */
+MUST_CHECK int publish_known_load(struct publish_known *known,
+				  const char *root);
+
+/* Number of a pack that has no name yet, then its name. */
+MUST_CHECK int publish_known_pack(struct publish_known *known, uint32_t *pack);
+void publish_known_name(struct publish_known *known, uint32_t pack,
+			const struct digest *name);
+/* A place's pack_number is the one of this table. */
+MUST_CHECK int publish_known_add(struct publish_known *known,
+				 const struct digest *shard,
+				 const struct index_place *place);
+bool publish_known_find(const struct publish_known *known,
+			const struct digest *shard, struct index_place *place);
+/* Fills in place->pack. */
+void publish_known_resolve(const struct publish_known *known,
+			   struct index_place *place);
+
+/* The newest index of a tree: its number, 0 when there is none. */
+uint32_t publish_known_index(const struct publish_known *known,
+			     const struct digest *tree);
+
+#endif

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * registry: rows to structs and back.  What was read is checked as if a
+ * stranger had written it: a name from here becomes a path or an URL.
+ */
+#include "depot/registry.h"
+
+#include <stdio.h>
+
+#include "depot/log.h"
+#include "depot/store.h"
+
+enum {
+	REGISTRY_KEY_MAX = 1 + PACKAGE_NAME_MAX + 1 + TAG_NAME_MAX,
+	REGISTRY_DIGEST_KEY_LEN = 1 + DIGEST_LEN,
+};
+
+int registry_commit(struct kv *state, struct kv_batch *batch)
+{
+	int rc;
+
+	rc = kv_write(state, batch);
+	return rc < 0 ? rc : kv_sync_log(state);
+}
+
+static size_t registry_tag_key(uint8_t *key, const char *name, const char *tag)
+{
+	size_t name_len = strlen(name), tag_len = strlen(tag);
+
+	ASSERT(name_len <= PACKAGE_NAME_MAX && tag_len <= TAG_NAME_MAX);
+
+	key[0] = STATE_KEY_TAG;
+	memcpy(key + 1, name, name_len + 1);
+	memcpy(key + 1 + name_len + 1, tag, tag_len);
+	return 1 + name_len + 1 + tag_len;
+}
+
+static void registry_digest_key(uint8_t *key, int prefix,
+				const struct digest *d)
+{
+	key[0] = (uint8_t)prefix;
+	memcpy(key + 1, d->bytes, DIGEST_LEN);
+}
+
+/* Text without NUL at the end of a row; may be empty when `may_miss`. */
+static bool registry_name_get(const uint8_t *text, size_t len, bool may_miss,
+			      char out[PACKAGE_NAME_MAX + 1])
+{
+	if (len > PACKAGE_NAME_MAX)
+		return false;
+	memcpy(out, text, len);
+	out[len] = '\0';
+	return (len == 0 && may_miss) ||
+	       (strlen(out) == len && depot_name_ok(out));
+}
+
+/* --- tags -------------------------------------------------------------- */
+
+static int registry_tag_parse(const uint8_t *value, size_t len,
+			      struct registry_tag *row)
+{
+	const struct store_tag *stored = (const struct store_tag *)value;
+
+	if (len < sizeof(*stored) ||
+	    !registry_name_get(value + sizeof(*stored), len - sizeof(*stored),
+			       true, row->upstream))
+		return log_err(-EBADMSG, "state database: tag %s:%s", row->name,
+			       row->tag);
+	memcpy(row->revision.bytes, stored->revision, DIGEST_LEN);
+	memcpy(row->tree.bytes, stored->tree, DIGEST_LEN);
+	row->time_sec = (int64_t)le64_get(&stored->time_sec_le);
+	return 0;
+}
+
+int registry_tag_get(struct kv *state, const char *name, const char *tag,
+		     struct registry_tag *row)
+{
+	uint8_t key[REGISTRY_KEY_MAX];
+	struct kv_value value;
+	size_t key_len;
+	int rc;
+
+	memset(row, 0, sizeof(*row));
+	snprintf(row->name, sizeof(row->name), "%s", name);
+	snprintf(row->tag, sizeof(row->tag), "%s", tag);
+	key_len = registry_tag_key(key, row->name, row->tag);
+	rc = kv_get(state, key, key_len, &value);
+	if (rc < 0)
+		return rc;
+	rc = registry_tag_parse(value.data, value.len, row);
+	kv_value_release(&value);
+	return rc;
+}
+
+void registry_tag_put(struct kv_batch *batch, const struct registry_tag *row)
+{
+	uint8_t key[REGISTRY_KEY_MAX];
+	uint8_t value[sizeof(struct store_tag) + PACKAGE_NAME_MAX];
+	struct store_tag stored;
+	size_t upstream_len = strlen(row->upstream);
+
+	memcpy(stored.revision, row->revision.bytes, DIGEST_LEN);
+	memcpy(stored.tree, row->tree.bytes, DIGEST_LEN);
+	le64_put(&stored.time_sec_le, (uint64_t)row->time_sec);
+	memcpy(value, &stored, sizeof(stored));
+	memcpy(value + sizeof(stored), row->upstream, upstream_len);
+	kv_batch_put(batch, key, registry_tag_key(key, row->name, row->tag),
+		     value, sizeof(stored) + upstream_len);
+}
+
+static int registry_tag_parse_key(const uint8_t *key, size_t len,
+				  struct registry_tag *row)
+{
+	const uint8_t *zero = memchr(key, '\0', len);
+	size_t name_len = zero ? (size_t)(zero - key) - 1 : len;
+	size_t tag_len = zero ? len - name_len - 2 : 0;
+
+	memset(row, 0, sizeof(*row));
+	if (!zero || tag_len > TAG_NAME_MAX ||
+	    !registry_name_get(key + 1, name_len, false, row->name))
+		return log_err(-EBADMSG, "state database: a tag's key");
+	memcpy(row->tag, zero + 1, tag_len);
+	if (strlen(row->tag) != tag_len || !depot_tag_ok(row->tag))
+		return log_err(-EBADMSG, "state database: a tag of %s",
+			       row->name);
+	return 0;
+}
+
+static int registry_tag_visit(struct kv_iter *it,
+			      int (*visit)(void *ctx,
+					   const struct registry_tag *row),
+			      void *ctx)
+{
+	struct registry_tag row;
+	const uint8_t *data;
+	size_t len;
+	int rc;
+
+	data = kv_iter_key(it, &len);
+	rc = registry_tag_parse_key(data, len, &row);
+	if (rc < 0)
+		return rc;
+	data = kv_iter_value(it, &len);
+	rc = registry_tag_parse(data, len, &row);
+	return rc < 0 ? rc : visit(ctx, &row);
+}
+
+int registry_tag_list(struct kv *state, const char *name,
+		      int (*visit)(void *ctx, const struct registry_tag *row),
+		      void *ctx)
+{
+	uint8_t prefix[REGISTRY_KEY_MAX] = {STATE_KEY_TAG};
+	size_t prefix_len = 1;
+	struct kv_iter *it;
+	int rc = 0;
+
+	if (name)
+		prefix_len = registry_tag_key(prefix, name, "");
+	it = kv_iter_new(state, prefix, prefix_len, NULL, 0);
+	if (!it)
+		return -ENOMEM;
+	for (; rc == 0 && kv_iter_valid(it); kv_iter_next(it))
+		rc = registry_tag_visit(it, visit, ctx);
+	if (rc == 0)
+		rc = kv_iter_error(it);
+	kv_iter_free(it);
+	return rc;
+}
+
+/* --- revisions --------------------------------------------------------- */
+
+int registry_revision_get(struct kv *state, const struct digest *revision,
+			  char **json)
+{
+	uint8_t key[REGISTRY_DIGEST_KEY_LEN];
+	char hex[DIGEST_HEX_LEN + 1];
+	struct kv_value value;
+	struct digest found;
+	int rc;
+
+	registry_digest_key(key, STATE_KEY_REVISION, revision);
+	rc = kv_get(state, key, sizeof(key), &value);
+	if (rc < 0)
+		return rc;
+	found = digest_of(value.data, value.len);
+	*json = NULL;
+	if (digest_equal(&found, revision)) {
+		*json = strndup((const char *)value.data, value.len);
+		rc = *json ? 0 : -ENOMEM;
+	} else {
+		digest_to_hex(revision, hex);
+		rc = log_err(-EBADMSG, "state database: revision %s", hex);
+	}
+	kv_value_release(&value);
+	return rc;
+}
+
+void registry_revision_put(struct kv_batch *batch,
+			   const struct digest *revision, const char *json)
+{
+	uint8_t key[REGISTRY_DIGEST_KEY_LEN];
+
+	registry_digest_key(key, STATE_KEY_REVISION, revision);
+	kv_batch_put(batch, key, sizeof(key), json, strlen(json));
+}
+
+/* --- where trees came from --------------------------------------------- */
+
+int registry_origin_get(struct kv *state, const struct digest *tree,
+			struct registry_origin *row)
+{
+	uint8_t key[REGISTRY_DIGEST_KEY_LEN];
+	char hex[DIGEST_HEX_LEN + 1];
+	struct kv_value value;
+	size_t head = sizeof(struct store_origin);
+	int rc;
+
+	registry_digest_key(key, STATE_KEY_ORIGIN, tree);
+	rc = kv_get(state, key, sizeof(key), &value);
+	if (rc < 0)
+		return rc;
+	if (value.len > head &&
+	    registry_name_get(value.data + head, value.len - head, false,
+			      row->upstream)) {
+		row->sequence = le64_get(value.data);
+	} else {
+		digest_to_hex(tree, hex);
+		rc =
+		    log_err(-EBADMSG, "state database: origin of tree %s", hex);
+	}
+	kv_value_release(&value);
+	return rc;
+}
+
+void registry_origin_put(struct kv_batch *batch, const struct digest *tree,
+			 const struct registry_origin *row)
+{
+	uint8_t key[REGISTRY_DIGEST_KEY_LEN];
+	uint8_t value[sizeof(struct store_origin) + PACKAGE_NAME_MAX];
+	size_t name_len = strlen(row->upstream);
+
+	ASSERT(name_len > 0 && name_len <= PACKAGE_NAME_MAX);
+
+	registry_digest_key(key, STATE_KEY_ORIGIN, tree);
+	le64_put(value, row->sequence);
+	memcpy(value + sizeof(struct store_origin), row->upstream, name_len);
+	kv_batch_put(batch, key, sizeof(key), value,
+		     sizeof(struct store_origin) + name_len);
+}
+
+/* --- upstreams --------------------------------------------------------- */
+
+static size_t registry_upstream_key(uint8_t *key, const char *name)
+{
+	size_t len = strlen(name);
+
+	ASSERT(len > 0 && len <= PACKAGE_NAME_MAX);
+
+	key[0] = STATE_KEY_UPSTREAM;
+	memcpy(key + 1, name, len);
+	return 1 + len;
+}
+
+void registry_upstream_put(struct kv_batch *batch,
+			   const struct registry_upstream *row)
+{
+	uint8_t key[REGISTRY_KEY_MAX];
+	uint8_t value[sizeof(struct store_upstream) + UPSTREAM_URL_MAX];
+	size_t url_len = strlen(row->url);
+
+	le32_put(value, row->is_unsigned ? STORE_UPSTREAM_UNSIGNED : 0);
+	memcpy(value + sizeof(struct store_upstream), row->url, url_len);
+	kv_batch_put(batch, key, registry_upstream_key(key, row->name), value,
+		     sizeof(struct store_upstream) + url_len);
+}
+
+void registry_upstream_delete(struct kv_batch *batch, const char *name)
+{
+	uint8_t key[REGISTRY_KEY_MAX];
+
+	kv_batch_delete(batch, key, registry_upstream_key(key, name));
+}
+
+static int registry_upstream_parse(struct kv_iter *it,
+				   struct registry_upstream *row)
+{
+	size_t key_len, len, head = sizeof(struct store_upstream);
+	const uint8_t *key = kv_iter_key(it, &key_len);
+	const uint8_t *value = kv_iter_value(it, &len);
+
+	memset(row, 0, sizeof(*row));
+	if (!registry_name_get(key + 1, key_len - 1, false, row->name))
+		return log_err(-EBADMSG, "state database: an upstream's key");
+	if (len <= head || len - head > UPSTREAM_URL_MAX)
+		return log_err(-EBADMSG, "state database: upstream %s",
+			       row->name);
+	row->is_unsigned = le32_get(value) & STORE_UPSTREAM_UNSIGNED;
+	memcpy(row->url, value + head, len - head);
+	return 0;
+}
+
+int registry_upstream_list(struct kv *state,
+			   int (*visit)(void *ctx,
+					const struct registry_upstream *row),
+			   void *ctx)
+{
+	uint8_t prefix = STATE_KEY_UPSTREAM;
+	struct registry_upstream row;
+	struct kv_iter *it;
+	int rc = 0;
+
+	it = kv_iter_new(state, &prefix, 1, NULL, 0);
+	if (!it)
+		return -ENOMEM;
+	for (; rc == 0 && kv_iter_valid(it); kv_iter_next(it)) {
+		rc = registry_upstream_parse(it, &row);
+		if (rc == 0)
+			rc = visit(ctx, &row);
+	}
+	if (rc == 0)
+		rc = kv_iter_error(it);
+	kv_iter_free(it);
+	return rc;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * registry: the rows of the state database that this floor owns, as structs:
+ * tags, revisions, upstreams, and where trees came from.  Keys and values are
+ * drawn in store.h.  No state of its own; -EBADMSG: a row is damaged.
+ */
+#ifndef DEPOT_REGISTRY_H
+#define DEPOT_REGISTRY_H
+
+#include "depot/base.h"
+#include "depot/depot.h"
+#include "depot/kv.h"
+
+/* Write what a batch holds, durably. */
+MUST_CHECK int registry_commit(struct kv *state, struct kv_batch *batch);
+
+struct registry_tag {
+	char name[PACKAGE_NAME_MAX + 1];
+	char tag[TAG_NAME_MAX + 1];
+	struct digest revision, tree;
+	int64_t time_sec;
+	char upstream[PACKAGE_NAME_MAX + 1]; /* "" when made here */
+};
+MUST_CHECK int registry_tag_get(struct kv *state, const char *name,
+				const char *tag, struct registry_tag *row);
+void registry_tag_put(struct kv_batch *batch, const struct registry_tag *row);
+/* By name, then tag; visit returns non-zero to stop, which is returned.  name
+ * NULL: of all packages. */
+MUST_CHECK int registry_tag_list(struct kv *state, const char *name,
+				 int (*visit)(void *ctx,
+					      const struct registry_tag *row),
+				 void *ctx);
+
+/* Canonical JSON, malloc'ed; -ENOENT; -EBADMSG: not what its digest says. */
+MUST_CHECK int registry_revision_get(struct kv *state,
+				     const struct digest *revision,
+				     char **json);
+void registry_revision_put(struct kv_batch *batch,
+			   const struct digest *revision, const char *json);
+
+/* Where a tree came from; -ENOENT: made here. */
+struct registry_origin {
+	char upstream[PACKAGE_NAME_MAX + 1];
+	uint64_t sequence;
+};
+MUST_CHECK int registry_origin_get(struct kv *state, const struct digest *tree,
+				   struct registry_origin *row);
+void registry_origin_put(struct kv_batch *batch, const struct digest *tree,
+			 const struct registry_origin *row);
+
+enum { UPSTREAM_URL_MAX = 1023 }; /* bytes */
+
+struct registry_upstream {
+	char name[PACKAGE_NAME_MAX + 1];
+	char url[UPSTREAM_URL_MAX + 1];
+	bool is_unsigned;
+};
+void registry_upstream_put(struct kv_batch *batch,
+			   const struct registry_upstream *row);
+void registry_upstream_delete(struct kv_batch *batch, const char *name);
+MUST_CHECK int
+registry_upstream_list(struct kv *state,
+		       int (*visit)(void *ctx,
+				    const struct registry_upstream *row),
+		       void *ctx);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * route: which upstream has the shards of a tree, and where: a cache of what
+ * the state database and indexes/HEX say.  Thread-safe.
+ */
+#ifndef DEPOT_ROUTE_H
+#define DEPOT_ROUTE_H
+
+#include "depot/base.h"
+#include "depot/index.h"
+#include "depot/kv.h"
+#include "depot/tree.h"
+
+enum { ROUTES_MAX = 256 }; /* kept while nobody uses them */
+
+struct routes;
+struct route; /* reference counted */
+
+/* Both are borrowed till routes_free. */
+MUST_CHECK int routes_new(struct kv *state, const char *root,
+			  struct routes **routes);
+void routes_free(struct routes *routes); /* takes routes; NULL allowed */
+
+/* Reads a disk the first time.  -ENOENT: the tree came from no upstream. */
+MUST_CHECK int route_get(struct routes *routes, const struct tree *tree,
+			 struct route **route);
+void route_put(struct routes *routes, struct route *route); /* NULL allowed */
+
+const char *route_upstream(const struct route *route);
+/* false: no index is here (any more): take_index_again(). */
+bool route_place(struct routes *routes, struct route *route, uint32_t shard,
+		 struct index_place *place);
+/* takes index */
+void route_set_index(struct routes *routes, struct route *route,
+		     struct index *index);
+/* Nobody has asked this in the last ROUTE_REFRESH_S: a pack that has gone is
+ * found by many at once, and one reading of the index serves all. */
+enum { ROUTE_REFRESH_S = 2 };
+bool route_refresh_due(struct routes *routes, struct route *route);
+/* A tree was taken over again, perhaps from elsewhere. */
+void routes_forget(struct routes *routes, const struct digest *tree);
+
+#endif

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * store: the policy is short: prove, then put; what fails its proof later is
+ * taken out, since it can be fetched again.
+ */
+#include "depot/store.h"
+
+#include <stdatomic.h>
+#include <time.h>
+
+#include "depot/format.h"
+#include "depot/log.h"
+#include "depot/shard.h"
+
+static const char store_format_key[] = "format";
+enum { STORE_FORMAT_KEY_LEN = sizeof(store_format_key) - 1 };
+
+struct store {
+	struct kv *kv; /* owns */
+	char *path;    /* owns */
+	atomic_bool dirty;
+	_Atomic int64_t flushed_sec;
+	_Atomic uint64_t verify_failures;
+};
+
+static int64_t store_now_sec(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	return ts.tv_sec;
+}
+
+static int store_write_format(struct kv *kv, enum kv_kind kind)
+{
+	uint8_t value[4];
+	int rc;
+
+	le32_put(value, FORMAT_STORE);
+	rc = kv_put(kv, store_format_key, STORE_FORMAT_KEY_LEN, value,
+		    sizeof(value));
+	if (rc < 0)
+		return rc;
+	return kind == KV_STATE ? kv_sync_log(kv) : kv_flush(kv);
+}
+
+int store_check_format(struct kv *kv, enum kv_kind kind, const char *what)
+{
+	struct kv_value value;
+	uint32_t number = 0;
+	int rc;
+
+	rc = kv_get(kv, store_format_key, STORE_FORMAT_KEY_LEN, &value);
+	if (rc == -ENOENT)
+		return store_write_format(kv, kind);
+	if (rc < 0)
+		return rc;
+	if (value.len == sizeof(number))
+		number = le32_get(value.data);
+	kv_value_release(&value);
+	if (number == 0)
+		return log_err(-EBADMSG, "%s: no format number", what);
+	if (number > FORMAT_STORE)
+		return log_err(-EPROTONOSUPPORT,
+			       "%s: written by a newer vdrive (format %u, "
+			       "this one reads up to %d)",
+			       what, number, FORMAT_STORE);
+	return 0;
+}
+
+int store_open(const char *path, size_t memory_max, struct store **store)
+{
+	struct store *s;
+	int rc;
+
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	s->path = strdup(path);
+	s->flushed_sec = store_now_sec();
+	rc = s->path ? kv_open(path, KV_SHARDS, memory_max, &s->kv) : -ENOMEM;
+	if (rc == 0)
+		rc = store_check_format(s->kv, KV_SHARDS, path);
+	if (rc < 0) {
+		store_close(s);
+		return rc;
+	}
+	*store = s;
+	return 0;
+}
+
+void store_close(struct store *store)
+{
+	if (!store)
+		return;
+	/* Lost shards only cost a second fetch. */
+	if (atomic_load(&store->dirty) && store_flush(store) < 0)
+		log_warn("store %s: not flushed at close", store->path);
+	kv_close(store->kv);
+	free(store->path);
+	free(store);
+}
+
+int store_get(struct store *store, const struct digest *name,
+	      struct kv_value *value)
+{
+	return kv_get(store->kv, name->bytes, DIGEST_LEN, value);
+}
+
+bool store_has(struct store *store, const struct digest *name)
+{
+	struct kv_value value;
+
+	if (store_get(store, name, &value) < 0)
+		return false;
+	kv_value_release(&value);
+	return true;
+}
+
+int store_put_proved(struct store *store, const struct digest *name,
+		     const void *shard, size_t shard_len)
+{
+	int rc;
+
+	rc = kv_put(store->kv, name->bytes, DIGEST_LEN, shard, shard_len);
+	if (rc == 0)
+		atomic_store(&store->dirty, true);
+	return rc;
+}
+
+static int store_prove(const struct digest *name, const void *shard,
+		       size_t shard_len)
+{
+	CLEANUP_FREE uint8_t *chunk = NULL;
+	size_t chunk_len;
+	int rc;
+
+	rc = shard_chunk_len(shard, shard_len, &chunk_len);
+	if (rc < 0)
+		return rc;
+	chunk = malloc(chunk_len);
+	if (!chunk)
+		return -ENOMEM;
+	return shard_open(name, shard, shard_len, chunk, chunk_len, &chunk_len);
+}
+
+/*
+ * Is a good shard of this name here?  Rotten bytes must not shut out the good
+ * ones that are just being put.  The usual repetition is the same bytes again.
+ */
+static bool store_has_good(struct store *store, const struct digest *name,
+			   const void *shard, size_t shard_len)
+{
+	struct kv_value value;
+	bool good;
+
+	if (store_get(store, name, &value) < 0)
+		return false;
+	good = (value.len == shard_len &&
+		memcmp(value.data, shard, shard_len) == 0) ||
+	       store_prove(name, value.data, value.len) == 0;
+	kv_value_release(&value);
+	return good;
+}
+
+int store_put(struct store *store, const struct digest *name, const void *shard,
+	      size_t shard_len, bool *added)
+{
+	char hex[DIGEST_HEX_LEN + 1];
+	bool here;
+	int rc;
+
+	rc = store_prove(name, shard, shard_len);
+	if (rc < 0) {
+		digest_to_hex(name, hex);
+		return log_err(rc, "shard %s: refused", hex);
+	}
+	here = store_has_good(store, name, shard, shard_len);
+	if (added)
+		*added = !here;
+	if (here)
+		return 0;
+	return store_put_proved(store, name, shard, shard_len);
+}
+
+void store_quarantine(struct store *store, const struct digest *name,
+		      size_t shard_len, const char *why)
+{
+	char hex[DIGEST_HEX_LEN + 1];
+
+	digest_to_hex(name, hex);
+	atomic_fetch_add(&store->verify_failures, 1);
+	log_warn("store %s: shard %s (%zu bytes) taken out: %s", store->path,
+		 hex, shard_len, why);
+	if (kv_delete(store->kv, name->bytes, DIGEST_LEN) < 0)
+		log_warn("store %s: shard %s: not deleted", store->path, hex);
+	else
+		atomic_store(&store->dirty, true);
+}
+
+int store_flush(struct store *store)
+{
+	int rc;
+
+	/* Cleared first: a put during the flush may miss it. */
+	atomic_store(&store->dirty, false);
+	atomic_store(&store->flushed_sec, store_now_sec());
+	rc = kv_flush(store->kv);
+	if (rc < 0)
+		atomic_store(&store->dirty, true);
+	return rc;
+}
+
+void store_flush_by_timer(struct store *store)
+{
+	int64_t last = atomic_load(&store->flushed_sec);
+
+	if (!atomic_load(&store->dirty) ||
+	    store_now_sec() - last < STORE_FLUSH_S)
+		return;
+	/* One of the threads that come here does it. */
+	if (!atomic_compare_exchange_strong(&store->flushed_sec, &last,
+					    store_now_sec()))
+		return;
+	if (store_flush(store) < 0)
+		log_warn("store %s: flush failed, tried again later",
+			 store->path);
+}
+
+void store_get_stats(struct store *store, struct store_stats *stats)
+{
+	struct kv_stats kv;
+
+	kv_get_stats(store->kv, &kv);
+	stats->bytes = kv.live_bytes;
+	stats->shards = kv.keys_estimate ? kv.keys_estimate - 1 : 0;
+	stats->verify_failures = atomic_load(&store->verify_failures);
+}

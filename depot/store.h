@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * store: shards at rest on this host, over a KV_SHARDS database.  It also
+ * writes down the keys of both of this floor's databases:
+ *
+ *   shards database
+ *     digest (32)           shard (format.h)
+ *     "format"              u32: FORMAT_STORE
+ *
+ *   state database          (overlay/record.h has the other prefixes)
+ *     'R' digest (32)       canonical JSON of a revision
+ *     'N' name 0 tag        struct store_tag, then the upstream's name
+ *     'U' upstream          struct store_upstream, then the URL
+ *     'T' digest (32)       struct store_origin, then the upstream's name:
+ *                           where a tree came from
+ *     "format"              u32: FORMAT_STORE
+ *
+ * Names and URLs at the end of a value have no NUL.  registry.h reads and
+ * writes these rows.  No digest is 6 bytes long, so "format" hides none.
+ *
+ * A shard is proved before it is put.  Thread-safe.
+ */
+#ifndef DEPOT_STORE_H
+#define DEPOT_STORE_H
+
+#include "depot/base.h"
+#include "depot/digest.h"
+#include "depot/kv.h"
+
+enum {
+	STATE_KEY_REVISION = 'R',
+	STATE_KEY_TAG = 'N',
+	STATE_KEY_UPSTREAM = 'U',
+	STATE_KEY_ORIGIN = 'T',
+};
+
+struct store_tag {
+	uint8_t revision[32];
+	uint8_t tree[32];
+	int64_t time_sec_le; /* when the tag was set on this host */
+} __attribute__((packed));
+_Static_assert(sizeof(struct store_tag) == 72, "tag row");
+
+enum { STORE_UPSTREAM_UNSIGNED = 1 << 0 };
+
+struct store_upstream {
+	uint32_t flags_le; /* STORE_UPSTREAM_* */
+};
+_Static_assert(sizeof(struct store_upstream) == 4, "upstream row");
+
+struct store_origin {
+	uint64_t sequence_le; /* of the tag document; highest seen */
+};
+_Static_assert(sizeof(struct store_origin) == 8, "origin row");
+
+/*
+ * Write the key "format" into a new database, or check it.  `what` names the
+ * database in messages.  -EPROTONOSUPPORT: newer; -EBADMSG: not a number.
+ */
+MUST_CHECK int store_check_format(struct kv *kv, enum kv_kind kind,
+				  const char *what);
+
+struct store;
+
+/* `path` is the database's directory.  Errors of kv_open and
+ * store_check_format. */
+MUST_CHECK int store_open(const char *path, size_t memory_max,
+			  struct store **store);
+void store_close(struct store *store); /* takes store; NULL allowed */
+
+bool store_has(struct store *store, const struct digest *name);
+/* As kv_get: pinned, kv_value_release() it.  Not proved. */
+MUST_CHECK int store_get(struct store *store, const struct digest *name,
+			 struct kv_value *value);
+/*
+ * Prove and keep a shard; -EBADMSG, -EPROTONOSUPPORT.  Durable after
+ * store_flush().  *added (may be NULL): false when it was here already.
+ */
+MUST_CHECK int store_put(struct store *store, const struct digest *name,
+			 const void *shard, size_t shard_len, bool *added);
+/* The same for one that the caller has just opened with shard_open(). */
+MUST_CHECK int store_put_proved(struct store *store, const struct digest *name,
+				const void *shard, size_t shard_len);
+/* Take a shard out that is not what its name says.  Logged and counted. */
+void store_quarantine(struct store *store, const struct digest *name,
+		      size_t shard_len, const char *why);
+MUST_CHECK int store_flush(struct store *store);
+/* Flush when something was put, and not within the last STORE_FLUSH_S. */
+enum { STORE_FLUSH_S = 30 };
+void store_flush_by_timer(struct store *store);
+
+struct store_stats {
+	uint64_t bytes, shards; /* shards: estimate */
+	uint64_t verify_failures;
+};
+void store_get_stats(struct store *store, struct store_stats *stats);
+
+#endif

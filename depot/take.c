@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * take: order of keeping: tree file, index file, then the state batch.  A
+ * crash before the batch leaves files that nobody names, and that the next
+ * take-over writes again.
+ */
+#include "depot/take.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#include "depot/document.h"
+#include "depot/io.h"
+#include "depot/layout.h"
+#include "depot/log.h"
+#include "depot/registry.h"
+
+enum {
+	/* A box holds a tree that may not shrink, and its table. */
+	TAKE_BOX_MAX = TREE_FILE_MAX + (TREE_FILE_MAX >> 4),
+	TAKE_FIRST_INDEX = 1,
+};
+
+struct take {
+	struct kv *state;          /* borrows */
+	const char *root;          /* borrows */
+	struct upstream *upstream; /* borrows */
+	unsigned int tries;
+
+	struct tag_doc tags;       /* owns */
+	const struct tag_row *row; /* borrows from tags */
+	uint32_t index_number;
+	struct digest revision;
+	char *json;              /* owns */
+	struct revision_doc doc; /* owns */
+	struct tree *tree;       /* ref */
+	struct index *index;     /* ref */
+};
+
+static void take_clear(struct take *take)
+{
+	tag_doc_clear(&take->tags);
+	free(take->json);
+	revision_doc_clear(&take->doc);
+	tree_put(take->tree);
+	index_put(take->index);
+}
+
+/* What the upstream sent is no good; the reason has been logged or is `why`. */
+static int take_bad(struct take *take, const char *path, int code,
+		    const char *why)
+{
+	log_err(0, "upstream %s: %s: %s", upstream_name(take->upstream), path,
+		why);
+	return code;
+}
+
+/* Codes of parsers: what is damaged, newer, or our own trouble. */
+static int take_refused(struct take *take, const char *path, int code)
+{
+	switch (code) {
+	case -ENOMEM:
+		return code;
+	case -EPROTONOSUPPORT:
+		return take_bad(take, path, code, "written by a newer vdrive");
+	default:
+		return take_bad(take, path, -EBADMSG,
+				"not what it claims to be");
+	}
+}
+
+static int take_get(struct take *take, const char *path, size_t max, void **buf,
+		    size_t *len)
+{
+	struct source_fault fault;
+	int rc;
+
+	rc = upstream_get(take->upstream, path, max, take->tries, buf, len,
+			  &fault);
+	if (rc == 0 || rc == -ENOENT)
+		return rc;
+	log_err(0, "upstream %s: %s", upstream_name(take->upstream),
+		fault.text);
+	return rc == -EFBIG ? -EBADMSG : rc;
+}
+
+/* The same for what a document says is there. */
+static int take_get_named(struct take *take, const char *path, size_t max,
+			  void **buf, size_t *len)
+{
+	int rc;
+
+	rc = take_get(take, path, max, buf, len);
+	if (rc == -ENOENT)
+		return take_bad(take, path, -EBADMSG,
+				"named by a document, but not there");
+	return rc;
+}
+
+/* --- the tag document ---------------------------------------------------- */
+
+struct take_seen {
+	struct take *take;
+	uint64_t sequence;
+};
+
+static int take_seen_visit(void *ctx, const struct registry_tag *row)
+{
+	struct take_seen *seen = ctx;
+	struct registry_origin origin;
+	int rc;
+
+	if (strcmp(row->upstream, upstream_name(seen->take->upstream)) != 0)
+		return 0;
+	rc = registry_origin_get(seen->take->state, &row->tree, &origin);
+	if (rc == 0 && strcmp(origin.upstream, row->upstream) == 0)
+		seen->sequence = MAX(seen->sequence, origin.sequence);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+/* Expiry and rollback; see the head of take.h. */
+static int take_check_age(struct take *take, const char *path)
+{
+	struct take_seen seen = {.take = take};
+	int rc;
+
+	ASSERT(upstream_is_unsigned(take->upstream));
+
+	if (take->tags.expires_sec && take->tags.expires_sec < time(NULL))
+		log_warn("upstream %s: %s: has expired",
+			 upstream_name(take->upstream), path);
+	rc = registry_tag_list(take->state, take->tags.name, take_seen_visit,
+			       &seen);
+	if (rc == 0 && take->tags.sequence < seen.sequence)
+		log_warn("upstream %s: %s: sequence %llu is older than %llu, "
+			 "seen before",
+			 upstream_name(take->upstream), path,
+			 (unsigned long long)take->tags.sequence,
+			 (unsigned long long)seen.sequence);
+	return rc;
+}
+
+static int take_tags(struct take *take, const char *name)
+{
+	struct layout_path path = layout_tags(name);
+	CLEANUP_FREE void *text = NULL;
+	size_t len;
+	int rc;
+
+	rc = take_get(take, path.text, DOCUMENT_MAX, &text, &len);
+	if (rc < 0)
+		return rc;
+	rc = tag_doc_read(text, len, &take->tags);
+	if (rc < 0)
+		return take_refused(take, path.text, rc);
+	if (strcmp(take->tags.name, name) != 0)
+		return take_bad(take, path.text, -EBADMSG,
+				"tags of another package");
+	return take_check_age(take, path.text);
+}
+
+/* By digest, a revision that no tag names any more may still lie there. */
+static int take_choose(struct take *take, const struct package_ref *ref)
+{
+	take->index_number = TAKE_FIRST_INDEX;
+	for (unsigned int i = 0; i < take->tags.count; i++) {
+		const struct tag_row *row = &take->tags.rows[i];
+
+		if (ref->by_digest
+			? !digest_equal(&row->revision, &ref->revision)
+			: strcmp(row->tag, ref->tag) != 0)
+			continue;
+		take->row = row;
+		take->index_number = row->index;
+		take->revision = row->revision;
+		return 0;
+	}
+	take->revision = ref->revision;
+	return ref->by_digest ? 0 : -ENOENT;
+}
+
+/* --- what it names ------------------------------------------------------- */
+
+static int take_revision(struct take *take, const char *name)
+{
+	struct layout_path path = layout_revision(&take->revision);
+	struct digest found;
+	void *text;
+	size_t len;
+	int rc;
+
+	/* Without a row it is our caller who named it. */
+	if (take->row)
+		rc = take_get_named(take, path.text, DOCUMENT_MAX, &text, &len);
+	else
+		rc = take_get(take, path.text, DOCUMENT_MAX, &text, &len);
+	if (rc < 0)
+		return rc;
+	take->json = text;
+	found = digest_of(take->json, len);
+	if (!digest_equal(&found, &take->revision))
+		return take_bad(take, path.text, -EBADMSG,
+				"not the revision of that digest");
+	rc = revision_read(take->json, len, &take->doc);
+	if (rc < 0)
+		return take_refused(take, path.text, rc);
+	if (strcmp(take->doc.name, name) != 0)
+		return take_bad(take, path.text, -EBADMSG,
+				"revision of another package");
+	if (take->row && !digest_equal(&take->doc.tree, &take->row->tree))
+		return take_bad(take, path.text, -EBADMSG,
+				"another tree than in the tag document");
+	return 0;
+}
+
+static int take_tree(struct take *take)
+{
+	CLEANUP_FREE char *file = layout_host_tree(take->root, &take->doc.tree);
+	struct layout_path path = layout_tree(&take->doc.tree);
+	CLEANUP_FREE void *box = NULL;
+	const void *bytes;
+	size_t len;
+	int rc;
+
+	if (!file)
+		return -ENOMEM;
+	/* Here already, for another tag or revision? */
+	if (access(file, R_OK) == 0 &&
+	    tree_open_file(file, &take->doc.tree, &take->tree) == 0)
+		return 0;
+	rc = take_get_named(take, path.text, TAKE_BOX_MAX, &box, &len);
+	if (rc < 0)
+		return rc;
+	rc = tree_box_open(box, len, &take->doc.tree, &take->tree);
+	if (rc < 0)
+		return take_refused(take, path.text, rc);
+	bytes = tree_bytes(take->tree, &len);
+	rc = io_replace_file(file, bytes, len);
+	if (rc < 0)
+		return log_err(rc, "%s: not written", file);
+	return 0;
+}
+
+static int take_index(struct take *take, const struct tree *tree)
+{
+	struct layout_path path =
+	    layout_index(tree_digest(tree), take->index_number);
+	CLEANUP_FREE char *file =
+	    layout_host_index(take->root, tree_digest(tree));
+	CLEANUP_FREE void *bytes = NULL;
+	size_t len;
+	int rc;
+
+	if (!file)
+		return -ENOMEM;
+	rc = take_get_named(take, path.text, INDEX_FILE_MAX, &bytes, &len);
+	if (rc < 0)
+		return rc;
+	rc = index_open(bytes, len, tree_digest(tree), tree_shard_count(tree),
+			&take->index);
+	if (rc < 0)
+		return take_refused(take, path.text, rc);
+	rc = io_replace_file(file, bytes, len);
+	if (rc < 0)
+		return log_err(rc, "%s: not written", file);
+	return 0;
+}
+
+/* --- keeping ------------------------------------------------------------- */
+
+static void take_fill_batch(struct take *take, struct kv_batch *batch,
+			    const struct registry_origin *origin)
+{
+	struct registry_tag tag = {
+	    .revision = take->revision,
+	    .tree = take->doc.tree,
+	    .time_sec = time(NULL),
+	};
+
+	registry_revision_put(batch, &take->revision, take->json);
+	registry_origin_put(batch, &take->doc.tree, origin);
+	if (!take->row)
+		return;
+	memcpy(tag.name, take->doc.name, sizeof(tag.name));
+	memcpy(tag.tag, take->row->tag, sizeof(tag.tag));
+	snprintf(tag.upstream, sizeof(tag.upstream), "%s", origin->upstream);
+	registry_tag_put(batch, &tag);
+}
+
+static int take_commit(struct take *take)
+{
+	struct registry_origin origin = {.sequence = 0}, seen;
+	struct kv_batch *batch;
+	int rc;
+
+	snprintf(origin.upstream, sizeof(origin.upstream), "%s",
+		 upstream_name(take->upstream));
+	origin.sequence = take->tags.sequence;
+	rc = registry_origin_get(take->state, &take->doc.tree, &seen);
+	if (rc == 0 && strcmp(seen.upstream, origin.upstream) == 0)
+		origin.sequence = MAX(origin.sequence, seen.sequence);
+	batch = kv_batch_new();
+	if (!batch)
+		return -ENOMEM;
+	take_fill_batch(take, batch, &origin);
+	rc = registry_commit(take->state, batch);
+	kv_batch_free(batch);
+	return rc;
+}
+
+int take_package(struct kv *state, const char *root, struct upstream *upstream,
+		 const struct package_ref *ref, struct digest *tree)
+{
+	CLEANUP(take_clear)
+	struct take take = {.state = state,
+			    .root = root,
+			    .upstream = upstream,
+			    .tries = UPSTREAM_TRIES};
+	int rc;
+
+	rc = take_tags(&take, ref->name);
+	if (rc == 0)
+		rc = take_choose(&take, ref);
+	if (rc == 0)
+		rc = take_revision(&take, ref->name);
+	if (rc == 0)
+		rc = take_tree(&take);
+	if (rc == 0)
+		rc = take_index(&take, take.tree);
+	if (rc == 0)
+		rc = take_commit(&take);
+	if (rc < 0)
+		return rc;
+	*tree = take.doc.tree;
+	return 0;
+}
+
+/* --- the index alone ----------------------------------------------------- */
+
+struct take_names {
+	const struct digest *tree;
+	char name[PACKAGE_NAME_MAX + 1];
+};
+
+static int take_names_visit(void *ctx, const struct registry_tag *row)
+{
+	struct take_names *names = ctx;
+
+	if (!digest_equal(&row->tree, names->tree))
+		return 0;
+	memcpy(names->name, row->name, sizeof(names->name));
+	return 1;
+}
+
+int take_index_again(struct kv *state, const char *root,
+		     struct upstream *upstream, const struct tree *tree,
+		     struct index **index)
+{
+	CLEANUP(take_clear)
+	struct take take = {.state = state,
+			    .root = root,
+			    .upstream = upstream,
+			    .tries = 1,
+			    .index_number = TAKE_FIRST_INDEX};
+	struct take_names names = {.tree = tree_digest(tree)};
+	int rc;
+
+	rc = registry_tag_list(state, NULL, take_names_visit, &names);
+	if (rc < 0)
+		return rc;
+	if (rc > 0) {
+		rc = take_tags(&take, names.name);
+		if (rc < 0)
+			return rc;
+	}
+	for (unsigned int i = 0; i < take.tags.count; i++)
+		if (digest_equal(&take.tags.rows[i].tree, tree_digest(tree)))
+			take.index_number = take.tags.rows[i].index;
+	rc = take_index(&take, tree);
+	if (rc < 0)
+		return rc;
+	*index = STEAL(take.index);
+	return 0;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * take: take a package over from an upstream: its tag document says which
+ * revision, tree and index; each is read, proved, and kept durably; then one
+ * synced state batch makes the package known.  Blocks on the network.
+ *
+ * Signatures are not checked by this version (upstreams are --unsigned), so a
+ * tag document that is expired or older than one seen before is only warned
+ * about.
+ */
+#ifndef DEPOT_TAKE_H
+#define DEPOT_TAKE_H
+
+#include "depot/base.h"
+#include "depot/depot.h"
+#include "depot/index.h"
+#include "depot/kv.h"
+#include "depot/upstream.h"
+
+/*
+ * `root` is the host's store.  *tree: the digest of the tree that was taken.
+ * -ENOENT: the upstream has no such package, tag or revision;
+ * -EHOSTUNREACH; -EBADMSG, -EPROTONOSUPPORT: its bytes are not what they
+ * claim.  Nothing is known of the package then.
+ */
+MUST_CHECK int take_package(struct kv *state, const char *root,
+			    struct upstream *upstream,
+			    const struct package_ref *ref,
+			    struct digest *tree);
+
+/*
+ * Read the newest index of a tree that came from `upstream` again, one try a
+ * request, and keep it.  *index: a reference for the caller.
+ */
+MUST_CHECK int take_index_again(struct kv *state, const char *root,
+				struct upstream *upstream,
+				const struct tree *tree, struct index **index);
+
+#endif

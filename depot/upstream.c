@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * upstream: list, requests, accounts.
+ *
+ * An upstream whose URL is changed is a new object under the old name;
+ * requests under way end on the old one.
+ */
+#include "depot/upstream.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "depot/document.h"
+#include "depot/layout.h"
+#include "depot/log.h"
+#include "depot/registry.h"
+
+enum {
+	UPSTREAM_WAIT_MS = 500, /* after the first failed try; doubles */
+	UPSTREAM_WAIT_STEP_MS = 50,
+};
+
+struct upstream {
+	atomic_uint refs;
+	atomic_bool stopping;
+	struct registry_upstream row; /* const */
+	struct source *source;        /* owns */
+	pthread_mutex_t lock;
+	bool up;                          /* lock */
+	char last_error[256];             /* lock */
+	uint64_t requests, errors, bytes; /* lock */
+};
+
+struct upstreams {
+	struct kv *state; /* borrows */
+	pthread_mutex_t lock;
+	struct upstream *all[UPSTREAMS_MAX]; /* lock; ref; sorted by name */
+	unsigned int count;                  /* lock */
+};
+
+/* --- one upstream -------------------------------------------------------- */
+
+static int upstream_new(const struct registry_upstream *row,
+			struct upstream **upstream)
+{
+	struct upstream *u;
+	int rc;
+
+	u = calloc(1, sizeof(*u));
+	if (!u)
+		return -ENOMEM;
+	rc = source_new(row->url, &u->source);
+	if (rc < 0) {
+		free(u);
+		return log_err(rc, "upstream %s: URL %s", row->name, row->url);
+	}
+	atomic_init(&u->refs, 1);
+	u->row = *row;
+	u->up = true;
+	pthread_mutex_init(&u->lock, NULL);
+	*upstream = u;
+	return 0;
+}
+
+void upstream_put(struct upstream *upstream)
+{
+	if (!upstream || atomic_fetch_sub(&upstream->refs, 1) > 1)
+		return;
+	source_free(upstream->source);
+	pthread_mutex_destroy(&upstream->lock);
+	free(upstream);
+}
+
+static void upstream_put_ptr(struct upstream **upstream)
+{
+	upstream_put(*upstream);
+}
+#define CLEANUP_UPSTREAM CLEANUP(upstream_put_ptr)
+
+const char *upstream_name(const struct upstream *upstream)
+{
+	return upstream->row.name;
+}
+
+bool upstream_is_unsigned(const struct upstream *upstream)
+{
+	return upstream->row.is_unsigned;
+}
+
+/* An object that is not there is an answer: the upstream is up. */
+static void upstream_account(struct upstream *upstream, int rc, size_t bytes,
+			     const struct source_fault *fault)
+{
+	pthread_mutex_lock(&upstream->lock);
+	upstream->requests++;
+	if (rc == 0)
+		upstream->bytes += bytes;
+	else
+		upstream->errors++;
+	upstream->up = rc == 0 || rc == -ENOENT;
+	if (rc < 0)
+		snprintf(upstream->last_error, sizeof(upstream->last_error),
+			 "%.*s", (int)sizeof(upstream->last_error) - 1,
+			 fault->text);
+	pthread_mutex_unlock(&upstream->lock);
+}
+
+int upstream_range(struct upstream *upstream, const char *path, uint64_t off,
+		   size_t len, void *buf, struct source_fault *fault)
+{
+	int rc;
+
+	rc = upstream->source->ops->range(upstream->source, path, off, len, buf,
+					  fault);
+	upstream_account(upstream, rc, len, fault);
+	return rc;
+}
+
+static double upstream_now_s(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+/* In small steps: a stop must not wait for us. */
+static void upstream_sleep(struct upstream *upstream, unsigned int ms)
+{
+	struct timespec step = {0, UPSTREAM_WAIT_STEP_MS * 1000000L};
+
+	for (unsigned int slept = 0;
+	     slept < ms && !atomic_load(&upstream->stopping);
+	     slept += UPSTREAM_WAIT_STEP_MS)
+		nanosleep(&step, NULL);
+}
+
+static void upstream_say_tries(struct source_fault *fault, unsigned int tries,
+			       double seconds)
+{
+	size_t len = strlen(fault->text);
+	char said[64];
+	int said_len;
+
+	said_len = snprintf(said, sizeof(said), " (%u tries in %.1f s)", tries,
+			    seconds);
+	len = MIN(len, sizeof(fault->text) - (size_t)said_len - 1);
+	memcpy(fault->text + len, said, (size_t)said_len + 1);
+}
+
+int upstream_get(struct upstream *upstream, const char *path, size_t max,
+		 unsigned int tries, void **buf, size_t *len,
+		 struct source_fault *fault)
+{
+	unsigned int wait_ms = UPSTREAM_WAIT_MS;
+	double start = upstream_now_s();
+	int rc;
+
+	ASSERT(tries > 0);
+
+	for (unsigned int i = 1;; i++) {
+		rc = upstream->source->ops->get(upstream->source, path, max,
+						buf, len, fault);
+		upstream_account(upstream, rc, rc == 0 ? *len : 0, fault);
+		if (rc != -EHOSTUNREACH)
+			return rc;
+		if (i >= tries || atomic_load(&upstream->stopping)) {
+			if (i > 1)
+				upstream_say_tries(fault, i,
+						   upstream_now_s() - start);
+			return rc;
+		}
+		upstream_sleep(upstream,
+			       MAX(wait_ms, fault->retry_after_s * 1000));
+		wait_ms *= 2;
+	}
+}
+
+/* --- the list ------------------------------------------------------------ */
+
+/* Place of `name`, or of where it would be. */
+static unsigned int upstreams_place(struct upstreams *list, const char *name)
+{
+	unsigned int i = 0;
+
+	while (i < list->count && strcmp(list->all[i]->row.name, name) < 0)
+		i++;
+	return i;
+}
+
+static bool upstreams_is(struct upstreams *list, unsigned int i,
+			 const char *name)
+{
+	return i < list->count && strcmp(list->all[i]->row.name, name) == 0;
+}
+
+/* takes upstream, unless -ENOSPC. */
+static int upstreams_put_in(struct upstreams *list, struct upstream *upstream)
+{
+	struct upstream *old = NULL;
+	unsigned int i;
+	int rc = 0;
+
+	pthread_mutex_lock(&list->lock);
+	i = upstreams_place(list, upstream->row.name);
+	if (upstreams_is(list, i, upstream->row.name)) {
+		old = list->all[i];
+	} else if (list->count == UPSTREAMS_MAX) {
+		rc = -ENOSPC;
+	} else {
+		memmove(&list->all[i + 1], &list->all[i],
+			(list->count - i) * sizeof(list->all[0]));
+		list->count++;
+	}
+	if (rc == 0)
+		list->all[i] = upstream;
+	pthread_mutex_unlock(&list->lock);
+	upstream_put(old);
+	return rc;
+}
+
+static bool upstreams_has_room(struct upstreams *list, const char *name)
+{
+	bool room;
+
+	pthread_mutex_lock(&list->lock);
+	room = list->count < UPSTREAMS_MAX ||
+	       upstreams_is(list, upstreams_place(list, name), name);
+	pthread_mutex_unlock(&list->lock);
+	return room;
+}
+
+static int upstreams_load(void *ctx, const struct registry_upstream *row)
+{
+	struct upstreams *list = ctx;
+	struct upstream *upstream;
+	int rc;
+
+	rc = upstream_new(row, &upstream);
+	if (rc < 0)
+		return rc;
+	rc = upstreams_put_in(list, upstream);
+	if (rc < 0)
+		upstream_put(upstream);
+	return rc;
+}
+
+int upstreams_open(struct kv *state, struct upstreams **upstreams)
+{
+	struct upstreams *list;
+	int rc;
+
+	list = calloc(1, sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	list->state = state;
+	pthread_mutex_init(&list->lock, NULL);
+	rc = registry_upstream_list(state, upstreams_load, list);
+	if (rc < 0) {
+		upstreams_close(list);
+		return rc;
+	}
+	*upstreams = list;
+	return 0;
+}
+
+void upstreams_stop(struct upstreams *upstreams)
+{
+	pthread_mutex_lock(&upstreams->lock);
+	for (unsigned int i = 0; i < upstreams->count; i++) {
+		atomic_store(&upstreams->all[i]->stopping, true);
+		source_stop(upstreams->all[i]->source);
+	}
+	pthread_mutex_unlock(&upstreams->lock);
+}
+
+void upstreams_close(struct upstreams *upstreams)
+{
+	if (!upstreams)
+		return;
+	for (unsigned int i = 0; i < upstreams->count; i++)
+		upstream_put(upstreams->all[i]);
+	pthread_mutex_destroy(&upstreams->lock);
+	free(upstreams);
+}
+
+struct upstream *upstreams_find(struct upstreams *upstreams, const char *name)
+{
+	struct upstream *found = NULL;
+	unsigned int i;
+
+	pthread_mutex_lock(&upstreams->lock);
+	i = upstreams_place(upstreams, name);
+	if (upstreams_is(upstreams, i, name)) {
+		found = upstreams->all[i];
+		atomic_fetch_add(&found->refs, 1);
+	}
+	pthread_mutex_unlock(&upstreams->lock);
+	return found;
+}
+
+unsigned int upstreams_all(struct upstreams *upstreams,
+			   struct upstream *all[UPSTREAMS_MAX])
+{
+	unsigned int count;
+
+	pthread_mutex_lock(&upstreams->lock);
+	count = upstreams->count;
+	for (unsigned int i = 0; i < count; i++) {
+		all[i] = upstreams->all[i];
+		atomic_fetch_add(&all[i]->refs, 1);
+	}
+	pthread_mutex_unlock(&upstreams->lock);
+	return count;
+}
+
+/* --- add, remove, list --------------------------------------------------- */
+
+/* Is there a depot, and one that we can read? */
+static int upstream_probe(struct upstream *upstream)
+{
+	CLEANUP(root_doc_clear) struct root_doc root = {0};
+	CLEANUP_FREE void *text = NULL;
+	struct source_fault fault;
+	size_t len;
+	int rc;
+
+	rc = upstream_get(upstream, LAYOUT_ROOT, DOCUMENT_MAX, UPSTREAM_TRIES,
+			  &text, &len, &fault);
+	if (rc < 0) {
+		log_err(0, "upstream %s: %s%s", upstream->row.name, fault.text,
+			rc == -ENOENT ? ": no depot there" : "");
+		return rc == -ENOENT || rc == -EFBIG ? -EBADMSG : rc;
+	}
+	rc = root_doc_read(text, len, &root);
+	if (rc == -EBADMSG)
+		return log_err(rc, "upstream %s: %s: no depot's root document",
+			       upstream->row.name, upstream->row.url);
+	return rc;
+}
+
+static int upstreams_store(struct upstreams *upstreams,
+			   const struct registry_upstream *row, bool keep)
+{
+	struct kv_batch *batch = kv_batch_new();
+	int rc;
+
+	if (!batch)
+		return -ENOMEM;
+	if (keep)
+		registry_upstream_put(batch, row);
+	else
+		registry_upstream_delete(batch, row->name);
+	rc = registry_commit(upstreams->state, batch);
+	kv_batch_free(batch);
+	return rc;
+}
+
+int upstreams_add(struct upstreams *upstreams, const char *name,
+		  const char *url, bool is_unsigned)
+{
+	CLEANUP_UPSTREAM struct upstream *upstream = NULL;
+	struct registry_upstream row = {.is_unsigned = is_unsigned};
+	int rc;
+
+	if (!depot_name_ok(name) || strlen(url) > UPSTREAM_URL_MAX)
+		return log_err(-EINVAL, "upstream %.64s: name or URL", name);
+	if (!is_unsigned)
+		return log_err(-EPERM,
+			       "upstream %s: this version checks no "
+			       "signatures: say --unsigned to take packages "
+			       "from it all the same",
+			       name);
+	if (!upstreams_has_room(upstreams, name))
+		return log_err(-ENOSPC, "upstream %s: there are %d already",
+			       name, UPSTREAMS_MAX);
+	snprintf(row.name, sizeof(row.name), "%s", name);
+	snprintf(row.url, sizeof(row.url), "%s", url);
+	rc = upstream_new(&row, &upstream);
+	if (rc < 0)
+		return rc;
+	rc = upstream_probe(upstream);
+	if (rc < 0)
+		return rc;
+	rc = upstreams_store(upstreams, &row, true);
+	if (rc < 0)
+		return rc;
+	rc = upstreams_put_in(upstreams, upstream);
+	if (rc < 0)
+		return rc;
+	upstream = NULL;
+	return 0;
+}
+
+int upstreams_remove(struct upstreams *upstreams, const char *name)
+{
+	CLEANUP_UPSTREAM struct upstream *found =
+	    upstreams_find(upstreams, name);
+	unsigned int i;
+	int rc;
+
+	if (!found)
+		return log_err(-ENOENT, "upstream %.64s", name);
+	rc = upstreams_store(upstreams, &found->row, false);
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&upstreams->lock);
+	i = upstreams_place(upstreams, name);
+	if (upstreams_is(upstreams, i, name)) {
+		upstream_put(upstreams->all[i]);
+		upstreams->count--;
+		memmove(&upstreams->all[i], &upstreams->all[i + 1],
+			(upstreams->count - i) * sizeof(upstreams->all[0]));
+	}
+	pthread_mutex_unlock(&upstreams->lock);
+	return 0;
+}
+
+static void upstream_tell(struct upstream *upstream, struct upstream_info *info)
+{
+	memset(info, 0, sizeof(*info));
+	memcpy(info->name, upstream->row.name, sizeof(info->name));
+	memcpy(info->url, upstream->row.url, sizeof(info->url));
+	info->is_unsigned = upstream->row.is_unsigned;
+	pthread_mutex_lock(&upstream->lock);
+	info->up = upstream->up;
+	memcpy(info->last_error, upstream->last_error,
+	       sizeof(info->last_error));
+	info->requests = upstream->requests;
+	info->errors = upstream->errors;
+	info->bytes = upstream->bytes;
+	pthread_mutex_unlock(&upstream->lock);
+}
+
+int upstreams_list(struct upstreams *upstreams,
+		   int (*visit)(void *ctx, const struct upstream_info *info),
+		   void *ctx)
+{
+	struct upstream *all[UPSTREAMS_MAX];
+	unsigned int count = upstreams_all(upstreams, all);
+	struct upstream_info info;
+	int rc = 0;
+
+	for (unsigned int i = 0; i < count; i++) {
+		upstream_tell(all[i], &info);
+		if (rc == 0)
+			rc = visit(ctx, &info);
+		upstream_put(all[i]);
+	}
+	return rc;
+}

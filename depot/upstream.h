@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * upstream: the upstream depots of this host: their list, kept in the state
+ * database, and requests to them, with an account of how they went.
+ *
+ * Errors of requests are those of source.h; error texts begin with "upstream
+ * NAME: " and hold URL, reason, and tries.  Thread-safe.
+ */
+#ifndef DEPOT_UPSTREAM_H
+#define DEPOT_UPSTREAM_H
+
+#include "depot/base.h"
+#include "depot/depot.h"
+#include "depot/kv.h"
+#include "depot/source.h"
+
+struct upstreams;
+struct upstream; /* reference counted; lives on when it is removed */
+
+enum { UPSTREAMS_MAX = 64, UPSTREAM_TRIES = 3 };
+
+/* `state` is borrowed till upstreams_close. */
+MUST_CHECK int upstreams_open(struct kv *state, struct upstreams **upstreams);
+/* Requests under way return soon, new ones -ECANCELED. */
+void upstreams_stop(struct upstreams *upstreams);
+void upstreams_close(struct upstreams *upstreams); /* takes; NULL allowed */
+
+/* See depot_upstream_add, _remove and _list. -ENOSPC: UPSTREAMS_MAX. */
+MUST_CHECK int upstreams_add(struct upstreams *upstreams, const char *name,
+			     const char *url, bool is_unsigned);
+MUST_CHECK int upstreams_remove(struct upstreams *upstreams, const char *name);
+MUST_CHECK int upstreams_list(struct upstreams *upstreams,
+			      int (*visit)(void *ctx,
+					   const struct upstream_info *info),
+			      void *ctx);
+
+/* With a reference for the caller; NULL: none of that name. */
+struct upstream *upstreams_find(struct upstreams *upstreams, const char *name);
+/* All, in order of names, each with a reference; their number. */
+unsigned int upstreams_all(struct upstreams *upstreams,
+			   struct upstream *all[UPSTREAMS_MAX]);
+void upstream_put(struct upstream *upstream); /* NULL allowed */
+
+const char *upstream_name(const struct upstream *upstream);
+bool upstream_is_unsigned(const struct upstream *upstream);
+
+/*
+ * Get a whole object, with `tries` (1..) while the upstream does not answer.
+ * Logs nothing: fault->text is the whole text.
+ */
+MUST_CHECK int upstream_get(struct upstream *upstream, const char *path,
+			    size_t max, unsigned int tries, void **buf,
+			    size_t *len, struct source_fault *fault);
+/* One try, exactly these bytes. */
+MUST_CHECK int upstream_range(struct upstream *upstream, const char *path,
+			      uint64_t off, size_t len, void *buf,
+			      struct source_fault *fault);
+
+#endif
