@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * inode: what lies behind a fileid, its attributes, and who may do what.
+ * view->lock is held by the callers, shared or alone.
+ */
+#include "depot/log.h"
+#include "overlay/view_impl.h"
+
+/* An object of the image, as the record that a copy-up of it would write. */
+static void inode_from_image(struct view *view, uint32_t i, struct inode *inode)
+{
+	const struct image_inode *ii = image_inode(view->image, i);
+	struct record *rec = &inode->rec;
+	struct tree_inode attr = {.mode = S_IFDIR | 0755};
+	struct tree *tree = NULL;
+
+	memset(rec, 0, sizeof(*rec));
+	if (image_tree_count(view->image) > 0) {
+		tree = image_tree(view->image, ii->tree);
+		tree_inode_get(tree, ii->inode, &attr);
+		rec->has_base = true;
+		rec->base_tree = *tree_digest(tree);
+		rec->base_inode = ii->inode;
+	}
+	rec->mode = attr.mode;
+	rec->uid = attr.uid;
+	rec->gid = attr.gid;
+	rec->rdev_major = attr.rdev_major;
+	rec->rdev_minor = attr.rdev_minor;
+	rec->atime = rec->mtime = rec->ctime = attr.mtime;
+	if (S_ISDIR(attr.mode))
+		rec->parent = image_inode(view->image, ii->parent)->fileid;
+	rec->data.size = attr.size;
+	rec->data.base_limit = attr.size;
+	rec->data.cut = RECORD_NO_CUT;
+	rec->data.kind = RECORD_DATA_NONE;
+}
+
+static int inode_from_record(struct view *view, struct inode *inode)
+{
+	struct record_key key;
+	struct kv_value value;
+	int rc;
+
+	record_key_inode(&key, view->layer, inode->fileid);
+	rc = kv_get(view->kv, key.bytes, key.len, &value);
+	if (rc == -ENOENT)
+		return log_err(-EIO, "delta %s: record of %llx is missing",
+			       view->info.path,
+			       (unsigned long long)inode->fileid);
+	if (rc < 0)
+		return rc;
+	rc = record_decode(value.data, value.len, &inode->rec);
+	kv_value_release(&value);
+	return rc < 0 ? -EIO : 0;
+}
+
+/* A package directory is not older than the generation it is seen in. */
+static void inode_since(struct inode *inode, const struct timespec *since)
+{
+	struct timespec *ctime = &inode->rec.ctime;
+
+	if (ctime->tv_sec < since->tv_sec ||
+	    (ctime->tv_sec == since->tv_sec && ctime->tv_nsec < since->tv_nsec))
+		*ctime = *since;
+}
+
+int inode_load_id(struct view *view, uint64_t fileid, struct inode *inode)
+{
+	int rc;
+
+	inode->fileid = fileid;
+	inode->data_now = false;
+	inode->image =
+	    fileid & RECORD_BORN ? IMAGE_NONE : image_find(view->image, fileid);
+	inode->node = node_find(view, fileid);
+	inode->recorded = idset_has(&view->recorded, fileid);
+	if (inode->node) {
+		inode->rec = inode->node->rec;
+	} else if (inode->recorded) {
+		rc = inode_from_record(view, inode);
+		if (rc < 0)
+			return rc;
+	} else if (inode->image != IMAGE_NONE) {
+		inode_from_image(view, inode->image, inode);
+	} else {
+		return -ESTALE;
+	}
+	if (S_ISDIR(inode->rec.mode) && inode->image != IMAGE_NONE)
+		inode_since(inode, image_since(view->image));
+	return inode->rec.gone ? -ESTALE : 0;
+}
+
+int inode_load(struct view *view, uint64_t fileid, uint32_t generation,
+	       struct inode *inode)
+{
+	int rc = inode_load_id(view, fileid, inode);
+
+	if (rc == 0 && inode->rec.generation != generation)
+		return -ESTALE;
+	return rc;
+}
+
+int inode_load_dir(struct view *view, struct view_object obj,
+		   struct inode *inode)
+{
+	int rc = inode_load(view, obj.fileid, obj.generation, inode);
+
+	if (rc == 0 && !S_ISDIR(inode->rec.mode))
+		return -ENOTDIR;
+	return rc;
+}
+
+struct tree *inode_base(struct view *view, const struct record *rec)
+{
+	if (!rec->has_base)
+		return NULL;
+	for (unsigned int i = 0; i < image_tree_count(view->image); i++)
+		if (digest_equal(tree_digest(image_tree(view->image, i)),
+				 &rec->base_tree))
+			return image_tree(view->image, i);
+	for (unsigned int i = 0; i < view->tree_count; i++)
+		if (digest_equal(tree_digest(view->trees[i]), &rec->base_tree))
+			return view->trees[i];
+	return NULL;
+}
+
+uint32_t inode_nlink(struct view *view, const struct inode *inode)
+{
+	int64_t nlink = inode->rec.nlink;
+
+	if (inode->image != IMAGE_NONE)
+		nlink += image_inode(view->image, inode->image)->nlink;
+	return nlink > 0 ? (uint32_t)nlink : 0;
+}
+
+void inode_attr(struct view *view, const struct inode *inode,
+		struct view_attr *attr)
+{
+	const struct record *rec = &inode->rec;
+	uint64_t below = MIN(rec->data.base_limit, rec->data.size);
+
+	attr->fileid = inode->fileid;
+	attr->generation = rec->generation;
+	attr->mode = rec->mode;
+	attr->nlink = inode_nlink(view, inode);
+	attr->uid = rec->uid;
+	attr->gid = rec->gid;
+	attr->rdev_major = rec->rdev_major;
+	attr->rdev_minor = rec->rdev_minor;
+	attr->size = rec->data.size;
+	attr->used = S_ISREG(rec->mode)
+			 ? MIN(below + rec->data.used,
+			       (rec->data.size + 4095) & ~UINT64_C(4095))
+			 : rec->data.size;
+	attr->atime = rec->atime;
+	attr->mtime = rec->mtime;
+	attr->ctime = rec->ctime;
+}
+
+bool cred_in_group(const struct view_cred *cred, uint32_t gid)
+{
+	if (cred->gid == gid)
+		return true;
+	for (unsigned int i = 0; i < cred->group_count; i++)
+		if (cred->groups[i] == gid)
+			return true;
+	return false;
+}
+
+unsigned int view_permissions(const struct view_attr *attr,
+			      const struct view_cred *cred)
+{
+	unsigned int bits = attr->mode & 07;
+
+	if (cred->uid == 0) {
+		bool exec = S_ISDIR(attr->mode) || (attr->mode & 0111);
+
+		return VIEW_MAY_READ | VIEW_MAY_WRITE |
+		       (exec ? VIEW_MAY_EXEC : 0);
+	}
+	if (cred->uid == attr->uid)
+		bits = attr->mode >> 6 & 07;
+	else if (cred_in_group(cred, attr->gid))
+		bits = attr->mode >> 3 & 07;
+	return bits; /* VIEW_MAY_* are the bits of a mode */
+}
+
+bool inode_may(struct view *view, const struct inode *inode,
+	       const struct view_cred *cred, unsigned int want)
+{
+	struct view_attr attr;
+
+	inode_attr(view, inode, &attr);
+	return (view_permissions(&attr, cred) & want) == want;
+}
+
+void wcc_before(struct view_wcc *wcc, const struct inode *inode)
+{
+	wcc->has_before = true;
+	wcc->before_size = inode->rec.data.size;
+	wcc->before_mtime = inode->rec.mtime;
+	wcc->before_ctime = inode->rec.ctime;
+}
+
+void wcc_after(struct view *view, struct view_wcc *wcc,
+	       const struct inode *inode)
+{
+	wcc->has_after = true;
+	inode_attr(view, inode, &wcc->after);
+}
+
+struct timespec time_after(const struct timespec *old)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (now.tv_sec > old->tv_sec ||
+	    (now.tv_sec == old->tv_sec && now.tv_nsec > old->tv_nsec))
+		return now;
+	now = *old;
+	if (++now.tv_nsec == 1000000000) {
+		now.tv_nsec = 0;
+		now.tv_sec++;
+	}
+	return now;
+}
+
+void inode_touch(struct inode *inode, bool content)
+{
+	inode->rec.ctime = time_after(&inode->rec.ctime);
+	if (content)
+		inode->rec.mtime = inode->rec.ctime;
+}

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * op: one changing operation, written as one batch (design 7).
+ *
+ * Memory follows the database: sets and nodes are changed only when the batch
+ * is in the log.  view->lock is held alone from op_begin to op_end.
+ */
+#include "depot/log.h"
+#include "overlay/view_impl.h"
+
+int op_begin(struct op *op, struct view *view, struct view_change *change)
+{
+	memset(op, 0, sizeof(*op));
+	op->view = view;
+	op->change = change;
+	change->pending = false;
+	op->batch = kv_batch_new();
+	return op->batch ? 0 : -ENOMEM;
+}
+
+void op_abort(struct op *op)
+{
+	kv_batch_free(op->batch);
+	op->batch = NULL;
+	for (unsigned int i = 0; i < op->reap_count; i++)
+		reap_free(op->reaps[i]);
+	op->reap_count = 0;
+}
+
+int view_take_id(struct view *view, uint64_t *id)
+{
+	struct record_key key;
+	uint8_t value[9] = {RECORD_FORMAT};
+	int rc;
+
+	if (view->next_id == view->id_limit) {
+		uint64_t limit = view->id_limit + VIEW_ID_BLOCK;
+
+		/* In the log before any batch that uses one of them. */
+		record_key_fileids(&key, view->info.export_id);
+		le64_put(value + 1, limit);
+		rc = kv_put(view->kv, key.bytes, key.len, value, sizeof(value));
+		if (rc < 0)
+			return rc;
+		view->id_limit = limit;
+	}
+	*id = view->next_id++ | RECORD_BORN;
+	return 0;
+}
+
+void op_inode(struct op *op, struct inode *inode)
+{
+	for (unsigned int i = 0; i < op->inode_count; i++)
+		if (op->inodes[i] == inode)
+			return;
+	ASSERT(op->inode_count < OP_INODES_MAX);
+	op->inodes[op->inode_count++] = inode;
+}
+
+static void op_touched(struct op *op, uint64_t dir)
+{
+	for (unsigned int i = 0; i < op->touched_count; i++)
+		if (op->touched[i] == dir)
+			return;
+	ASSERT(op->touched_count < ARRAY_LEN(op->touched));
+	op->touched[op->touched_count++] = dir;
+}
+
+void op_name_put(struct op *op, uint64_t dir, uint64_t cookie,
+		 enum record_name_kind kind, const char *name, size_t name_len,
+		 uint64_t fileid, uint32_t generation)
+{
+	uint8_t value[RECORD_NAME_MAX];
+	struct record_name rec = {
+	    .kind = (uint8_t)kind,
+	    .generation = generation,
+	    .fileid = fileid,
+	    .name_len = (uint16_t)name_len,
+	};
+	struct record_key key;
+	size_t len;
+
+	memcpy(rec.name, name, name_len);
+	len = record_name_encode(&rec, value);
+	record_key_name(&key, op->view->layer, dir, cookie);
+	kv_batch_put(op->batch, key.bytes, key.len, value, len);
+	op_touched(op, dir);
+}
+
+void op_name_delete(struct op *op, uint64_t dir, uint64_t cookie)
+{
+	struct record_key key;
+
+	record_key_name(&key, op->view->layer, dir, cookie);
+	kv_batch_delete(op->batch, key.bytes, key.len);
+}
+
+/* Delete every key that begins with `prefix`. */
+static int op_delete_all(struct op *op, const struct record_key *prefix)
+{
+	struct kv_iter *it =
+	    kv_iter_new(op->view->kv, prefix->bytes, prefix->len, NULL, 0);
+	int rc;
+
+	if (!it)
+		return -ENOMEM;
+	for (; kv_iter_valid(it); kv_iter_next(it)) {
+		size_t len;
+		const uint8_t *key = kv_iter_key(it, &len);
+
+		kv_batch_delete(op->batch, key, len);
+	}
+	rc = kv_iter_error(it);
+	kv_iter_free(it);
+	return rc;
+}
+
+int op_drop_data(struct op *op, struct inode *inode)
+{
+	struct record_data_state *data = &inode->rec.data;
+	struct record_key key;
+	uint64_t layer = op->view->layer;
+	/* A node may be ahead of the database: give up what either has. */
+	uint8_t kind = inode->node ? inode->node->saved.kind : data->kind;
+	int rc = 0;
+
+	if (data->kind == RECORD_DATA_HOST) {
+		ASSERT(op->reap_count < OP_REAPS_MAX);
+		rc = reap_new(op->view, data->data_id,
+			      &op->reaps[op->reap_count]);
+		if (rc < 0)
+			return rc;
+		op->reap_count++;
+		record_key_reap(&key, layer, data->data_id);
+		kv_batch_put(op->batch, key.bytes, key.len, "\1", 1);
+		record_key_piece(&key, layer, inode->fileid, 0);
+		key.len -= 4;
+		rc = op_delete_all(op, &key);
+	}
+	if (kind == RECORD_DATA_INLINE || S_ISLNK(inode->rec.mode)) {
+		record_key_data(&key, layer, inode->fileid);
+		kv_batch_delete(op->batch, key.bytes, key.len);
+	}
+	if (inode->node) {
+		op->detached[op->detached_count++] = inode->node;
+		inode->node = NULL;
+	}
+	op->bytes -= (int64_t)data->used;
+	*data = (struct record_data_state){.cut = RECORD_NO_CUT};
+	inode->data_now = true;
+	return rc;
+}
+
+int op_erase(struct op *op, struct inode *inode)
+{
+	struct record_key key;
+	int rc = op_drop_data(op, inode);
+
+	if (rc == 0 && S_ISDIR(inode->rec.mode) &&
+	    idset_has(&op->view->touched, inode->fileid)) {
+		record_key_dir(&key, op->view->layer, inode->fileid);
+		rc = op_delete_all(op, &key);
+	}
+	if (rc < 0)
+		return rc;
+	if (inode->fileid & RECORD_BORN) {
+		record_key_inode(&key, op->view->layer, inode->fileid);
+		kv_batch_delete(op->batch, key.bytes, key.len);
+		op->erased[op->erased_count++] = inode->fileid;
+		return 0;
+	}
+	/* The number of a package object stays retired: its handle is stale. */
+	inode->rec.gone = true;
+	op_inode(op, inode);
+	return 0;
+}
+
+static void op_put_inode(struct op *op, const struct inode *inode)
+{
+	struct record rec = inode->rec;
+	uint8_t value[RECORD_INODE_LEN];
+	struct record_key key;
+
+	/* Bytes that are not stable yet must not be named by a record. */
+	if (inode->node && !inode->data_now)
+		rec.data = inode->node->saved;
+	record_encode(&rec, value);
+	record_key_inode(&key, op->view->layer, inode->fileid);
+	kv_batch_put(op->batch, key.bytes, key.len, value, sizeof(value));
+}
+
+static int op_put_reply(struct op *op)
+{
+	struct view_change *change = op->change;
+	uint8_t record[VIEW_REPLY_MAX];
+	struct record_key key;
+	uint32_t slot = 0;
+	size_t len;
+
+	if (!change->reply)
+		return 0;
+	len = change->reply(change, &change->done, record, &slot);
+	if (len == 0)
+		return 0;
+	ASSERT(len <= sizeof(record));
+	record_key_reply(&key, op->view->info.export_id, slot);
+	kv_batch_put(op->batch, key.bytes, key.len, record, len);
+	return 0;
+}
+
+/* The batch is in the log: bring memory up to it. */
+static void op_apply(struct op *op)
+{
+	struct view *view = op->view;
+
+	for (unsigned int i = 0; i < op->inode_count; i++) {
+		struct inode *inode = op->inodes[i];
+
+		idset_add(&view->recorded, inode->fileid);
+		if (!inode->node)
+			continue;
+		inode->node->rec = inode->rec;
+		inode->node->recorded = true;
+		if (inode->data_now)
+			inode->node->saved = inode->rec.data;
+	}
+	for (unsigned int i = 0; i < op->erased_count; i++)
+		idset_remove(&view->recorded, op->erased[i]);
+	for (unsigned int i = 0; i < op->touched_count; i++)
+		idset_add(&view->touched, op->touched[i]);
+	for (unsigned int i = 0; i < op->detached_count; i++)
+		node_detach(view, op->detached[i]);
+	view->delta_bytes = (uint64_t)((int64_t)view->delta_bytes + op->bytes);
+	for (unsigned int i = 0; i < op->reap_count; i++)
+		reap_submit(op->reaps[i]);
+	op->reap_count = 0;
+}
+
+int op_end(struct op *op, bool hold)
+{
+	struct view *view = op->view;
+	int rc;
+
+	for (unsigned int i = 0; i < op->inode_count; i++)
+		op_put_inode(op, op->inodes[i]);
+	rc = idset_reserve(&view->recorded, op->inode_count);
+	if (rc == 0)
+		rc = idset_reserve(&view->touched, op->touched_count);
+	if (rc == 0)
+		rc = op_put_reply(op);
+	if (rc == 0)
+		rc = kv_write(view->kv, op->batch);
+	if (rc == 0) {
+		op_apply(op);
+		op->change->pending = true;
+		if (!hold)
+			change_submit(view, op->change);
+	}
+	op_abort(op);
+	return rc;
+}
+
+static void change_stable(struct journal_entry *entry)
+{
+	struct view_change *change =
+	    container_of(entry, struct view_change, entry);
+
+	change->settled(change, 0);
+}
+
+void change_submit(struct view *view, struct view_change *change)
+{
+	change->pending = true;
+	change->entry.run = change_stable;
+	journal_submit(view->journal, &change->entry);
+}

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* selection: see selection.h. */
+#include <stdio.h>
+
+#include "depot/log.h"
+#include "overlay/selection.h"
+
+enum {
+	SELECTION_HEAD = 17,
+	SELECTION_ROW_MAX =
+	    2 * DIGEST_LEN + 2 + PACKAGE_NAME_MAX + TAG_NAME_MAX,
+	GUEST_HEAD = 31,
+};
+
+static void selection_prefix(struct record_key *key, const char *tenant)
+{
+	record_key_text(key, 'S', tenant);
+	key->bytes[key->len++] = '\0';
+}
+
+static uint8_t *selection_put_text(uint8_t *out, const char *text)
+{
+	size_t len = strlen(text);
+
+	*out++ = (uint8_t)len;
+	memcpy(out, text, len);
+	return out + len;
+}
+
+void selection_put(struct kv_batch *batch, const char *tenant,
+		   const struct selection *selection)
+{
+	uint8_t value[SELECTION_HEAD + SITE_SELECTION_MAX * SELECTION_ROW_MAX];
+	struct record_key key;
+	uint8_t *out = value + SELECTION_HEAD;
+
+	value[0] = RECORD_FORMAT;
+	le64_put(value + 1, (uint64_t)selection->since.tv_sec);
+	le32_put(value + 9, (uint32_t)selection->since.tv_nsec);
+	le32_put(value + 13, selection->count);
+	for (unsigned int i = 0; i < selection->count; i++) {
+		const struct package_info *p = &selection->package[i];
+
+		memcpy(out, p->revision.bytes, DIGEST_LEN);
+		memcpy(out + DIGEST_LEN, p->tree.bytes, DIGEST_LEN);
+		out = selection_put_text(out + 2 * DIGEST_LEN, p->name);
+		out = selection_put_text(out, p->tag);
+	}
+	selection_prefix(&key, tenant);
+	be32_put(key.bytes + key.len, selection->generation);
+	key.len += 4;
+	kv_batch_put(batch, key.bytes, key.len, value, (size_t)(out - value));
+}
+
+/* Text of at most `max` bytes at *in; false when it does not fit. */
+static bool selection_get_text(const uint8_t **in, const uint8_t *end,
+			       size_t max, char *text)
+{
+	size_t len;
+
+	if (*in == end)
+		return false;
+	len = *(*in)++;
+	if (len > max || (size_t)(end - *in) < len)
+		return false;
+	memcpy(text, *in, len);
+	text[len] = '\0';
+	*in += len;
+	return true;
+}
+
+static int selection_decode(const uint8_t *in, size_t len,
+			    struct selection *selection)
+{
+	const uint8_t *end = in + len;
+
+	if (len >= 1 && in[0] > RECORD_FORMAT)
+		return log_err(-EPROTONOSUPPORT,
+			       "state: selection of format %u", in[0]);
+	if (len < SELECTION_HEAD || in[0] != RECORD_FORMAT)
+		return -EBADMSG;
+	selection->since.tv_sec = (time_t)le64_get(in + 1);
+	selection->since.tv_nsec = le32_get(in + 9);
+	selection->count = le32_get(in + 13);
+	if (selection->count > SITE_SELECTION_MAX)
+		return -EBADMSG;
+	in += SELECTION_HEAD;
+	for (unsigned int i = 0; i < selection->count; i++) {
+		struct package_info *p = &selection->package[i];
+
+		memset(p, 0, sizeof(*p));
+		if (end - in < 2 * DIGEST_LEN)
+			return -EBADMSG;
+		memcpy(p->revision.bytes, in, DIGEST_LEN);
+		memcpy(p->tree.bytes, in + DIGEST_LEN, DIGEST_LEN);
+		in += 2 * DIGEST_LEN;
+		if (!selection_get_text(&in, end, PACKAGE_NAME_MAX, p->name) ||
+		    !selection_get_text(&in, end, TAG_NAME_MAX, p->tag))
+			return -EBADMSG;
+	}
+	return in == end ? 0 : -EBADMSG;
+}
+
+int selection_load(struct kv *kv, const char *tenant,
+		   struct selection *selection)
+{
+	struct record_key prefix;
+	struct kv_iter *it;
+	int rc = 0;
+
+	memset(selection, 0, sizeof(*selection));
+	selection_prefix(&prefix, tenant);
+	it = kv_iter_new(kv, prefix.bytes, prefix.len, NULL, 0);
+	if (!it)
+		return -ENOMEM;
+	for (; rc == 0 && kv_iter_valid(it); kv_iter_next(it)) {
+		size_t key_len, len;
+		const uint8_t *key = kv_iter_key(it, &key_len);
+		const uint8_t *value = kv_iter_value(it, &len);
+
+		rc = key_len == prefix.len + 4
+			 ? selection_decode(value, len, selection)
+			 : -EBADMSG;
+		if (rc == -EBADMSG)
+			log_err(rc, "state: selection of tenant %s", tenant);
+		else if (rc == 0)
+			selection->generation = be32_get(key + prefix.len);
+	}
+	if (rc == 0)
+		rc = kv_iter_error(it);
+	kv_iter_free(it);
+	return rc;
+}
+
+bool selection_same(const struct selection *a, const struct selection *b)
+{
+	if (a->count != b->count)
+		return false;
+	for (unsigned int i = 0; i < a->count; i++)
+		if (!digest_equal(&a->package[i].revision,
+				  &b->package[i].revision) ||
+		    strcmp(a->package[i].name, b->package[i].name) != 0 ||
+		    strcmp(a->package[i].tag, b->package[i].tag) != 0)
+			return false;
+	return true;
+}
+
+/* --- flattening
+ * ----------------------------------------------------------------- */
+
+struct selection_conflicts {
+	const struct selection *selection;
+	site_conflict_fn *conflict;
+	void *ctx;
+};
+
+static void selection_conflict(void *ctx, const char *path, unsigned int winner,
+			       unsigned int loser)
+{
+	struct selection_conflicts *c = ctx;
+	const struct package_info *w = &c->selection->package[winner];
+	const struct package_info *l = &c->selection->package[loser];
+	char text[4096 + 512];
+
+	snprintf(text, sizeof(text), "%s: %s:%s and %s:%s have different files",
+		 path, w->name, w->tag, l->name, l->tag);
+	c->conflict(c->ctx, text);
+}
+
+int selection_image(struct depot *depot, const struct selection *selection,
+		    const uint8_t key[SIPHASH_KEY_LEN],
+		    site_conflict_fn *conflict, void *ctx, struct image **image)
+{
+	struct selection_conflicts c = {selection, conflict, ctx};
+	struct tree *trees[SITE_SELECTION_MAX];
+	unsigned int count;
+	int rc = 0;
+
+	for (count = 0; rc == 0 && count < selection->count; count++) {
+		const struct package_info *p = &selection->package[count];
+
+		rc = depot_tree_get(depot, &p->tree, &trees[count]);
+		if (rc < 0) {
+			log_err(rc, "the tree of %s:%s is not in the depot",
+				p->name, p->tag);
+			break;
+		}
+	}
+	if (rc == 0)
+		rc = image_new(trees, count, key, &selection->since,
+			       conflict ? selection_conflict : NULL, &c, image);
+	for (unsigned int i = 0; i < count; i++)
+		tree_put(trees[i]);
+	return rc;
+}
+
+/* --- guests, counters
+ * --------------------------------------------------------------- */
+
+size_t guest_encode(const struct guest_record *guest, uint8_t *out)
+{
+	size_t addr_len = strlen(guest->addr);
+
+	out[0] = RECORD_FORMAT;
+	le32_put(out + 1, guest->export_id);
+	le64_put(out + 5, guest->layer);
+	memcpy(out + 13, guest->key, SIPHASH_KEY_LEN);
+	out[29] = guest->flags;
+	out[30] = (uint8_t)addr_len;
+	memcpy(out + GUEST_HEAD, guest->addr, addr_len);
+	return GUEST_HEAD + addr_len;
+}
+
+int guest_decode(const void *data, size_t len, struct guest_record *guest)
+{
+	const uint8_t *in = data;
+
+	if (len >= 1 && in[0] > RECORD_FORMAT)
+		return log_err(-EPROTONOSUPPORT,
+			       "state: guest record of format %u", in[0]);
+	if (len < GUEST_HEAD || in[0] != RECORD_FORMAT ||
+	    in[30] >= sizeof(guest->addr) || len != (size_t)GUEST_HEAD + in[30])
+		return log_err(-EBADMSG, "state: damaged guest record");
+	memset(guest, 0, sizeof(*guest));
+	guest->export_id = le32_get(in + 1);
+	guest->layer = le64_get(in + 5);
+	memcpy(guest->key, in + 13, SIPHASH_KEY_LEN);
+	guest->flags = in[29];
+	memcpy(guest->addr, in + GUEST_HEAD, in[30]);
+	return 0;
+}
+
+int counter_next(struct kv *kv, const char *name, uint64_t *value)
+{
+	uint8_t bytes[9] = {RECORD_FORMAT};
+	struct record_key key;
+	struct kv_value old;
+	int rc;
+
+	record_key_text(&key, 'C', name);
+	rc = kv_get(kv, key.bytes, key.len, &old);
+	if (rc == 0) {
+		if (old.len != sizeof(bytes) || old.data[0] != RECORD_FORMAT)
+			rc = log_err(-EBADMSG, "state: damaged counter %s",
+				     name);
+		else
+			*value = le64_get(old.data + 1) + 1;
+		kv_value_release(&old);
+	} else if (rc == -ENOENT) {
+		*value = 1;
+		rc = 0;
+	}
+	if (rc < 0)
+		return rc;
+	le64_put(bytes + 1, *value);
+	rc = kv_put(kv, key.bytes, key.len, bytes, sizeof(bytes));
+	return rc < 0 ? rc : kv_sync_log(kv);
+}

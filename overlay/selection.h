@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * selection: what a tenant has selected, as numbered generations in the state
+ * database, and the records of tenants and guests.  Inside this floor only.
+ *
+ * Values, after the format byte:
+ *   tenant      key:16
+ *   generation  seconds:8 nanoseconds:4 count:4, then for each package
+ *               revision:32 tree:32 name length:1 name tag length:1 tag
+ *   guest       export:4 layer:8 key:16 flags:1 address length:1 address
+ */
+#ifndef OVERLAY_SELECTION_H
+#define OVERLAY_SELECTION_H
+
+#include "depot/kv.h"
+#include "overlay/image.h"
+#include "overlay/record.h"
+#include "overlay/site.h"
+
+struct selection {
+	uint32_t generation; /* 0: nothing selected yet */
+	struct timespec since;
+	unsigned int count;
+	struct package_info package[SITE_SELECTION_MAX];
+};
+
+/* The newest generation; an empty one when there is none. */
+MUST_CHECK int selection_load(struct kv *kv, const char *tenant,
+			      struct selection *selection);
+void selection_put(struct kv_batch *batch, const char *tenant,
+		   const struct selection *selection);
+bool selection_same(const struct selection *a, const struct selection *b);
+/* Flatten it; the conflict function speaks of paths and packages. */
+MUST_CHECK int selection_image(struct depot *depot,
+			       const struct selection *selection,
+			       const uint8_t key[SIPHASH_KEY_LEN],
+			       site_conflict_fn *conflict, void *ctx,
+			       struct image **image);
+
+enum { GUEST_FLAG_DEVICES = 1, GUEST_FLAG_SQUASH = 2 };
+struct guest_record {
+	uint32_t export_id;
+	uint64_t layer;
+	uint8_t key[SIPHASH_KEY_LEN];
+	uint8_t flags;
+	char addr[64];
+};
+/* out holds RECORD_KEY_MAX bytes; returns the length. */
+size_t guest_encode(const struct guest_record *guest, uint8_t *out);
+MUST_CHECK int guest_decode(const void *data, size_t len,
+			    struct guest_record *guest);
+
+/* A counter that only rises; *value is the new one.  Durable: synced. */
+MUST_CHECK int counter_next(struct kv *kv, const char *name, uint64_t *value);
+
+#endif

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * view_impl: the inside of a view, for the files of this floor only.
+ *
+ * A file handle names a fileid.  What lies behind it is, in this order: a node
+ * (in memory: a file whose bytes are partly in the delta), a record in the
+ * state database (`recorded` says whether there is one), or an object of the
+ * image.  struct inode is that, loaded for the length of one operation.
+ */
+#ifndef OVERLAY_VIEW_IMPL_H
+#define OVERLAY_VIEW_IMPL_H
+
+#include <pthread.h>
+#include <sys/stat.h>
+
+#include "depot/kv.h"
+#include "overlay/idset.h"
+#include "overlay/image.h"
+#include "overlay/pages.h"
+#include "overlay/record.h"
+#include "overlay/view.h"
+
+enum {
+	VIEW_NODES_MAX = 512,   /* open host files of a view kept when idle */
+	VIEW_NODE_SLOTS = 1024, /* hash table */
+	VIEW_ID_BLOCK = 1024,   /* fileids reserved at once */
+	VIEW_TREES_MAX = 256,   /* trees that deltas of a view are based on */
+};
+
+struct node {
+	uint64_t fileid;
+	struct node *hash_next;
+	struct record rec;              /* now */
+	struct record_data_state saved; /* what the database may say */
+	bool recorded;                  /* the database has a record */
+	bool dirty;                     /* rec.data or pages are ahead of it */
+	bool flight;                    /* a commit is under way */
+	bool cutting;                   /* an ftruncate is under way */
+	bool dead;     /* removed while something was under way */
+	bool new_file; /* its name is not surely on disk */
+	bool broken;   /* its host file can't be trusted */
+	int fd;        /* owns; host file, -1 */
+	struct pages pages;
+	struct view_change *commits, **commits_last; /* for the next flight */
+	struct view_wait *waits; /* parked until nothing is under way */
+};
+
+struct view {
+	pthread_rwlock_t lock;   /* guards all below; order in view.h */
+	struct depot *depot;     /* borrows */
+	struct kv *kv;           /* borrows; the state database */
+	struct journal *journal; /* borrows */
+	struct view_info info;
+	uint64_t layer;
+	char tenant[PACKAGE_NAME_MAX + 1], guest[PACKAGE_NAME_MAX + 1];
+	struct image *image;                /* ref */
+	struct tree *trees[VIEW_TREES_MAX]; /* refs: bases of records */
+	unsigned int tree_count;
+	struct idset recorded;      /* fileids with an inode record */
+	struct idset touched;       /* directories with name records */
+	uint64_t next_id, id_limit; /* fileids; the limit is stored */
+	struct node *nodes[VIEW_NODE_SLOTS];
+	unsigned int node_count;
+	uint64_t delta_bytes;
+	char data_dir[512];   /* of this layer's host files */
+	unsigned int flights; /* commits, cuts and read-aheads under way */
+	pthread_cond_t idle;  /* with idle_lock: flights became 0 */
+	pthread_mutex_t idle_lock;
+};
+
+/* One object, loaded for one operation. */
+struct inode {
+	uint64_t fileid;
+	uint32_t image; /* image inode, or IMAGE_NONE */
+	bool recorded;
+	bool data_now;     /* this operation decides rec.data */
+	struct node *node; /* borrows; NULL when there is none */
+	struct record rec;
+};
+
+/* What a view_wait is doing. */
+enum {
+	WAIT_IDLE,
+	WAIT_READ,   /* chunks are being gathered */
+	WAIT_LANDED, /* they are pinned, or wait->error says why not */
+	WAIT_NODE,   /* parked on a node */
+	WAIT_POOL,   /* a host file is being read ahead */
+};
+
+/* --- inode.c ------------------------------------------------------------- */
+
+/* -ESTALE: no such object (any more). */
+MUST_CHECK int inode_load(struct view *view, uint64_t fileid,
+			  uint32_t generation, struct inode *inode);
+/* Likewise, whatever its generation (for ".." and entries). */
+MUST_CHECK int inode_load_id(struct view *view, uint64_t fileid,
+			     struct inode *inode);
+MUST_CHECK int inode_load_dir(struct view *view, struct view_object obj,
+			      struct inode *inode); /* -ENOTDIR */
+uint32_t inode_nlink(struct view *view, const struct inode *inode);
+void inode_attr(struct view *view, const struct inode *inode,
+		struct view_attr *attr);
+/* The tree a record is based on; NULL when it has no base. */
+struct tree *inode_base(struct view *view, const struct record *rec);
+bool inode_may(struct view *view, const struct inode *inode,
+	       const struct view_cred *cred, unsigned int want);
+bool cred_in_group(const struct view_cred *cred, uint32_t gid);
+void wcc_before(struct view_wcc *wcc, const struct inode *inode);
+void wcc_after(struct view *view, struct view_wcc *wcc,
+	       const struct inode *inode);
+/* Now, but later than `old`: the next ctime of an object (rule N-13). */
+struct timespec time_after(const struct timespec *old);
+/* A change of the object: ctime, and mtime when `content`. */
+void inode_touch(struct inode *inode, bool content);
+
+/* --- node.c: files with bytes in the delta ------------------------------- */
+
+struct node *node_find(struct view *view, uint64_t fileid);
+/* Make the node of a regular file (view->lock held alone); repeats a cut that
+ * was not surely applied. */
+MUST_CHECK int node_open(struct view *view, struct inode *inode);
+/* Nothing under way and nothing unsaved: free to go. */
+void node_close(struct view *view, struct node *node);
+/* The object or its data goes: forget the node, now or when its flight ends. */
+void node_detach(struct view *view, struct node *node);
+void node_close_all(struct view *view);
+/* Park a call until nothing is under way on the node; starts a commit when it
+ * is dirty.  Always -EINPROGRESS. */
+MUST_CHECK int node_park(struct view *view, struct node *node,
+			 struct view_wait *wait);
+/* Bytes and presence to stable media, then the record; `change` is settled
+ * then.  view->lock held alone. */
+void node_commit(struct view *view, struct node *node,
+		 struct view_change *change);
+/* Cut the host file once the batch just written is stable. */
+void node_cut(struct view *view, struct node *node);
+/* Wait until nothing of the view is under way. */
+void view_drain(struct view *view);
+void view_flight_begin(struct view *view);
+void view_flight_end(struct view *view);
+/* Path of a host file: data/LAYER/xx/ID. */
+void data_path(const struct view *view, uint64_t data_id, char *path,
+	       size_t path_len);
+MUST_CHECK int data_create(struct view *view, uint64_t data_id, int *fd);
+/* Delete a host file, and the key that says so, once the batch just written
+ * is stable. */
+struct reap;
+/* Before a host file is made: should no record ever name it, it is reaped. */
+MUST_CHECK int reap_promise(struct view *view, uint64_t data_id);
+MUST_CHECK int reap_new(struct view *view, uint64_t data_id,
+			struct reap **reap);
+void reap_submit(struct reap *reap); /* takes reap */
+void reap_free(struct reap *reap);   /* not submitted */
+/* At opening: delete what an earlier life had to reap. */
+MUST_CHECK int reap_all(struct view *view);
+
+/* --- gather.c: chunks of a base ------------------------------------------- */
+
+/* Start gathering; what an earlier run of the call has pinned stays. */
+struct gather {
+	struct view *view;
+	struct view_wait *wait;
+	struct tree *tree;
+	struct depot_read read; /* wanted; pieces only */
+	uint64_t off[DEPOT_READ_MAX];
+	uint32_t len[DEPOT_READ_MAX];
+};
+void gather_begin(struct gather *g, struct view *view, struct view_wait *wait,
+		  struct tree *tree);
+/*
+ * Want the chunks that hold [off, off+len) of a file of the tree.  Returns the
+ * end of what they cover: less than asked for when the file's chunks are so
+ * small that there is no room for all of them.
+ */
+MUST_CHECK uint64_t gather_add(struct gather *g, uint32_t inode, uint64_t off,
+			       size_t len);
+/* 0: all are pinned in wait.  -EINPROGRESS, -EIO, -ENOMEM. */
+MUST_CHECK int gather_run(struct gather *g);
+/* Copy [off, off+len); what is no gathered chunk is zeros (holes). */
+void gather_copy(const struct view_wait *wait, uint64_t off, size_t len,
+		 uint8_t *out);
+
+/* --- op.c: one changing operation ------------------------------------------
+ */
+
+enum { OP_INODES_MAX = 8, OP_REAPS_MAX = 2 };
+
+struct op {
+	struct view *view;
+	struct view_change *change;
+	struct kv_batch *batch;              /* owns */
+	struct inode *inodes[OP_INODES_MAX]; /* borrows: to be written */
+	unsigned int inode_count;
+	uint64_t erased[2]; /* born objects whose record goes */
+	unsigned int erased_count;
+	uint64_t touched[2]; /* directories that get a name record */
+	unsigned int touched_count;
+	struct reap *reaps[OP_REAPS_MAX]; /* owns until the batch is written */
+	unsigned int reap_count;
+	struct node *detached[OP_REAPS_MAX]; /* borrows: nodes that go */
+	unsigned int detached_count;
+	int64_t bytes; /* added to the delta */
+};
+
+MUST_CHECK int op_begin(struct op *op, struct view *view,
+			struct view_change *change);
+/* A number never used before in this guest, RECORD_BORN set. */
+MUST_CHECK int view_take_id(struct view *view, uint64_t *id);
+/* Write this inode's record with the batch, as it is at op_end. */
+void op_inode(struct op *op, struct inode *inode);
+void op_name_put(struct op *op, uint64_t dir, uint64_t cookie,
+		 enum record_name_kind kind, const char *name, size_t name_len,
+		 uint64_t fileid, uint32_t generation);
+void op_name_delete(struct op *op, uint64_t dir, uint64_t cookie);
+/* Give up all data of an inode in the delta (also of one that goes). */
+MUST_CHECK int op_drop_data(struct op *op, struct inode *inode);
+/* The object's last name is gone. */
+MUST_CHECK int op_erase(struct op *op, struct inode *inode);
+/*
+ * change->done is complete: take the reply record, write the batch, bring
+ * memory up to it.  On success the change is pending and with the journal,
+ * unless `hold` (then the caller hands it on).
+ */
+MUST_CHECK int op_end(struct op *op, bool hold);
+void op_abort(struct op *op); /* safe after op_end */
+void change_submit(struct view *view, struct view_change *change);
+
+/* --- setattr.c ----------------------------------------------------------- */
+
+/*
+ * Check and make a change of attributes, view->lock held alone.  The change's
+ * wcc[0] is the object's, or *dir_wcc when that is given (CREATE).
+ */
+MUST_CHECK int setattr_apply(struct view *view, const struct view_cred *cred,
+			     struct inode *inode,
+			     const struct view_setattr *set,
+			     struct view_wait *wait, struct view_change *change,
+			     const struct view_wcc *dir_wcc);
+/* Inline data of a file (or a link's target), at most RECORD_INLINE_MAX;
+ * -EIO when the record promises some and there is none. */
+MUST_CHECK int inline_get(struct view *view, uint64_t fileid,
+			  uint8_t buf[RECORD_INLINE_MAX], size_t *len);
+
+/* --- name.c --------------------------------------------------------------- */
+
+struct place {
+	uint64_t cookie; /* where the name is, or would go; 0: no room */
+	bool exists;
+	bool in_image;       /* the image has this name here */
+	uint64_t fileid;     /* when it exists */
+	uint32_t generation; /* likewise; only of delta entries */
+};
+MUST_CHECK int place_find(struct view *view, const struct inode *dir,
+			  const char *name, size_t name_len,
+			  struct place *place);
+bool name_ok(const char *name, size_t name_len, int *rc);
+/* Is there any name in the directory? */
+MUST_CHECK int dir_is_empty(struct view *view, const struct inode *dir,
+			    bool *empty);
+/* Take a name out of a directory, in the operation's batch; chained: the
+ * batch itself puts a name at the next cookie. */
+MUST_CHECK int op_unlink(struct op *op, const struct inode *dir,
+			 const struct place *place, const char *name,
+			 size_t name_len, bool chained);
+
+/* --- readdir.c --------------------------------------------------------------
+ */
+
+/* Merged entries of a directory with cookies > `after`. */
+struct dir_entry {
+	uint64_t cookie;
+	uint64_t fileid;
+	const char *name;
+	size_t name_len;
+};
+MUST_CHECK int dir_each(struct view *view, const struct inode *dir,
+			uint64_t after,
+			int (*visit)(void *ctx, const struct dir_entry *entry),
+			void *ctx);
+
+/* --- view.c ------------------------------------------------------------------
+ */
+
+struct view_open {
+	struct depot *depot;
+	struct journal *journal;
+	struct view_info info;
+	uint64_t layer;
+	const char *tenant, *guest;
+};
+/* Takes a reference of image.  Reads what is recorded and touched, reaps. */
+MUST_CHECK int view_open(const struct view_open *open, struct image *image,
+			 struct view **view);
+void view_close(struct view *view); /* drains; takes; NULL allowed */
+/*
+ * Change to another image.  view_switch_check first: -EEXIST when the delta
+ * builds on what `image` lacks (each object is told); the caller keeps other
+ * switches out between the two.
+ */
+MUST_CHECK int view_switch_check(struct view *view, struct image *image,
+				 void (*conflict)(void *ctx, const char *what),
+				 void *ctx);
+void view_switch(struct view *view, struct image *image); /* takes a ref */
+void view_new_verifier(struct view *view);                /* lock held alone */
+
+#endif
