@@ -1,0 +1,526 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * conf: one table of keys; a setter for each.
+ *
+ * Debian's libinih tells a handler no line numbers, but ini_parse() returns
+ * the line of the first error: so the handler keeps the text of the first
+ * error and the line is put before it afterwards.
+ */
+#include "nfsd/conf.h"
+
+#include <ctype.h>
+#include <fcntl.h>
+#include <ini.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+enum {
+	CONF_LINE_MAX = INI_MAX_LINE - 2, /* longer ones libinih would cut */
+	CONF_MEMORY_DEFAULT_MB = 512,
+	CONF_POLL_US_DEFAULT = 50,
+	CONF_NEAR_MAX = 3, /* edits that still count as a slip */
+};
+
+enum conf_place { PLACE_DEFAULT, PLACE_FILE, PLACE_ENV, PLACE_OPTION };
+
+static int conf_error(struct conf *conf, const char *fmt, ...)
+    PRINTF_LIKE(2, 3);
+static int conf_error(struct conf *conf, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(conf->error, sizeof(conf->error), fmt, args);
+	va_end(args);
+	return -EINVAL;
+}
+
+/* Put a place before the error that is set. */
+static int conf_error_at(struct conf *conf, const char *place)
+{
+	char what[CONF_ERROR_MAX];
+
+	memcpy(what, conf->error, sizeof(what));
+	return conf_error(conf, "%.256s: %s", place, what);
+}
+
+/* --- values ------------------------------------------------------------------
+ */
+
+static int conf_number(const char *value, uint64_t max, uint64_t *number)
+{
+	char *end;
+
+	if (!isdigit((unsigned char)value[0]))
+		return -EINVAL;
+	errno = 0;
+	*number = strtoull(value, &end, 10);
+	return errno != 0 || *end != '\0' || *number > max ? -EINVAL : 0;
+}
+
+static int conf_set_string(struct conf *conf, char **to, const char *value)
+{
+	char *copy = strdup(value);
+
+	if (!copy)
+		return conf_error(conf, "out of memory");
+	free(*to);
+	*to = copy;
+	return 0;
+}
+
+static int conf_set_listen(struct conf *conf, const char *value)
+{
+	const char *colon = strrchr(value, ':');
+	uint64_t port;
+
+	if (!colon || colon == value ||
+	    conf_number(colon + 1, UINT16_MAX, &port) < 0)
+		return conf_error(conf,
+				  "listen: \"%s\" is not ADDRESS:PORT, such as "
+				  "127.0.0.1:2049",
+				  value);
+	if (conf->listen_place != conf->place) {
+		while (conf->listen_count > 0)
+			free(STEAL(conf->listen[--conf->listen_count]));
+		conf->listen_place = conf->place;
+	}
+	if (conf->listen_count == SERVER_LISTEN_MAX)
+		return conf_error(conf, "listen: more than %d addresses",
+				  SERVER_LISTEN_MAX);
+	return conf_set_string(conf, &conf->listen[conf->listen_count++],
+			       value);
+}
+
+static int conf_set_threads(struct conf *conf, const char *value)
+{
+	uint64_t n = 0;
+
+	if (strcmp(value, "auto") != 0 &&
+	    (conf_number(value, CONF_THREADS_MAX, &n) < 0 || n == 0))
+		return conf_error(conf,
+				  "threads: \"%s\" is neither \"auto\" nor a "
+				  "number from 1 to %d",
+				  value, CONF_THREADS_MAX);
+	conf->threads = (unsigned int)n;
+	return 0;
+}
+
+static int conf_set_poll_us(struct conf *conf, const char *value)
+{
+	uint64_t n;
+
+	if (conf_number(value, CONF_POLL_US_MAX, &n) < 0)
+		return conf_error(conf,
+				  "poll-us: \"%s\" is not a number from 0 to "
+				  "%d (microseconds)",
+				  value, CONF_POLL_US_MAX);
+	conf->poll_us = (unsigned int)n;
+	return 0;
+}
+
+/* Absolute, since the daemon's directory is nobody's concern. */
+static int conf_set_path(struct conf *conf, const char *key, char **to,
+			 size_t len_max, const char *value)
+{
+	if (value[0] != '/')
+		return conf_error(conf, "%s: \"%s\" is not an absolute path",
+				  key, value);
+	if (strlen(value) > len_max)
+		return conf_error(conf, "%s: longer than %zu bytes", key,
+				  len_max);
+	return conf_set_string(conf, to, value);
+}
+
+static int conf_set_store(struct conf *conf, const char *value)
+{
+	return conf_set_path(conf, "path", &conf->store_path, CONF_PATH_MAX,
+			     value);
+}
+
+static int conf_set_socket(struct conf *conf, const char *value)
+{
+	return conf_set_path(conf, "socket", &conf->admin_socket,
+			     CONF_SOCKET_MAX, value);
+}
+
+/* Bytes with K, M, G or T (powers of 1024). */
+static int conf_set_memory(struct conf *conf, const char *value)
+{
+	static const char units[] = "KMGT";
+	char digits[32];
+	size_t len = strlen(value);
+	const char *unit;
+	uint64_t n;
+	unsigned int shift = 0;
+
+	if (len == 0 || len >= sizeof(digits))
+		goto bad;
+	memcpy(digits, value, len + 1);
+	unit = strchr(units, digits[len - 1]);
+	if (unit && *unit) {
+		shift = 10 * (unsigned int)(unit - units + 1);
+		digits[len - 1] = '\0';
+	}
+	if (conf_number(digits, CONF_MEMORY_MAX >> shift, &n) < 0 ||
+	    n << shift < CONF_MEMORY_MIN)
+		goto bad;
+	conf->memory = n << shift;
+	return 0;
+bad:
+	return conf_error(conf,
+			  "memory: \"%s\" is not a size of 64M or more, such "
+			  "as 512M or 2G",
+			  value);
+}
+
+static int conf_set_level(struct conf *conf, const char *value)
+{
+	static const char *const names[] = {"error", "warn", "info", "debug"};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (strcmp(value, names[i]) == 0) {
+			conf->log_level = (enum log_level)i;
+			return 0;
+		}
+	}
+	return conf_error(
+	    conf, "level: \"%s\" is none of error, warn, info, debug", value);
+}
+
+/* --- keys --------------------------------------------------------------------
+ */
+
+static const struct conf_key {
+	const char *section, *key;
+	int (*set)(struct conf *conf, const char *value);
+	bool repeatable;
+} conf_keys[] = {
+    {"nfs", "listen", conf_set_listen, true},
+    {"nfs", "threads", conf_set_threads, false},
+    {"nfs", "poll-us", conf_set_poll_us, false},
+    {"store", "path", conf_set_store, false},
+    {"store", "memory", conf_set_memory, false},
+    {"admin", "socket", conf_set_socket, false},
+    {"log", "level", conf_set_level, false},
+};
+
+/* Edits (insert, delete, replace) between two short words. */
+static unsigned int conf_distance(const char *a, const char *b)
+{
+	enum { WORD_MAX = 32 };
+	unsigned int row[WORD_MAX + 1], diagonal, above;
+	size_t a_len = strlen(a), b_len = strlen(b);
+
+	if (a_len > WORD_MAX || b_len > WORD_MAX)
+		return WORD_MAX;
+	for (size_t j = 0; j <= b_len; j++)
+		row[j] = (unsigned int)j;
+	for (size_t i = 1; i <= a_len; i++) {
+		diagonal = row[0];
+		row[0] = (unsigned int)i;
+		for (size_t j = 1; j <= b_len; j++) {
+			above = row[j];
+			row[j] = MIN(MIN(row[j] + 1, row[j - 1] + 1),
+				     diagonal + (a[i - 1] != b[j - 1]));
+			diagonal = above;
+		}
+	}
+	return row[b_len];
+}
+
+/* The nearest key of a section (NULL: the nearest section), or NULL. */
+static const char *conf_nearest(const char *section, const char *word)
+{
+	unsigned int best = CONF_NEAR_MAX + 1;
+	const char *found = NULL;
+
+	for (size_t i = 0; i < ARRAY_LEN(conf_keys); i++) {
+		const char *name =
+		    section ? conf_keys[i].key : conf_keys[i].section;
+		unsigned int distance = conf_distance(word, name);
+
+		if (section && strcmp(section, conf_keys[i].section) != 0)
+			continue;
+		if (distance < best && distance < strlen(name)) {
+			best = distance;
+			found = name;
+		}
+	}
+	return found;
+}
+
+static int conf_unknown(struct conf *conf, const char *section, const char *key)
+{
+	const char *near;
+	bool section_known = false;
+
+	for (size_t i = 0; i < ARRAY_LEN(conf_keys); i++)
+		section_known |= strcmp(section, conf_keys[i].section) == 0;
+	near = conf_nearest(section_known ? section : NULL,
+			    section_known ? key : section);
+	if (!section_known && section[0] == '\0')
+		return conf_error(conf, "\"%.64s\" stands before any [section]",
+				  key);
+	if (!section_known)
+		return conf_error(conf, "unknown section [%.64s]%s%s%s",
+				  section, near ? "; did you mean [" : "",
+				  near ? near : "", near ? "]?" : "");
+	return conf_error(conf, "unknown key \"%.64s\" in [%s]%s%s%s", key,
+			  section, near ? "; did you mean \"" : "",
+			  near ? near : "", near ? "\"?" : "");
+}
+
+static int conf_set(struct conf *conf, const char *section, const char *key,
+		    const char *value)
+{
+	for (size_t i = 0; i < ARRAY_LEN(conf_keys); i++) {
+		const struct conf_key *row = &conf_keys[i];
+
+		if (strcmp(row->section, section) != 0 ||
+		    strcmp(row->key, key) != 0)
+			continue;
+		if (conf->place == PLACE_FILE && !row->repeatable &&
+		    (conf->seen & (1u << i)))
+			return conf_error(conf, "%s is set twice in [%s]", key,
+					  section);
+		conf->seen |= 1u << i;
+		return row->set(conf, value);
+	}
+	return conf_unknown(conf, section, key);
+}
+
+int conf_init(struct conf *conf)
+{
+	*conf = (struct conf){
+	    .poll_us = CONF_POLL_US_DEFAULT,
+	    .memory = (uint64_t)CONF_MEMORY_DEFAULT_MB << 20,
+	    .log_level = LOG_LEVEL_INFO,
+	};
+	conf->place = PLACE_DEFAULT;
+	conf->listen[0] = strdup("127.0.0.1:2049");
+	if (!conf->listen[0])
+		return -ENOMEM;
+	conf->listen_count = 1;
+	return 0;
+}
+
+void conf_free(struct conf *conf)
+{
+	while (conf->listen_count > 0)
+		free(STEAL(conf->listen[--conf->listen_count]));
+	free(STEAL(conf->store_path));
+	free(STEAL(conf->admin_socket));
+}
+
+/* --- places
+ * ------------------------------------------------------------------- */
+
+static int conf_ini(void *user, const char *section, const char *key,
+		    const char *value)
+{
+	struct conf *conf = user;
+
+	/* Only the first error's line is known. */
+	if (conf->error[0] != '\0')
+		return 0;
+	return conf_set(conf, section, key, value) == 0;
+}
+
+/* Line of the first error that libinih cannot report; 0: none. */
+static int conf_check_lines(struct conf *conf, const char *text)
+{
+	int line = 1;
+
+	while (*text) {
+		size_t len = strcspn(text, "\n");
+
+		if (len > CONF_LINE_MAX) {
+			conf_error(conf, "longer than %d bytes", CONF_LINE_MAX);
+			return line;
+		}
+		text += len + (text[len] == '\n');
+		line++;
+	}
+	return 0;
+}
+
+int conf_load_text(struct conf *conf, const char *name, const char *text)
+{
+	char place[320];
+	int line;
+
+	conf->place = PLACE_FILE;
+	conf->seen = 0;
+	conf->error[0] = '\0';
+	line = conf_check_lines(conf, text);
+	if (line == 0)
+		line = ini_parse_string(text, conf_ini, conf);
+	if (line == 0)
+		return 0;
+	if (line < 0)
+		return conf_error(conf, "%.256s: out of memory", name);
+	if (conf->error[0] == '\0')
+		conf_error(conf, "neither [section] nor key = value");
+	snprintf(place, sizeof(place), "%.240s:%d", name, line);
+	return conf_error_at(conf, place);
+}
+
+int conf_load_file(struct conf *conf, const char *path)
+{
+	CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+	CLEANUP_FREE char *text = malloc(CONF_FILE_MAX + 1);
+	size_t len = 0;
+	ssize_t n;
+
+	if (!text)
+		return conf_error(conf, "%.256s: out of memory", path);
+	if (fd < 0)
+		return conf_error(conf, "%.256s: %s", path,
+				  strerrordesc_np(errno));
+	while ((n = read(fd, text + len, CONF_FILE_MAX + 1 - len)) > 0)
+		len += (size_t)n;
+	if (n < 0)
+		return conf_error(conf, "%.256s: %s", path,
+				  strerrordesc_np(errno));
+	if (len > CONF_FILE_MAX)
+		return conf_error(conf, "%.256s: larger than %d bytes", path,
+				  CONF_FILE_MAX);
+	text[len] = '\0';
+	if (strlen(text) != len)
+		return conf_error(conf, "%.256s: this is no text", path);
+	return conf_load_text(conf, path, text);
+}
+
+/* "VDRIVE_NFS_POLL_US=..." into its words; false: not of one of our sections,
+ * so somebody else's. */
+static bool conf_env_words(const char *entry, char *section, char *key,
+			   size_t cap, const char **value)
+{
+	static const char prefix[] = "VDRIVE_";
+	const char *p = entry + sizeof(prefix) - 1, *equals;
+	size_t len;
+
+	if (strncmp(entry, prefix, sizeof(prefix) - 1) != 0)
+		return false;
+	equals = strchr(p, '=');
+	if (!equals || (size_t)(equals - p) >= cap)
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(conf_keys); i++) {
+		len = strlen(conf_keys[i].section);
+		if (strncasecmp(p, conf_keys[i].section, len) != 0 ||
+		    p[len] != '_')
+			continue;
+		strcpy(section, conf_keys[i].section);
+		p += len + 1;
+		len = (size_t)(equals - p);
+		for (size_t j = 0; j < len; j++)
+			key[j] = p[j] == '_'
+				     ? '-'
+				     : (char)tolower((unsigned char)p[j]);
+		key[len] = '\0';
+		*value = equals + 1;
+		return true;
+	}
+	return false;
+}
+
+int conf_load_env(struct conf *conf, char *const *env)
+{
+	char section[64], key[64], place[96];
+	const char *value;
+
+	conf->place = PLACE_ENV;
+	for (; *env; env++) {
+		if (!conf_env_words(*env, section, key, sizeof(key), &value) ||
+		    conf_set(conf, section, key, value) == 0)
+			continue;
+		snprintf(place, sizeof(place), "environment: %.*s",
+			 (int)strcspn(*env, "="), *env);
+		return conf_error_at(conf, place);
+	}
+	return 0;
+}
+
+int conf_set_option(struct conf *conf, const char *option)
+{
+	const char *dot = strchr(option, '.'), *equals = strchr(option, '=');
+	char section[64], key[64], place[96];
+
+	conf->place = PLACE_OPTION;
+	if (!dot || !equals || dot > equals ||
+	    (size_t)(dot - option) >= sizeof(section) ||
+	    (size_t)(equals - dot) > sizeof(key))
+		return conf_error(conf, "-o %.128s: not section.key=value",
+				  option);
+	memcpy(section, option, (size_t)(dot - option));
+	section[dot - option] = '\0';
+	memcpy(key, dot + 1, (size_t)(equals - dot - 1));
+	key[equals - dot - 1] = '\0';
+	if (conf_set(conf, section, key, equals + 1) == 0)
+		return 0;
+	snprintf(place, sizeof(place), "-o %.80s", option);
+	return conf_error_at(conf, place);
+}
+
+/* --- defaults that depend on who we are
+ * ----------------------------------------- */
+
+static int conf_join(struct conf *conf, char **to, const char *dir,
+		     const char *name)
+{
+	char *path;
+
+	if (asprintf(&path, "%s%s", dir, name) < 0)
+		return conf_error(conf, "out of memory");
+	free(*to);
+	*to = path;
+	return 0;
+}
+
+static int conf_default_store(struct conf *conf, bool is_root)
+{
+	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+
+	if (is_root)
+		return conf_join(conf, &conf->store_path, "/var/lib",
+				 "/vdrive");
+	if (state && state[0] == '/')
+		return conf_join(conf, &conf->store_path, state, "/vdrive");
+	if (home && home[0] == '/')
+		return conf_join(conf, &conf->store_path, home,
+				 "/.local/state/vdrive");
+	return conf_error(conf, "no place for the store: neither "
+				"XDG_STATE_HOME nor HOME is set; give -o "
+				"store.path=DIR");
+}
+
+static int conf_default_socket(struct conf *conf, bool is_root)
+{
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
+
+	if (is_root)
+		return conf_join(conf, &conf->admin_socket, "/run/vdrive",
+				 "/vdrive.sock");
+	if (runtime && runtime[0] == '/')
+		return conf_join(conf, &conf->admin_socket, runtime,
+				 "/vdrive.sock");
+	return conf_join(conf, &conf->admin_socket, conf->store_path,
+			 "/vdrive.sock");
+}
+
+int conf_finish(struct conf *conf, bool is_root)
+{
+	int rc = 0;
+
+	if (!conf->store_path)
+		rc = conf_default_store(conf, is_root);
+	if (rc == 0 && !conf->admin_socket)
+		rc = conf_default_socket(conf, is_root);
+	if (rc == 0 && strlen(conf->admin_socket) > CONF_SOCKET_MAX)
+		rc = conf_error(conf,
+				"socket: %.200s is longer than %d bytes; give "
+				"-o admin.socket=PATH",
+				conf->admin_socket, CONF_SOCKET_MAX);
+	return rc;
+}

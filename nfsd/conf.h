@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * conf: the daemon's configuration; only includer of libinih.
+ *
+ *	[nfs]
+ *	listen	= 127.0.0.1:2049	repeatable; port 0: pick one
+ *	threads	= auto			one per CPU, at most 16; or 1..16
+ *	poll-us	= 50			poll this long before sleeping; 0..1000
+ *	[store]
+ *	path	=			default: the state directory
+ *	memory	= 512M			databases and opened chunks
+ *	[admin]
+ *	socket	=			default: in the runtime directory
+ *	[log]
+ *	level	= info			error, warn, info, debug
+ *
+ * Later ones win: defaults, file, environment (VDRIVE_NFS_POLL_US), -o.  The
+ * first `listen` of a place replaces the list of the place before.  Unknown
+ * sections and keys, values that make no sense and a scalar given twice in a
+ * file are errors: the daemon does not start on a guess.
+ */
+#ifndef NFSD_CONF_H
+#define NFSD_CONF_H
+
+#include "depot/base.h"
+#include "depot/log.h"
+#include "nfsd/server.h"
+
+enum {
+	CONF_FILE_MAX = 64 << 10,
+	CONF_ERROR_MAX = 512,
+	CONF_PATH_MAX = 4095,
+	CONF_THREADS_MAX = SERVER_THREADS_MAX,
+	CONF_POLL_US_MAX = 1000,
+	CONF_SOCKET_MAX = 107, /* sun_path */
+};
+#define CONF_MEMORY_MIN ((uint64_t)64 << 20)
+#define CONF_MEMORY_MAX ((uint64_t)1 << 40)
+
+struct conf {
+	char *listen[SERVER_LISTEN_MAX]; /* owns */
+	unsigned int listen_count;
+	unsigned int threads; /* 0: auto */
+	unsigned int poll_us;
+	char *store_path; /* owns; NULL until conf_finish() */
+	uint64_t memory;  /* bytes */
+	char *admin_socket; /* owns; NULL until conf_finish() */
+	enum log_level log_level;
+	char error[CONF_ERROR_MAX]; /* of the last call that failed */
+	/* conf.c's own */
+	unsigned int place; /* where values come from now */
+	unsigned int listen_place;
+	unsigned int seen; /* keys of this file, as bits */
+};
+
+/* Defaults; -ENOMEM. */
+MUST_CHECK int conf_init(struct conf *conf);
+void conf_free(struct conf *conf); /* what it owns */
+
+/* All of these: -EINVAL with conf->error set ("FILE:LINE: ..."). */
+MUST_CHECK int conf_load_file(struct conf *conf, const char *path);
+MUST_CHECK int conf_load_text(struct conf *conf, const char *name,
+			      const char *text);
+/* environ-like array, NULL at its end. */
+MUST_CHECK int conf_load_env(struct conf *conf, char *const *env);
+/* "section.key=value"; `listen` given again adds to the list. */
+MUST_CHECK int conf_set_option(struct conf *conf, const char *option);
+
+/*
+ * Fill in the paths that nobody set.  As root: /var/lib/vdrive and
+ * /run/vdrive/vdrive.sock; else XDG_STATE_HOME or ~/.local/state, and
+ * XDG_RUNTIME_DIR or the store.  -EINVAL: no home.
+ */
+MUST_CHECK int conf_finish(struct conf *conf, bool is_root);
+
+#endif

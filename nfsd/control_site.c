@@ -1,0 +1,630 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * control_site: tenants, guests, exports, upstreams and the state of all
+ * through the admin API.
+ */
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "depot/depot.h"
+#include "depot/log.h"
+#include "nfsd/control_request.h"
+#include "nfsd/server.h"
+#include "overlay/site.h"
+
+enum {
+	CONTROL_URL_MAX = sizeof(((struct upstream_info *)0)->url) - 1,
+	CONTROL_GUEST_MAX = 2 * PACKAGE_NAME_MAX + 1,
+	CONTROL_ADDR_MAX = 63,
+};
+
+static int control_param_name(struct control_request *req, const char *param,
+			      const char *what, const char **name)
+{
+	int rc;
+
+	rc = control_param(req, param, 4 * PACKAGE_NAME_MAX, name);
+	if (rc < 0)
+		return rc;
+	if (depot_name_ok(*name))
+		return 0;
+	return control_refuse(req, -EINVAL, NULL,
+			      "\"%s\" is no name of %s: at most %d of a-z 0-9 "
+			      ". _ + -, the first a letter or digit",
+			      *name, what, PACKAGE_NAME_MAX);
+}
+
+/* Append to the list `ctx` in a visitor.  takes json. */
+static int control_append(void *ctx, json_t *json)
+{
+	return json && json_array_append_new(ctx, json) == 0 ? 0 : -ENOMEM;
+}
+
+/* Answer with a list that was gathered with result `rc`.  takes list. */
+static int control_answer_list(struct control_request *req, int rc,
+			       const char *schema, const char *key,
+			       json_t *list)
+{
+	if (rc < 0) {
+		json_decref(list);
+		return control_fail(req, rc, NULL, "cannot list %s", key);
+	}
+	return control_answer(
+	    req, json_pack("{s:s, s:o}", "schema", schema, key, list));
+}
+
+/* --- tenants -------------------------------------------------------------- */
+
+static json_t *control_selection_json(const struct site_tenant_info *info)
+{
+	char hex[DIGEST_HEX_LEN + 1];
+	json_t *list = json_array();
+	int rc = 0;
+
+	for (unsigned int i = 0; list && rc == 0 && i < info->package_count;
+	     i++) {
+		const struct package_info *package = &info->package[i];
+
+		digest_to_hex(&package->revision, hex);
+		rc = control_append(list, json_pack("{s:s, s:s, s:s, s:s}",
+						    "name", package->name,
+						    "tag", package->tag,
+						    "version", package->version,
+						    "revision", hex));
+	}
+	if (rc == 0)
+		return list;
+	json_decref(list);
+	return NULL;
+}
+
+static int control_tenant_visit(void *ctx, const struct site_tenant_info *info)
+{
+	json_t *packages = control_selection_json(info);
+
+	if (!packages)
+		return -ENOMEM;
+	return control_append(
+	    ctx, json_pack("{s:s, s:I, s:I, s:o}", "tenant", info->name,
+			   "guests", (json_int_t)info->guests, "generation",
+			   (json_int_t)info->generation, "packages", packages));
+}
+
+int control_tenant_list(struct control_request *req)
+{
+	json_t *list = json_array();
+	int rc = -ENOMEM;
+
+	if (list)
+		rc = site_tenant_list(req->control->daemon.site,
+				      control_tenant_visit, list);
+	return control_answer_list(req, rc, "tenant-list/1", "tenants", list);
+}
+
+int control_tenant_create(struct control_request *req)
+{
+	const char *name;
+	int rc;
+
+	rc = control_param_name(req, "name", "a tenant", &name);
+	if (rc < 0)
+		return rc;
+	rc = site_tenant_create(req->control->daemon.site, name);
+	if (rc < 0)
+		return control_fail(req, rc, NULL, "cannot create tenant %s",
+				    name);
+	return control_answer(req,
+			      json_pack("{s:s, s:s}", "schema",
+					"tenant-create/1", "tenant", name));
+}
+
+/* --- assign --------------------------------------------------------------- */
+
+struct control_assign {
+	const char *tenant; /* borrows */
+	bool take_order;
+	struct package_info *packages; /* owns; SITE_SELECTION_MAX of them */
+	unsigned int count;
+	json_t *conflicts; /* owns */
+};
+
+static void control_assign_clear(struct control_assign *assign)
+{
+	free(assign->packages);
+	json_decref(assign->conflicts);
+}
+
+static int control_upstream_name(void *ctx, const struct upstream_info *info)
+{
+	char *text = ctx;
+	size_t len = strlen(text);
+
+	snprintf(text + len, CONTROL_URL_MAX - len, "%s%s",
+		 len ? ", " : " nor in upstreams ", info->name);
+	return 0;
+}
+
+static int control_resolve_fail(struct control_request *req, int rc,
+				const char *ref)
+{
+	char upstreams[CONTROL_URL_MAX] = "";
+
+	if (rc != -ENOENT)
+		return control_fail(req, rc,
+				    rc == -EHOSTUNREACH ? "vdrive upstream list"
+							: NULL,
+				    "package \"%s\"", ref);
+	if (depot_upstream_list(req->control->daemon.depot,
+				control_upstream_name, upstreams) < 0)
+		upstreams[0] = '\0';
+	return control_refuse(req, rc, "vdrive package list",
+			      "package \"%s\" is not in this depot%s", ref,
+			      upstreams);
+}
+
+static int control_assign_ref(struct control_request *req,
+			      struct control_assign *assign, const char *text)
+{
+	struct package_info *info = &assign->packages[assign->count];
+	struct package_ref ref;
+	int rc;
+
+	if (assign->count >= SITE_SELECTION_MAX)
+		return control_refuse(req, -EINVAL, NULL,
+				      "a selection has at most %d packages",
+				      SITE_SELECTION_MAX);
+	if (package_ref_parse(text, &ref) < 0)
+		return control_refuse(req, -EINVAL, "vdrive package list",
+				      "\"%s\" is no package reference", text);
+	rc = depot_package_resolve(req->control->daemon.depot, &ref, info);
+	if (rc < 0)
+		return control_resolve_fail(req, rc, text);
+	for (unsigned int i = 0; i < assign->count; i++)
+		if (digest_equal(&assign->packages[i].revision,
+				 &info->revision))
+			return control_refuse(req, -EINVAL, NULL,
+					      "package \"%s\" is named twice",
+					      text);
+	assign->count++;
+	return 0;
+}
+
+static int control_assign_refs(struct control_request *req,
+			       struct control_assign *assign)
+{
+	CLEANUP_FREE char *text =
+	    strndup((const char *)req->body, req->body_len);
+	char *save = NULL;
+	int rc = 0;
+
+	if (!text)
+		return -ENOMEM;
+	if (strlen(text) != req->body_len)
+		return control_refuse(req, -EINVAL, NULL,
+				      "assign: the list is no text");
+	for (char *line = strtok_r(text, "\n", &save); line && rc == 0;
+	     line = strtok_r(NULL, "\n", &save))
+		rc = control_assign_ref(req, assign, line);
+	if (rc == 0 && assign->count == 0)
+		return control_refuse(req, -EINVAL, NULL,
+				      "assign: no package is named");
+	return rc;
+}
+
+static void control_assign_conflict(void *ctx, const char *what)
+{
+	struct control_assign *assign = ctx;
+
+	if (json_array_size(assign->conflicts) < CONTROL_CONFLICTS_MAX)
+		json_array_append_new(assign->conflicts, json_string(what));
+}
+
+static int control_assign_fail(struct control_request *req,
+			       struct control_assign *assign, int rc)
+{
+	char hint[PACKAGE_NAME_MAX + 80];
+
+	if (rc == -ENOENT)
+		return control_refuse(req, rc, "vdrive tenant list",
+				      "there is no tenant %s", assign->tenant);
+	if (rc != -EEXIST)
+		return control_fail(req, rc, NULL, "cannot assign to %s",
+				    assign->tenant);
+	snprintf(hint, sizeof(hint),
+		 "vdrive tenant assign %s ... --order (the first package wins)",
+		 assign->tenant);
+	control_refuse(req, rc, assign->take_order ? NULL : hint,
+		       "cannot assign to %s: conflicts at %zu paths; nothing "
+		       "has changed",
+		       assign->tenant, json_array_size(assign->conflicts));
+	control_fail_list(req, "conflicts", STEAL(assign->conflicts));
+	return rc;
+}
+
+static int control_assign_run(struct control_request *req,
+			      struct control_assign *assign)
+{
+	uint32_t generation = 0;
+	int rc;
+
+	rc = site_tenant_assign(req->control->daemon.site, assign->tenant,
+				assign->packages, assign->count,
+				assign->take_order, control_assign_conflict,
+				assign, &generation);
+	if (rc < 0)
+		return control_assign_fail(req, assign, rc);
+	return control_answer(
+	    req, json_pack("{s:s, s:s, s:I, s:o}", "schema", "tenant-assign/1",
+			   "tenant", assign->tenant, "generation",
+			   (json_int_t)generation, "conflicts",
+			   STEAL(assign->conflicts)));
+}
+
+int control_assign(struct control_request *req)
+{
+	CLEANUP(control_assign_clear) struct control_assign assign = {0};
+	int rc;
+
+	rc = control_param_name(req, "tenant", "a tenant", &assign.tenant);
+	if (rc < 0)
+		return rc;
+	rc = control_param_bool(req, "order", &assign.take_order);
+	if (rc < 0)
+		return rc;
+	assign.packages = calloc(SITE_SELECTION_MAX, sizeof(*assign.packages));
+	assign.conflicts = json_array();
+	if (!assign.packages || !assign.conflicts)
+		return -ENOMEM;
+	rc = control_assign_refs(req, &assign);
+	if (rc < 0)
+		return rc;
+	return control_assign_run(req, &assign);
+}
+
+/* --- guests and exports --------------------------------------------------- */
+
+static int control_guest_visit(void *ctx, const struct site_guest_info *info)
+{
+	char name[CONTROL_GUEST_MAX + 1];
+
+	snprintf(name, sizeof(name), "%s/%s", info->tenant, info->guest);
+	return control_append(
+	    ctx, json_pack("{s:s, s:s, s:I, s:I, s:s, s:b, s:b, s:I, s:I}",
+			   "guest", name, "tenant", info->tenant, "export_id",
+			   (json_int_t)info->export_id, "generation",
+			   (json_int_t)info->generation, "addr", info->addr,
+			   "devices", (int)info->allow_devices, "root_squash",
+			   (int)info->root_squash, "delta_bytes",
+			   (json_int_t)info->delta_bytes, "delta_files",
+			   (json_int_t)info->delta_files));
+}
+
+int control_guest_list(struct control_request *req)
+{
+	json_t *list = json_array();
+	int rc = -ENOMEM;
+
+	if (list)
+		rc = site_guest_list(req->control->daemon.site,
+				     control_guest_visit, list);
+	return control_answer_list(req, rc, "guest-list/1", "guests", list);
+}
+
+static int control_guest_name(struct control_request *req, const char **name)
+{
+	char tenant[CONTROL_GUEST_MAX + 1];
+	char *slash;
+	int rc;
+
+	rc = control_param(req, "name", CONTROL_GUEST_MAX, name);
+	if (rc < 0)
+		return rc;
+	memcpy(tenant, *name, strlen(*name) + 1);
+	slash = strchr(tenant, '/');
+	if (slash) {
+		*slash = '\0';
+		if (depot_name_ok(tenant) && depot_name_ok(slash + 1))
+			return 0;
+	}
+	return control_refuse(req, -EINVAL, NULL,
+			      "\"%s\" is no guest: TENANT/GUEST", *name);
+}
+
+/* Missing or empty: any address. */
+static int control_guest_addr(struct control_request *req, const char *text,
+			      const char **addr)
+{
+	unsigned char buf[sizeof(struct in6_addr)];
+
+	*addr = text && *text ? text : NULL;
+	if (!*addr || (strlen(text) <= CONTROL_ADDR_MAX &&
+		       (inet_pton(AF_INET, text, buf) == 1 ||
+			inet_pton(AF_INET6, text, buf) == 1)))
+		return 0;
+	return control_refuse(req, -EINVAL, NULL,
+			      "\"%s\" is no IPv4 or IPv6 address", text);
+}
+
+static int control_guest_fail(struct control_request *req, int rc,
+			      const char *name)
+{
+	char hint[PACKAGE_NAME_MAX + 32];
+
+	if (rc == -EEXIST)
+		return control_refuse(req, rc, "vdrive guest list",
+				      "guest %s exists with other options",
+				      name);
+	if (rc != -ENOENT)
+		return control_fail(req, rc, NULL, "cannot add guest %s", name);
+	snprintf(hint, sizeof(hint), "vdrive tenant create %.*s",
+		 (int)strcspn(name, "/"), name);
+	return control_refuse(req, rc, hint, "there is no tenant %.*s",
+			      (int)strcspn(name, "/"), name);
+}
+
+int control_guest_add(struct control_request *req)
+{
+	struct site_guest_options options = {0};
+	const char *name;
+	int rc;
+
+	rc = control_guest_name(req, &name);
+	if (rc < 0)
+		return rc;
+	rc = control_guest_addr(req, control_param_text(req, "addr"),
+				&options.addr);
+	if (rc < 0)
+		return rc;
+	rc = control_param_bool(req, "devices", &options.allow_devices);
+	if (rc < 0)
+		return rc;
+	rc = control_param_bool(req, "squash", &options.root_squash);
+	if (rc < 0)
+		return rc;
+	rc = site_guest_add(req->control->daemon.site, name, &options);
+	if (rc < 0)
+		return control_guest_fail(req, rc, name);
+	return control_answer(req, json_pack("{s:s, s:s}", "schema",
+					     "guest-add/1", "guest", name));
+}
+
+static int control_export_visit(void *ctx, const struct site_guest_info *info)
+{
+	char path[SITE_EXPORT_PATH_MAX];
+
+	snprintf(path, sizeof(path), "/%s/%s", info->tenant, info->guest);
+	return control_append(
+	    ctx, json_pack("{s:s, s:s, s:b, s:b, s:I}", "export", path, "addr",
+			   info->addr, "devices", (int)info->allow_devices,
+			   "root_squash", (int)info->root_squash, "generation",
+			   (json_int_t)info->generation));
+}
+
+int control_export_list(struct control_request *req)
+{
+	json_t *list = json_array();
+	int rc = -ENOMEM;
+
+	if (list)
+		rc = site_guest_list(req->control->daemon.site,
+				     control_export_visit, list);
+	return control_answer_list(req, rc, "export-list/1", "exports", list);
+}
+
+/* --- upstreams ------------------------------------------------------------ */
+
+static int control_upstream_visit(void *ctx, const struct upstream_info *info)
+{
+	return control_append(
+	    ctx,
+	    json_pack("{s:s, s:s, s:b, s:b, s:s, s:I, s:I, s:I}", "upstream",
+		      info->name, "url", info->url, "unsigned",
+		      (int)info->is_unsigned, "up", (int)info->up, "last_error",
+		      info->last_error, "requests", (json_int_t)info->requests,
+		      "errors", (json_int_t)info->errors, "bytes",
+		      (json_int_t)info->bytes));
+}
+
+int control_upstream_list(struct control_request *req)
+{
+	json_t *list = json_array();
+	int rc = -ENOMEM;
+
+	if (list)
+		rc = depot_upstream_list(req->control->daemon.depot,
+					 control_upstream_visit, list);
+	return control_answer_list(req, rc, "upstream-list/1", "upstreams",
+				   list);
+}
+
+int control_upstream_add(struct control_request *req)
+{
+	const char *name, *url;
+	bool is_unsigned;
+	int rc;
+
+	rc = control_param_name(req, "name", "an upstream", &name);
+	if (rc < 0)
+		return rc;
+	rc = control_param(req, "url", CONTROL_URL_MAX, &url);
+	if (rc < 0)
+		return rc;
+	rc = control_param_bool(req, "unsigned", &is_unsigned);
+	if (rc < 0)
+		return rc;
+	rc = depot_upstream_add(req->control->daemon.depot, name, url,
+				is_unsigned);
+	if (rc == -EPERM)
+		return control_refuse(
+		    req, rc, "the same with --unsigned, if you trust it",
+		    "cannot add upstream %s: this version cannot check "
+		    "signatures, so %s could give any software a false "
+		    "content",
+		    name, url);
+	if (rc < 0)
+		return control_fail(req, rc, NULL, "cannot add upstream %s, %s",
+				    name, url);
+	return control_answer(req,
+			      json_pack("{s:s, s:s}", "schema",
+					"upstream-add/1", "upstream", name));
+}
+
+int control_upstream_remove(struct control_request *req)
+{
+	const char *name;
+	int rc;
+
+	rc = control_param_name(req, "name", "an upstream", &name);
+	if (rc < 0)
+		return rc;
+	rc = depot_upstream_remove(req->control->daemon.depot, name);
+	if (rc == -ENOENT)
+		return control_refuse(req, rc, "vdrive upstream list",
+				      "there is no upstream %s", name);
+	if (rc < 0)
+		return control_fail(req, rc, NULL, "cannot remove upstream %s",
+				    name);
+	return control_answer(req,
+			      json_pack("{s:s, s:s}", "schema",
+					"upstream-remove/1", "upstream", name));
+}
+
+/* --- status --------------------------------------------------------------- */
+
+struct control_count {
+	json_int_t tenants, guests;
+};
+
+static int control_count_tenant(void *ctx, const struct site_tenant_info *info)
+{
+	struct control_count *count = ctx;
+
+	count->tenants++;
+	count->guests += info->guests;
+	return 0;
+}
+
+/* Counts by procedure that are not 0. */
+static json_t *control_by_procedure(const uint64_t *counts)
+{
+	json_t *json = json_object();
+
+	for (int i = 0; json && i < NFS3_PROC_COUNT; i++)
+		if (counts[i])
+			json_object_set_new(
+			    json, program_nfs3_name((enum nfs3_proc)i),
+			    json_integer((json_int_t)counts[i]));
+	return json;
+}
+
+/* The only place that knows the server's counters. */
+static json_t *control_server_json(const struct control_daemon *daemon)
+{
+	struct stats stats = {0};
+
+	if (!daemon->server)
+		return json_object();
+	server_get_stats(daemon->server, &stats);
+	return json_pack(
+	    "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
+	    "connections", (json_int_t)stats.connections, "accepted",
+	    (json_int_t)stats.connections_accepted, "refused",
+	    (json_int_t)stats.connections_refused, "in_flight",
+	    (json_int_t)stats.in_flight, "replies", (json_int_t)stats.replies,
+	    "jukebox", (json_int_t)stats.jukebox, "retransmissions",
+	    (json_int_t)stats.retransmissions, "bytes_in",
+	    (json_int_t)stats.bytes_in, "bytes_out",
+	    (json_int_t)stats.bytes_out, "calls",
+	    control_by_procedure(stats.nfs3_calls), "errors",
+	    control_by_procedure(stats.nfs3_errors));
+}
+
+static void control_warn(json_t *warnings, const char *text)
+{
+	json_array_append_new(warnings, json_string(text));
+}
+
+static json_t *control_warnings(const struct depot_stats *stats,
+				const json_t *upstreams)
+{
+	json_t *list = json_array(), *up;
+	char text[512];
+	size_t i;
+
+	if (stats->verify_failures_store) {
+		snprintf(text, sizeof(text),
+			 "%ju shards on this host were damaged and have been "
+			 "fetched again",
+			 (uintmax_t)stats->verify_failures_store);
+		control_warn(list, text);
+	}
+	if (stats->verify_failures_upstream) {
+		snprintf(text, sizeof(text),
+			 "%ju shards from upstreams were not what they claimed",
+			 (uintmax_t)stats->verify_failures_upstream);
+		control_warn(list, text);
+	}
+	json_array_foreach((json_t *)(uintptr_t)upstreams, i, up)
+	{
+		if (json_is_true(json_object_get(up, "up")))
+			continue;
+		snprintf(text, sizeof(text), "upstream %s does not answer",
+			 json_string_value(json_object_get(up, "upstream")));
+		control_warn(list, text);
+	}
+	return list;
+}
+
+static json_t *control_depot_json(const struct depot_stats *stats)
+{
+	return json_pack(
+	    "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+	    "s:I}",
+	    "packages", (json_int_t)stats->packages, "shards",
+	    (json_int_t)stats->shards, "bytes_stored",
+	    (json_int_t)stats->shard_bytes, "bytes_logical",
+	    (json_int_t)stats->logical_bytes, "cache_bytes",
+	    (json_int_t)stats->cache_bytes, "cache_max",
+	    (json_int_t)stats->cache_max, "reads_hot",
+	    (json_int_t)stats->reads_hot, "reads_warm",
+	    (json_int_t)stats->reads_warm, "reads_cold",
+	    (json_int_t)stats->reads_cold, "fetched_bytes",
+	    (json_int_t)stats->fetched_bytes, "fetched_shards",
+	    (json_int_t)stats->fetched_shards, "fetch_errors",
+	    (json_int_t)stats->fetch_errors, "fetch_waiting",
+	    (json_int_t)stats->fetch_waiting);
+}
+
+int control_status(struct control_request *req)
+{
+	const struct control_daemon *daemon = &req->control->daemon;
+	struct control_count count = {0};
+	struct depot_stats stats = {0};
+	json_t *upstreams = json_array();
+	int rc = -ENOMEM;
+
+	if (upstreams)
+		rc = depot_upstream_list(daemon->depot, control_upstream_visit,
+					 upstreams);
+	if (rc == 0)
+		rc = site_tenant_list(daemon->site, control_count_tenant,
+				      &count);
+	if (rc < 0) {
+		json_decref(upstreams);
+		return control_fail(req, rc, NULL, "status");
+	}
+	depot_get_stats(daemon->depot, &stats);
+	return control_answer(
+	    req, json_pack("{s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:o, s:o, s:o, "
+			   "s:o}",
+			   "schema", "status/1", "version", VDRIVE_VERSION,
+			   "pid", (json_int_t)getpid(), "listen",
+			   daemon->listen, "uptime_sec",
+			   (json_int_t)time(NULL) - daemon->start_time_sec,
+			   "tenants", count.tenants, "guests", count.guests,
+			   "depot", control_depot_json(&stats), "server",
+			   control_server_json(daemon), "warnings",
+			   control_warnings(&stats, upstreams), "upstreams",
+			   upstreams));
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * export: which views a client may use.
+ *
+ * The right of a connection to an export is decided once, from the client's
+ * address, and remembered; every handle's export is then checked against it.
+ * A handle that is malformed, forged, of an unknown export or of one that the
+ * client has no right to is answered with the same -EBADF after the same work.
+ */
+#ifndef NFSD_EXPORT_H
+#define NFSD_EXPORT_H
+
+#include <sys/socket.h>
+
+#include "depot/base.h"
+#include "overlay/site.h"
+#include "overlay/view.h"
+
+enum { EXPORT_CLIENT_MAX = 4 }; /* exports remembered per connection */
+
+struct export {
+	struct view *view; /* borrowed from the site, which outlives us */
+	const struct view_info *info;
+	bool allowed;
+};
+
+/* Of one connection: who is at its other end, and what was decided. */
+struct export_client {
+	uint8_t addr[16]; /* IPv6, or IPv4 mapped into it */
+	unsigned int count, next;
+	struct export seen[EXPORT_CLIENT_MAX];
+};
+
+void export_client_init(struct export_client *client,
+			const struct sockaddr *addr);
+
+/* Is this "" or the client's address? */
+bool export_addr_matches(const struct export_client *client,
+			 const char *addr);
+
+/* The export and the object that a handle names.  -EBADF, see above. */
+MUST_CHECK int export_of_handle(struct export_client *client,
+				struct site *site, const uint8_t *fh,
+				size_t fh_len, struct export *export,
+				struct view_object *obj);
+
+/* "/tenant/guest".  -ENOENT: none; -EACCES: not for this client. */
+MUST_CHECK int export_of_path(struct export_client *client, struct site *site,
+			      const char *path, struct export *export);
+
+#endif

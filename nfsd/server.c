@@ -1,0 +1,784 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * server: listeners, workers, and the loop of a worker:
+ *
+ *	wait (poll or sleep) -> mail -> accept -> turns of connections -> clock
+ *
+ * All connections of a worker are touched by its thread only.
+ */
+#include "nfsd/server.h"
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <fcntl.h>
+
+#include "depot/log.h"
+#include "nfsd/conn.h"
+
+enum {
+	WORKER_EVENTS_MAX = 64,
+	WORKER_TICK_MS = 1000,
+	WORKER_TICK_WAITING_MS = 100, /* while calls wait for bytes */
+	WORKER_POLL_SCORE_MAX = 16,
+	WORKER_POLL_SCORE_GAIN = 4,
+	WORKER_STOP_MS = 2000,
+	WORKER_ACCEPT_MAX = 64, /* in a turn */
+	SERVER_SPARE_FDS = 128, /* for the store */
+	SERVER_BACKLOG = 1024,
+};
+
+/* Tags of epoll's data.ptr that are no connection. */
+static char server_tag_mailbox, server_tag_listen;
+
+LIST_HEAD(conn_list, conn);
+TAILQ_HEAD(conn_queue, conn);
+
+struct worker {
+	struct conn_shared shared;
+	struct server *server; /* borrows */
+	pthread_t thread;
+	bool started;
+	int epoll_fd;            /* owns */
+	struct conn_list conns;  /* owns */
+	struct conn_queue ready; /* to have a turn without waiting */
+	struct conn_list dead;   /* owns; freed after the turns */
+	unsigned int conn_count; /* atomic; with those on their way */
+	unsigned int poll_score; /* 0: polling has not paid */
+	uint64_t poll_ns;
+	uint64_t tick_ms;
+	uint64_t stop_ms; /* when everything is closed at last, or 0 */
+};
+
+struct server {
+	struct site *site;                /* borrows */
+	struct drc *drc;                  /* owns */
+	int listen_fd[SERVER_LISTEN_MAX]; /* owns */
+	unsigned int listen_count;
+	bool listen_paused; /* the first worker's */
+	int spare_fd; /* owns; given up to refuse when there is no other */
+	unsigned int conn_max;
+	char listen_text[128];
+	int quiet, stopping; /* atomic */
+	unsigned int worker_count;
+	struct worker worker[SERVER_THREADS_MAX];
+};
+
+static uint64_t server_now_ns(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static uint64_t server_now_ms(void)
+{
+	return server_now_ns(CLOCK_MONOTONIC_COARSE) / 1000000;
+}
+
+/* --- connections of a worker -------------------------------------------------
+ */
+
+static void worker_make_ready(struct conn *conn)
+{
+	if (conn->ready || conn->closed)
+		return;
+	conn->ready = true;
+	TAILQ_INSERT_TAIL(&conn->worker->ready, conn, ready_link);
+}
+
+static void worker_peer_ready(struct peer *peer)
+{
+	worker_make_ready(container_of(peer, struct conn, peer));
+}
+
+/* The memory stays until the turns are over: epoll may have named it. */
+static void worker_close(struct conn *conn)
+{
+	struct worker *worker = conn->worker;
+
+	if (conn->closed)
+		return;
+	conn->closed = true;
+	if (conn->ready)
+		TAILQ_REMOVE(&worker->ready, conn, ready_link);
+	conn->ready = false;
+	LIST_REMOVE(conn, all_link);
+	LIST_INSERT_HEAD(&worker->dead, conn, all_link);
+	conn_close(conn);
+	__atomic_sub_fetch(&worker->conn_count, 1, __ATOMIC_RELAXED);
+	stats_count(&worker->shared.rpc.stats.connections, (uint64_t)-1);
+}
+
+static void worker_bury(struct worker *worker)
+{
+	struct conn *conn;
+
+	while ((conn = LIST_FIRST(&worker->dead))) {
+		LIST_REMOVE(conn, all_link);
+		conn_free(conn);
+	}
+}
+
+static void worker_watch(struct conn *conn)
+{
+	uint32_t events = conn_events(conn);
+	struct epoll_event event = {.events = events, .data.ptr = conn};
+
+	if (events == conn->events)
+		return;
+	if (epoll_ctl(conn->worker->epoll_fd, EPOLL_CTL_MOD, conn->fd, &event) <
+	    0) {
+		log_err(-errno, "epoll_ctl");
+		worker_close(conn);
+		return;
+	}
+	conn->events = events;
+}
+
+static void worker_turn(struct conn *conn, uint32_t events)
+{
+	switch (conn_turn(conn, events)) {
+	case CONN_AGAIN:
+		worker_make_ready(conn);
+		break;
+	case CONN_WAIT:
+		break;
+	case CONN_END:
+		worker_close(conn);
+		return;
+	}
+	worker_watch(conn);
+}
+
+/* The connection whose record has been partial for longest is the one that
+ * means it least. */
+static bool worker_make_room(struct conn_shared *shared, struct conn *asking)
+{
+	struct worker *worker = asking->worker;
+	struct conn *conn, *oldest = NULL;
+
+	ASSERT(&worker->shared == shared);
+
+	LIST_FOREACH(conn, &worker->conns, all_link)
+	if (conn != asking && conn->partial_ms > 0 && conn->framing.cap > 0 &&
+	    (!oldest || conn->partial_ms < oldest->partial_ms))
+		oldest = conn;
+	if (!oldest)
+		return false;
+	log_warn("receive memory is full: closing the slowest connection");
+	worker_close(oldest);
+	return true;
+}
+
+/* A new connection has come to its worker. */
+static void worker_adopt(struct mail *mail)
+{
+	struct conn *conn = container_of(mail, struct conn, mail);
+	struct worker *worker = conn->worker;
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = conn};
+
+	conn->shared = &worker->shared;
+	LIST_INSERT_HEAD(&worker->conns, conn, all_link);
+	stats_count(&worker->shared.rpc.stats.connections, 1);
+	stats_count(&worker->shared.rpc.stats.connections_accepted, 1);
+	conn->events = EPOLLIN;
+	if (worker->shared.quiet ||
+	    epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, conn->fd, &event) < 0)
+		worker_close(conn);
+}
+
+/* --- accepting: the first worker's -------------------------------------------
+ */
+
+static void server_set_options(int fd)
+{
+	static const char congestion[] = "cubic", second[] = "reno";
+	int one = 1, idle_s = 60, interval_s = 15, count = 4;
+	unsigned int user_ms = 120000;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	/* BBR paces even on loopback (peers.md 5). */
+	if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, congestion,
+		       sizeof(congestion) - 1) < 0)
+		setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, second,
+			   sizeof(second) - 1);
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s,
+		   sizeof(interval_s));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_ms,
+		   sizeof(user_ms));
+}
+
+static struct worker *server_pick(struct server *server, unsigned int *total)
+{
+	struct worker *best = NULL;
+	unsigned int best_count = 0;
+
+	*total = 0;
+	for (unsigned int i = 0; i < server->worker_count; i++) {
+		struct worker *worker = &server->worker[i];
+		unsigned int count =
+		    __atomic_load_n(&worker->conn_count, __ATOMIC_RELAXED);
+
+		*total += count;
+		if (!best || count < best_count) {
+			best = worker;
+			best_count = count;
+		}
+	}
+	return best;
+}
+
+static void server_take(struct server *server, int fd,
+			const struct sockaddr *addr)
+{
+	struct stats *stats = &server->worker[0].shared.rpc.stats;
+	unsigned int total;
+	struct worker *worker = server_pick(server, &total);
+	struct conn *conn;
+
+	if (total >= server->conn_max) {
+		stats_count(&stats->connections_refused, 1);
+		close(fd);
+		return;
+	}
+	server_set_options(fd);
+	conn = conn_new(fd, addr);
+	if (!conn)
+		return;
+	conn->worker = worker;
+	conn->mail.deliver = worker_adopt;
+	__atomic_add_fetch(&worker->conn_count, 1, __ATOMIC_RELAXED);
+	if (worker == &server->worker[0])
+		worker_adopt(&conn->mail);
+	else
+		mailbox_post(&worker->shared.rpc.mailbox, &conn->mail);
+}
+
+/* Listen no more, for now: the queue of the kernel holds who comes. */
+static void server_pause_listen(struct server *server, bool pause)
+{
+	struct epoll_event event = {.events = pause ? 0 : EPOLLIN,
+				    .data.ptr = &server_tag_listen};
+
+	if (server->listen_paused == pause)
+		return;
+	server->listen_paused = pause;
+	for (unsigned int i = 0; i < server->listen_count; i++)
+		if (epoll_ctl(server->worker[0].epoll_fd, EPOLL_CTL_MOD,
+			      server->listen_fd[i], &event) < 0)
+			log_err(-errno, "epoll_ctl of a listening socket");
+}
+
+/*
+ * No descriptor is left: accept would fail for ever and epoll report for ever.
+ * The spare one lets us take the connection and end it.
+ */
+static void server_refuse(struct server *server, int listen_fd)
+{
+	struct stats *stats = &server->worker[0].shared.rpc.stats;
+	int fd;
+
+	stats_count(&stats->connections_refused, 1);
+	if (server->spare_fd >= 0)
+		close(STEAL_FD(server->spare_fd));
+	fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd >= 0)
+		close(fd);
+	server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || server->spare_fd < 0)
+		server_pause_listen(server, true);
+}
+
+static void server_accept(struct server *server)
+{
+	for (unsigned int i = 0; i < server->listen_count; i++) {
+		for (unsigned int n = 0; n < WORKER_ACCEPT_MAX; n++) {
+			struct sockaddr_storage addr = {.ss_family = 0};
+			socklen_t len = sizeof(addr);
+			int fd = accept4(server->listen_fd[i],
+					 (struct sockaddr *)&addr, &len,
+					 SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+			if (fd >= 0) {
+				server_take(server, fd,
+					    (struct sockaddr *)&addr);
+				continue;
+			}
+			if (errno == EMFILE || errno == ENFILE)
+				server_refuse(server, server->listen_fd[i]);
+			else if (errno == ENOMEM || errno == ENOBUFS)
+				server_pause_listen(server, true);
+			break;
+		}
+	}
+}
+
+/* --- the loop
+ * ------------------------------------------------------------------ */
+
+static int worker_timeout(const struct worker *worker)
+{
+	if (worker->stop_ms > 0 || worker->shared.rpc.waiting_count > 0)
+		return WORKER_TICK_WAITING_MS;
+	if (!LIST_EMPTY(&worker->conns) || worker->server->listen_paused)
+		return WORKER_TICK_MS;
+	return -1;
+}
+
+static bool worker_has_mail(struct worker *worker)
+{
+	return __atomic_load_n(&worker->shared.rpc.mailbox.head,
+			       __ATOMIC_RELAXED) != NULL;
+}
+
+/* Poll for a while; -1: in vain. */
+static int worker_poll(struct worker *worker, struct epoll_event *events)
+{
+	uint64_t until = server_now_ns(CLOCK_MONOTONIC) + worker->poll_ns;
+	int count;
+
+	do {
+		count =
+		    epoll_wait(worker->epoll_fd, events, WORKER_EVENTS_MAX, 0);
+		if (count != 0 || worker_has_mail(worker)) {
+			worker->poll_score = MIN(worker->poll_score + 1,
+						 WORKER_POLL_SCORE_MAX + 0u);
+			return MAX(count, 0);
+		}
+	} while (server_now_ns(CLOCK_MONOTONIC) < until);
+	worker->poll_score--;
+	return -1;
+}
+
+/* A sleep that ended so soon would have been better spent polling. */
+static void worker_judge_sleep(struct worker *worker, uint64_t from_ns)
+{
+	uint64_t slept_ns = server_now_ns(CLOCK_MONOTONIC) - from_ns;
+
+	if (slept_ns < worker->poll_ns)
+		worker->poll_score =
+		    MIN(worker->poll_score + WORKER_POLL_SCORE_GAIN,
+			WORKER_POLL_SCORE_MAX + 0u);
+}
+
+static int worker_wait(struct worker *worker, struct epoll_event *events)
+{
+	struct mailbox *mailbox = &worker->shared.rpc.mailbox;
+	uint64_t from_ns;
+	int count;
+
+	count = epoll_wait(worker->epoll_fd, events, WORKER_EVENTS_MAX, 0);
+	if (count > 0 || !TAILQ_EMPTY(&worker->ready) ||
+	    worker_has_mail(worker))
+		return MAX(count, 0);
+	if (worker->poll_ns > 0 && worker->poll_score > 0) {
+		count = worker_poll(worker, events);
+		if (count >= 0)
+			return count;
+	}
+	if (!mailbox_sleep(mailbox))
+		return 0;
+	from_ns = server_now_ns(CLOCK_MONOTONIC);
+	count = epoll_wait(worker->epoll_fd, events, WORKER_EVENTS_MAX,
+			   worker_timeout(worker));
+	mailbox_awake(mailbox);
+	if (worker->poll_ns > 0 && count > 0)
+		worker_judge_sleep(worker, from_ns);
+	return MAX(count, 0);
+}
+
+static void worker_tick(struct worker *worker)
+{
+	struct rpc *rpc = &worker->shared.rpc;
+	struct conn *conn, *next;
+	uint64_t every =
+	    rpc->waiting_count > 0 ? WORKER_TICK_WAITING_MS : WORKER_TICK_MS;
+
+	if (rpc->now_ms < worker->tick_ms + every)
+		return;
+	worker->tick_ms = rpc->now_ms;
+	rpc_expire(rpc);
+	for (conn = LIST_FIRST(&worker->conns); conn; conn = next) {
+		next = LIST_NEXT(conn, all_link);
+		if (conn_is_late(conn))
+			worker_close(conn);
+	}
+	if (worker == &worker->server->worker[0])
+		server_pause_listen(worker->server, false);
+}
+
+static void worker_events(struct worker *worker,
+			  const struct epoll_event *events, int count)
+{
+	for (int i = 0; i < count; i++) {
+		struct conn *conn = events[i].data.ptr;
+
+		if (events[i].data.ptr == &server_tag_mailbox)
+			mailbox_clear(&worker->shared.rpc.mailbox);
+		else if (events[i].data.ptr == &server_tag_listen)
+			server_accept(worker->server);
+		else if (!conn->closed)
+			worker_turn(conn, events[i].events);
+	}
+}
+
+/* Those that were ready at the start: each one turn. */
+static void worker_ready_turns(struct worker *worker)
+{
+	struct conn *conn, *last = TAILQ_LAST(&worker->ready, conn_queue);
+	bool done = last == NULL;
+
+	while (!done && (conn = TAILQ_FIRST(&worker->ready))) {
+		done = conn == last;
+		TAILQ_REMOVE(&worker->ready, conn, ready_link);
+		conn->ready = false;
+		worker_turn(conn, 0);
+	}
+}
+
+static void worker_go_quiet(struct worker *worker)
+{
+	struct server *server = worker->server;
+	struct conn *conn, *next;
+
+	worker->shared.quiet = true;
+	if (worker == &server->worker[0])
+		for (unsigned int i = 0; i < server->listen_count; i++)
+			epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL,
+				  server->listen_fd[i], NULL);
+	for (conn = LIST_FIRST(&worker->conns); conn; conn = next) {
+		next = LIST_NEXT(conn, all_link);
+		worker_watch(conn);
+	}
+}
+
+static bool worker_has_unfinished(const struct worker *worker)
+{
+	const struct conn *conn;
+
+	LIST_FOREACH(conn, &worker->conns, all_link)
+	if (conn->peer.changing_count > 0 || conn->queue.first)
+		return true;
+	return false;
+}
+
+/* true: all is closed. */
+static bool worker_stop(struct worker *worker)
+{
+	struct rpc *rpc = &worker->shared.rpc;
+	struct conn *conn;
+
+	if (worker->stop_ms == 0)
+		worker->stop_ms = rpc->now_ms + WORKER_STOP_MS;
+	if (worker_has_unfinished(worker) && rpc->now_ms < worker->stop_ms)
+		return false;
+	while ((conn = LIST_FIRST(&worker->conns)))
+		worker_close(conn);
+	worker_bury(worker);
+	return rpc->parked_count == 0 ||
+	       rpc->now_ms >= worker->stop_ms + WORKER_STOP_MS;
+}
+
+static void *worker_run(void *arg)
+{
+	struct epoll_event events[WORKER_EVENTS_MAX];
+	struct worker *worker = arg;
+	struct server *server = worker->server;
+	struct rpc *rpc = &worker->shared.rpc;
+
+	for (;;) {
+		int count = worker_wait(worker, events);
+
+		rpc->now_ms = server_now_ms();
+		rpc_deliver_mail(rpc);
+		worker_events(worker, events, count);
+		worker_ready_turns(worker);
+		worker_tick(worker);
+		worker_bury(worker);
+		if (__atomic_load_n(&server->quiet, __ATOMIC_ACQUIRE) &&
+		    !worker->shared.quiet)
+			worker_go_quiet(worker);
+		if (__atomic_load_n(&server->stopping, __ATOMIC_ACQUIRE) &&
+		    worker_stop(worker))
+			return NULL;
+	}
+}
+
+/* --- start and stop
+ * --------------------------------------------------------------- */
+
+/* "ADDRESS:PORT" or "[ADDRESS]:PORT" */
+static int server_resolve(const char *text, struct addrinfo **found)
+{
+	struct addrinfo hints = {
+	    .ai_family = AF_UNSPEC,
+	    .ai_socktype = SOCK_STREAM,
+	    .ai_flags = AI_PASSIVE | AI_NUMERICSERV,
+	};
+	const char *colon = strrchr(text, ':');
+	char host[256];
+	size_t len;
+	int rc;
+
+	if (!colon || colon[1] == '\0')
+		return log_err(-EINVAL, "listen %s: not ADDRESS:PORT", text);
+	len = (size_t)(colon - text);
+	if (len >= 2 && text[0] == '[' && text[len - 1] == ']') {
+		text++;
+		len -= 2;
+	}
+	if (len == 0 || len >= sizeof(host))
+		return log_err(-EINVAL, "listen %s: no address", text);
+	memcpy(host, text, len);
+	host[len] = '\0';
+	rc = getaddrinfo(host, colon + 1, &hints, found);
+	if (rc != 0)
+		return log_err(-EINVAL, "listen %s: %s", text,
+			       gai_strerror(rc));
+	return 0;
+}
+
+static int server_bind(struct server *server, const char *text)
+{
+	CLEANUP_CLOSE int fd = -1;
+	struct addrinfo *info;
+	int one = 1, rc;
+
+	rc = server_resolve(text, &info);
+	if (rc < 0)
+		return rc;
+	fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+		    0);
+	if (fd >= 0) {
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+		if (info->ai_family == AF_INET6)
+			setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one,
+				   sizeof(one));
+	}
+	if (fd < 0 || bind(fd, info->ai_addr, info->ai_addrlen) < 0 ||
+	    listen(fd, SERVER_BACKLOG) < 0)
+		rc = log_err(-errno, "listen %s", text);
+	freeaddrinfo(info);
+	if (rc == 0)
+		server->listen_fd[server->listen_count++] = STEAL_FD(fd);
+	return rc;
+}
+
+static int server_describe(struct server *server)
+{
+	struct sockaddr_storage addr;
+	socklen_t len = sizeof(addr);
+	char host[64], port[16];
+
+	if (getsockname(server->listen_fd[0], (struct sockaddr *)&addr, &len) <
+		0 ||
+	    getnameinfo((struct sockaddr *)&addr, len, host, sizeof(host), port,
+			sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+		return log_err(-EIO, "cannot tell what is listened on");
+	snprintf(server->listen_text, sizeof(server->listen_text),
+		 addr.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+	return 0;
+}
+
+static unsigned int server_conn_max(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
+	    limit.rlim_cur <= SERVER_SPARE_FDS)
+		return SERVER_SPARE_FDS / 4;
+	return (unsigned int)MIN(limit.rlim_cur - SERVER_SPARE_FDS,
+				 (rlim_t)SERVER_CONNS_MAX);
+}
+
+static int worker_init(struct worker *worker, struct server *server,
+		       const struct server_options *options)
+{
+	struct epoll_event event = {.events = EPOLLIN,
+				    .data.ptr = &server_tag_mailbox};
+	int rc;
+
+	worker->server = server;
+	LIST_INIT(&worker->conns);
+	LIST_INIT(&worker->dead);
+	TAILQ_INIT(&worker->ready);
+	worker->poll_ns = (uint64_t)options->poll_us * 1000;
+	worker->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (worker->epoll_fd < 0)
+		return log_err(-errno, "epoll_create1");
+	rc = conn_shared_init(&worker->shared, server->site, server->drc,
+			      SERVER_RECEIVE_MAX / server->worker_count);
+	if (rc < 0) {
+		close(STEAL_FD(worker->epoll_fd));
+		return log_err(rc, "worker");
+	}
+	worker->shared.make_room = worker_make_room;
+	worker->shared.rpc.ready = worker_peer_ready;
+	if (options->hold_ms > 0)
+		worker->shared.rpc.hold_ms = options->hold_ms;
+	if (epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD,
+		      worker->shared.rpc.mailbox.fd, &event) < 0)
+		return log_err(-errno, "epoll_ctl");
+	return 0;
+}
+
+static int server_init(struct server *server,
+		       const struct server_options *options)
+{
+	struct epoll_event event = {.events = EPOLLIN,
+				    .data.ptr = &server_tag_listen};
+	int rc;
+
+	rc = drc_new(&server->drc);
+	for (unsigned int i = 0; rc == 0 && i < options->listen_count; i++)
+		rc = server_bind(server, options->listen[i]);
+	if (rc == 0)
+		rc = server_describe(server);
+	for (unsigned int i = 0; rc == 0 && i < server->worker_count; i++)
+		rc = worker_init(&server->worker[i], server, options);
+	for (unsigned int i = 0; rc == 0 && i < server->listen_count; i++)
+		if (epoll_ctl(server->worker[0].epoll_fd, EPOLL_CTL_ADD,
+			      server->listen_fd[i], &event) < 0)
+			rc = log_err(-errno, "epoll_ctl");
+	return rc;
+}
+
+int server_new(const struct server_options *options, struct site *site,
+	       struct server **server)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned int threads = options->threads;
+	struct server *made;
+	int rc;
+
+	ASSERT(options->listen_count > 0 &&
+	       options->listen_count <= SERVER_LISTEN_MAX);
+
+	if (threads == 0)
+		threads = cpus > 0 ? (unsigned int)cpus : 1;
+	made = calloc(1, sizeof(*made));
+	if (!made)
+		return -ENOMEM;
+	made->site = site;
+	made->worker_count = MIN(threads, SERVER_THREADS_MAX + 0u);
+	made->conn_max = server_conn_max();
+	made->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	for (unsigned int i = 0; i < SERVER_THREADS_MAX; i++)
+		made->worker[i].epoll_fd = -1;
+	rc = server_init(made, options);
+	if (rc < 0) {
+		server_free(made);
+		return rc;
+	}
+	*server = made;
+	return 0;
+}
+
+int server_start(struct server *server)
+{
+	sigset_t all, old;
+	int rc = 0;
+
+	/* Signals are for the main thread. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	for (unsigned int i = 0; rc == 0 && i < server->worker_count; i++) {
+		struct worker *worker = &server->worker[i];
+		char name[16];
+
+		rc = -pthread_create(&worker->thread, NULL, worker_run, worker);
+		if (rc < 0)
+			break;
+		worker->started = true;
+		snprintf(name, sizeof(name), "nfsd-%u", i);
+		pthread_setname_np(worker->thread, name);
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (rc < 0)
+		return log_err(rc, "cannot start a worker");
+	return 0;
+}
+
+static void server_kick(struct server *server, int *flag)
+{
+	__atomic_store_n(flag, 1, __ATOMIC_SEQ_CST);
+	for (unsigned int i = 0; i < server->worker_count; i++) {
+		uint64_t one = 1;
+		ssize_t n UNUSED;
+
+		n = write(server->worker[i].shared.rpc.mailbox.fd, &one,
+			  sizeof(one));
+	}
+}
+
+void server_quiet(struct server *server)
+{
+	server_kick(server, &server->quiet);
+}
+
+void server_stop(struct server *server)
+{
+	server_quiet(server);
+	server_kick(server, &server->stopping);
+	for (unsigned int i = 0; i < server->worker_count; i++) {
+		struct worker *worker = &server->worker[i];
+
+		if (worker->started)
+			pthread_join(worker->thread, NULL);
+		worker->started = false;
+	}
+}
+
+static void worker_fini(struct worker *worker)
+{
+	ASSERT(!worker->started);
+
+	if (worker->epoll_fd < 0)
+		return;
+	close(STEAL_FD(worker->epoll_fd));
+	if (worker->shared.rpc.parked_count > 0) {
+		/* Their owner may still write to them. */
+		log_warn("%u calls were never ended",
+			 worker->shared.rpc.parked_count);
+		return;
+	}
+	conn_shared_fini(&worker->shared);
+}
+
+void server_free(struct server *server)
+{
+	if (!server)
+		return;
+	for (unsigned int i = 0; i < server->worker_count; i++)
+		worker_fini(&server->worker[i]);
+	for (unsigned int i = 0; i < server->listen_count; i++)
+		close(server->listen_fd[i]);
+	if (server->spare_fd >= 0)
+		close(server->spare_fd);
+	drc_free(server->drc);
+	free(server);
+}
+
+const char *server_listen_text(const struct server *server)
+{
+	return server->listen_text;
+}
+
+void server_get_stats(struct server *server, struct stats *stats)
+{
+	*stats = (struct stats){.turns = 0};
+	for (unsigned int i = 0; i < server->worker_count; i++)
+		stats_add(stats, &server->worker[i].shared.rpc.stats);
+}

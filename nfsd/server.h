@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * server: listens, and owns the workers, each a thread with its own epoll set
+ * and its own connections.
+ *
+ * The first worker accepts and gives each new connection to the worker that
+ * has the fewest.  Before it sleeps, a worker polls for a while, but only
+ * where polling has lately paid.
+ *
+ * Life: new (bound, nothing served) -> started -> quiet (calls that have come
+ * are finished, no more are read) -> stopped and freed.
+ */
+#ifndef NFSD_SERVER_H
+#define NFSD_SERVER_H
+
+#include "depot/base.h"
+#include "nfsd/stats.h"
+
+enum {
+	SERVER_THREADS_MAX = 16,
+	SERVER_LISTEN_MAX = 16,
+	SERVER_CONNS_MAX = 16384, /* fewer when descriptors are fewer */
+	SERVER_RECEIVE_MAX = 128 << 20, /* bytes of partial records */
+};
+
+struct server;
+struct site;
+
+struct server_options {
+	const char *const *listen; /* "ADDRESS:PORT", "[V6]:PORT"; port 0: any */
+	unsigned int listen_count;
+	unsigned int threads; /* 0: one per CPU */
+	unsigned int poll_us;
+	unsigned int hold_ms; /* 0: 10 s; how long a call waits for bytes */
+};
+
+/* Binds all addresses.  -EINVAL: an address (logged); -EADDRINUSE ... */
+MUST_CHECK int server_new(const struct server_options *options,
+			  struct site *site, struct server **server);
+MUST_CHECK int server_start(struct server *server);
+/* Read no more calls.  Returns at once. */
+void server_quiet(struct server *server);
+/* Let parked calls that can end do so, for up to 2 s; then close everything. */
+void server_stop(struct server *server);
+void server_free(struct server *server); /* takes; stopped, or never started */
+
+/* The first address as bound, "127.0.0.1:2049"; borrowed. */
+const char *server_listen_text(const struct server *server);
+
+/* Any thread. */
+void server_get_stats(struct server *server, struct stats *stats);
+
+#endif
