@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cmd: the commands, one noun per cmd_<noun>.c, and what they share.
+ *
+ * A command returns its exit code.  It tells a failure by `return cmd_fail(cli)`
+ * once cli->failure has been filled by whoever failed.
+ */
+#ifndef ADMIN_CMD_H
+#define ADMIN_CMD_H
+
+#include "admin/args.h"
+#include "admin/client.h"
+#include "admin/output.h"
+#include "depot/base.h"
+#include "depot/depot.h"
+
+struct cli {
+	struct args args;
+	struct output out;
+	struct failure failure;
+	struct client *client; /* owns */
+};
+
+typedef int cmd_fn(struct cli *cli, size_t argc, const char *const *argv);
+
+cmd_fn cmd_status;
+cmd_fn cmd_package_create, cmd_package_list, cmd_package_show,
+	cmd_package_files, cmd_package_verify;
+cmd_fn cmd_depot_push;
+cmd_fn cmd_upstream_add, cmd_upstream_list, cmd_upstream_remove;
+cmd_fn cmd_tenant_create, cmd_tenant_assign, cmd_tenant_list;
+cmd_fn cmd_guest_add, cmd_guest_list, cmd_guest_fstab;
+cmd_fn cmd_export_list;
+
+/* Show cli->failure; returns its code. */
+int cmd_fail(struct cli *cli);
+/* Wrong usage: shows the text and what to try; returns 2. */
+int cmd_usage(struct cli *cli, const char *hint, const char *fmt, ...)
+	PRINTF_LIKE(3, 4);
+
+/* GET path as JSON, with one query parameter (key NULL: none). */
+MUST_CHECK int cmd_get(struct cli *cli, const char *path, const char *key,
+		       const char *value, json_t **json);
+/* POST without body. */
+MUST_CHECK int cmd_post(struct cli *cli, const struct client_request *request,
+			json_t **json);
+
+/*
+ * A whole listing: GET path, then --json as it came, or the table of rows
+ * under `key`.  `empty` is said on stderr when there is nothing.  Returns the
+ * exit code.
+ */
+int cmd_list(struct cli *cli, const char *path, const char *key,
+	     const struct output_column *columns, size_t count,
+	     const char *empty);
+
+/* Text and number of a JSON object's member; "" and 0 when it is not there. */
+const char *cmd_text(const json_t *object, const char *key);
+uint64_t cmd_number(const json_t *object, const char *key);
+
+/* After a failure with exit code 4: "did you mean", by the rows of a listing,
+ * each named by the member `name_key`. */
+void cmd_suggest(struct cli *cli, const char *path, const char *rows_key,
+		 const char *name_key, const char *text);
+
+/* The same for a package reference: another name, or a tag that there is. */
+void cmd_suggest_package(struct cli *cli, const char *ref);
+
+/* The package that `ref` names, as /v1/package answers.  Suggests names. */
+MUST_CHECK int cmd_package(struct cli *cli, const char *ref, json_t **json);
+/* Its tree, proved by its digest. */
+MUST_CHECK int cmd_package_tree(struct cli *cli, const json_t *package,
+				struct tree **tree);
+
+/* Shards of a tree from the daemon, `count` from `first` on: frames. */
+MUST_CHECK int cmd_shards(struct cli *cli, const char *tree_hex, uint32_t first,
+			  uint32_t count, void **frames, size_t *len);
+/* The frame at *off of frames; moves *off.  -EBADMSG: none, or it is not of
+ * the shard `name`. */
+MUST_CHECK int cmd_frame(struct cli *cli, const void *frames, size_t len,
+			 size_t *off, const struct digest *name,
+			 const void **shard, size_t *shard_len);
+
+#endif

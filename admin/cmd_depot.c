@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cmd_depot: packages out of the daemon into a depot at rest, a directory that
+ * any web server can carry (depot/publish.h).
+ */
+#include <stdio.h>
+
+#include "admin/cmd.h"
+#include "admin/interrupt.h"
+#include "depot/document.h"
+#include "depot/log.h"
+#include "depot/publish.h"
+#include "depot/shard.h"
+
+enum { PUSH_AHEAD = 64 };
+
+struct push_package {
+	json_t *json; /* owns; what publish_package points into */
+	char tree_hex[DIGEST_HEX_LEN + 1];
+};
+
+struct push {
+	struct cli *cli;
+	const char *dir;                  /* borrows */
+	struct publish_package *packages; /* owns */
+	struct push_package *own;         /* owns */
+	unsigned int count;
+	struct output_progress_state progress;
+	/* Shards asked for ahead: of one tree, from `first` on. */
+	const struct tree *ahead_tree; /* borrows */
+	uint32_t ahead_first, ahead_count, ahead_at;
+	void *frames; /* owns */
+	size_t frames_len, frames_off;
+};
+
+static void push_clear(struct push *push)
+{
+	for (unsigned int i = 0; i < push->count; i++) {
+		tree_put(push->packages[i].tree);
+		json_decref(push->own[i].json);
+	}
+	free(push->packages);
+	free(push->own);
+	free(push->frames);
+}
+
+/* --- which packages
+ * ----------------------------------------------------------- */
+
+static int push_add(struct push *push, const char *ref)
+{
+	struct publish_package *package = &push->packages[push->count];
+	struct push_package *own = &push->own[push->count];
+	const char *hex;
+	int rc;
+
+	rc = cmd_package(push->cli, ref, &own->json);
+	if (rc < 0)
+		return rc;
+	push->count++;
+	package->name = cmd_text(own->json, "name");
+	package->tag = cmd_text(own->json, "tag");
+	package->revision_json = cmd_text(own->json, "revision_json");
+	package->revision =
+	    digest_of(package->revision_json, strlen(package->revision_json));
+	hex = cmd_text(own->json, "tree");
+	snprintf(own->tree_hex, sizeof(own->tree_hex), "%s", hex);
+	if (!*package->tag) {
+		failure_set(&push->cli->failure, -EINVAL, CONTROL_EXIT_USAGE,
+			    "%s has no tag, and depots are read by tags", ref);
+		failure_hint(&push->cli->failure, "try: NAME:TAG");
+		return -EINVAL;
+	}
+	return cmd_package_tree(push->cli, own->json, &package->tree);
+}
+
+static int push_room(struct push *push, size_t count)
+{
+	push->packages = calloc(count + 1, sizeof(*push->packages));
+	push->own = calloc(count + 1, sizeof(*push->own));
+	if (push->packages && push->own)
+		return 0;
+	return failure_errno(&push->cli->failure, -ENOMEM, "push");
+}
+
+static int push_all(struct push *push)
+{
+	char ref[PACKAGE_NAME_MAX + TAG_NAME_MAX + 2];
+	const json_t *rows, *row;
+	json_t *json;
+	int rc;
+
+	rc = cmd_get(push->cli, "/v1/packages", NULL, NULL, &json);
+	if (rc < 0)
+		return rc;
+	rows = json_object_get(json, "packages");
+	rc = push_room(push, json_array_size(rows));
+	for (size_t i = 0; rc == 0 && i < json_array_size(rows); i++) {
+		row = json_array_get(rows, i);
+		snprintf(ref, sizeof(ref), "%s:%s", cmd_text(row, "name"),
+			 cmd_text(row, "tag"));
+		rc = push_add(push, ref);
+	}
+	json_decref(json);
+	return rc;
+}
+
+static int push_choose(struct push *push, size_t argc, const char *const *argv)
+{
+	int rc;
+
+	if (argc == 0)
+		rc = push_all(push);
+	else
+		rc = push_room(push, argc);
+	for (size_t i = 0; rc == 0 && i < argc; i++)
+		rc = push_add(push, argv[i]);
+	if (rc == 0 && push->count == 0) {
+		failure_set(&push->cli->failure, -ENOENT, CONTROL_EXIT_MISSING,
+			    "there are no packages to push");
+		failure_hint(&push->cli->failure,
+			     "try: vdrive package create NAME:TAG SOURCE");
+		return -ENOENT;
+	}
+	return rc;
+}
+
+/* --- shards
+ * --------------------------------------------------------------------- */
+
+static const char *push_tree_hex(const struct push *push,
+				 const struct tree *tree)
+{
+	for (unsigned int i = 0; i < push->count; i++)
+		if (push->packages[i].tree == tree)
+			return push->own[i].tree_hex;
+	return NULL;
+}
+
+/* A shard that is asked for after its neighbour will be followed by more. */
+static int push_fill(struct push *push, struct tree *tree, uint32_t shard)
+{
+	bool in_turn = push->ahead_tree == tree &&
+		       shard == push->ahead_first + push->ahead_count;
+	uint32_t left = tree_shard_count(tree) - shard;
+
+	free(STEAL(push->frames));
+	push->ahead_tree = tree;
+	push->ahead_first = shard;
+	push->ahead_at = shard;
+	push->ahead_count =
+	    in_turn || shard == 0 ? MIN(left, (uint32_t)PUSH_AHEAD) : 1;
+	push->frames_off = 0;
+	return cmd_shards(push->cli, push_tree_hex(push, tree), shard,
+			  push->ahead_count, &push->frames, &push->frames_len);
+}
+
+static int push_get_shard(void *ctx, struct tree *tree, uint32_t shard,
+			  void **bytes, size_t *len)
+{
+	struct push *push = ctx;
+	const void *found;
+	int rc = 0;
+
+	if (interrupt_seen())
+		return failure_set(&push->cli->failure, -EINTR,
+				   CONTROL_EXIT_INTERRUPTED, "interrupted");
+	if (push->ahead_tree != tree || shard < push->ahead_at ||
+	    shard >= push->ahead_first + push->ahead_count)
+		rc = push_fill(push, tree, shard);
+	/* The frames before it are skipped: they were there already. */
+	for (; rc == 0 && push->ahead_at <= shard; push->ahead_at++)
+		rc = cmd_frame(push->cli, push->frames, push->frames_len,
+			       &push->frames_off,
+			       tree_shard_name(tree, push->ahead_at), &found,
+			       len);
+	if (rc < 0) {
+		push->ahead_tree = NULL;
+		return rc;
+	}
+	*bytes = malloc(*len + 1);
+	if (!*bytes)
+		return -ENOMEM;
+	memcpy(*bytes, found, *len);
+	return 0;
+}
+
+static void push_progress(void *ctx, uint64_t done, uint64_t total)
+{
+	struct push *push = ctx;
+
+	push->progress.bytes_done = done;
+	push->progress.bytes_total = total;
+	output_progress(&push->cli->out, &push->progress);
+}
+
+/* --- result
+ * ----------------------------------------------------------------------- */
+
+static void push_print_json(const struct push *push,
+			    const struct publish *publish)
+{
+	json_t *tags = json_array(), *json;
+
+	for (unsigned int i = 0; tags && i < push->count; i++)
+		json_array_append_new(
+		    tags, json_sprintf("%s:%s", push->packages[i].name,
+				       push->packages[i].tag));
+	json = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
+			 "type", "summary", "schema", "depot-push/1", "depot",
+			 push->dir, "packs_new", (json_int_t)publish->packs_new,
+			 "packs_there", (json_int_t)publish->packs_there,
+			 "pack_bytes_new", (json_int_t)publish->pack_bytes_new,
+			 "shards_new", (json_int_t)publish->shards_new,
+			 "shards_there", (json_int_t)publish->shards_there,
+			 "revisions_new", (json_int_t)publish->revisions_new,
+			 "tags", tags);
+	if (json)
+		output_json(json);
+	json_decref(json);
+}
+
+static void push_print_text(const struct push *push,
+			    const struct publish *publish)
+{
+	struct output *out = &push->cli->out;
+	char size[OUTPUT_NUMBER_MAX];
+
+	output_size(size, publish->pack_bytes_new, out->exact);
+	output_line(out, "packs      %u new (%s), %u there already",
+		    publish->packs_new, size, publish->packs_there);
+	output_line(out, "shards     %ju new, %ju there already",
+		    (uintmax_t)publish->shards_new,
+		    (uintmax_t)publish->shards_there);
+	output_line(out, "revisions  %u new", publish->revisions_new);
+	for (unsigned int i = 0; i < push->count; i++)
+		output_line(out, "%-10s %s:%s", i ? "" : "tags",
+			    push->packages[i].name, push->packages[i].tag);
+}
+
+static int push_fail(struct push *push, int rc)
+{
+	struct failure *failure = &push->cli->failure;
+	const char *cause = log_last_error();
+
+	/* A shard that the daemon did not give has been told. */
+	if (failure->code)
+		return cmd_fail(push->cli);
+	if (*cause)
+		failure_set(failure, rc, failure_code(rc),
+			    "cannot push to dir:%s: %s", push->dir, cause);
+	else
+		failure_errno(failure, rc, "cannot push to dir:%s", push->dir);
+	if (rc == -EACCES || rc == -EPERM)
+		failure_hint(failure, "try: a directory that you may write to");
+	else if (rc == -EBADMSG || rc == -EPROTONOSUPPORT)
+		failure_hint(failure, "try: a new directory");
+	return cmd_fail(push->cli);
+}
+
+int cmd_depot_push(struct cli *cli, size_t argc, const char *const *argv)
+{
+	CLEANUP(push_clear)
+	struct push push = {.cli = cli, .progress.phase = "packing"};
+	struct publish publish = {.level = SHARD_LEVEL_PUBLISH,
+				  .get_shard = push_get_shard,
+				  .progress = push_progress,
+				  .ctx = &push};
+	int rc;
+
+	if (strncmp(argv[0], "dir:", 4) != 0 || !argv[0][4])
+		return cmd_usage(cli,
+				 "vdrive depot push dir:PATH [NAME:TAG...]",
+				 "\"%s\" is no place to push to: this version "
+				 "knows dir:PATH",
+				 argv[0]);
+	push.dir = argv[0] + 4;
+	publish.dir = push.dir;
+	rc = push_choose(&push, argc - 1, argv + 1);
+	if (rc < 0)
+		return cmd_fail(cli);
+	log_clear_last_error();
+	rc = publish_dir(&publish, push.packages, push.count);
+	output_progress_end(&cli->out);
+	if (rc < 0)
+		return push_fail(&push, rc);
+	if (cli->out.json)
+		push_print_json(&push, &publish);
+	else
+		push_print_text(&push, &publish);
+	return CONTROL_EXIT_OK;
+}

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cmd_package_create: sources to packages.
+ *
+ *   deb:PACKAGE[,PACKAGE...]   from the host's mirrors, with all they need
+ *   deb:FILE.deb ...           just those files
+ *   dir:PATH                   a directory as it lies there
+ */
+#include <stdio.h>
+#include <time.h>
+
+#include "admin/cmd.h"
+#include "admin/import_apt.h"
+#include "admin/import_deb.h"
+#include "admin/import_dir.h"
+#include "admin/sink_daemon.h"
+
+#define CREATE_USAGE                                                           \
+	"vdrive package create NAME:TAG deb:PACKAGE|FILE.deb|dir:PATH"
+
+enum { CREATE_SOURCES_MAX = 4096 };
+
+struct create {
+	struct cli *cli;
+	struct package_ref ref;
+	struct import *import; /* owns */
+	char *text;            /* owns; what sources point into */
+	char **sources;        /* owns the array; file or package names */
+	size_t source_count;
+	bool from_files;
+	char version[TAG_NAME_MAX + 1];
+	char **closure; /* owns; or NULL */
+	size_t deb_count;
+	uint64_t left_out;
+	struct import_summary summary;
+};
+
+static void create_clear(struct create *create)
+{
+	import_free(create->import);
+	import_summary_clear(&create->summary);
+	free(create->text);
+	free(create->sources);
+	free(create->closure);
+}
+
+/* --- deb: ------------------------------------------------------------------
+ */
+
+static bool create_is_file(const char *source)
+{
+	size_t len = strlen(source);
+
+	return strchr(source, '/') ||
+	       (len > 4 && strcmp(source + len - 4, ".deb") == 0);
+}
+
+static int create_source_refuse(struct create *create, const char *source,
+				const char *why)
+{
+	failure_set(&create->cli->failure, -EINVAL, CONTROL_EXIT_USAGE,
+		    "source \"%s\": %s", source, why);
+	failure_hint(&create->cli->failure, "try: " CREATE_USAGE);
+	return -EINVAL;
+}
+
+/* All arguments joined by commas, then cut at commas. */
+static int create_sources(struct create *create, size_t argc,
+			  const char *const *argv)
+{
+	size_t len = 1;
+	char *save = NULL;
+
+	for (size_t i = 0; i < argc; i++)
+		len += strlen(argv[i]) + 1;
+	create->text = calloc(1, len);
+	create->sources = calloc(CREATE_SOURCES_MAX, sizeof(char *));
+	if (!create->text || !create->sources)
+		return failure_errno(&create->cli->failure, -ENOMEM, "sources");
+	for (size_t i = 0; i < argc; i++) {
+		if (i > 0)
+			strcat(create->text, ",");
+		strcat(create->text, strncmp(argv[i], "deb:", 4) == 0
+					 ? argv[i] + 4
+					 : argv[i]);
+	}
+	for (char *p = strtok_r(create->text, ",", &save); p;
+	     p = strtok_r(NULL, ",", &save)) {
+		if (create->source_count == CREATE_SOURCES_MAX)
+			return create_source_refuse(create, p, "too many");
+		create->sources[create->source_count++] = p;
+	}
+	if (create->source_count == 0)
+		return create_source_refuse(create, argv[0], "names nothing");
+	return 0;
+}
+
+static int create_sources_check(struct create *create)
+{
+	create->from_files = create_is_file(create->sources[0]);
+	for (size_t i = 0; i < create->source_count; i++) {
+		const char *source = create->sources[i];
+
+		if (create_is_file(source) != create->from_files)
+			return create_source_refuse(
+			    create, source,
+			    "files and package names cannot be mixed");
+		if (!create->from_files && !apt_name_ok(source))
+			return create_source_refuse(
+			    create, source,
+			    "no name of a Debian package (nor a .deb)");
+	}
+	return 0;
+}
+
+/* The version is that of the package named first. */
+static void create_version(struct create *create, const struct deb_list *list)
+{
+	const char *first = create->sources[0];
+	size_t len = strcspn(first, "=");
+
+	snprintf(create->version, sizeof(create->version), "%s",
+		 create->ref.tag);
+	for (size_t i = 0; i < list->count; i++) {
+		const struct deb *deb = &list->debs[i];
+		bool is_first = create->from_files
+				    ? strcmp(deb->path, first) == 0
+				    : strlen(deb->name) == len &&
+					  memcmp(deb->name, first, len) == 0;
+
+		if (is_first)
+			snprintf(create->version, sizeof(create->version), "%s",
+				 deb->version);
+	}
+}
+
+static int create_from_files(struct create *create, char *const *paths,
+			     size_t count)
+{
+	CLEANUP(deb_list_clear) struct deb_list list = {0};
+	struct failure *failure = &create->cli->failure;
+	int rc;
+
+	rc = deb_list_read(&list, paths, count, failure);
+	if (rc < 0)
+		return rc;
+	create_version(create, &list);
+	create->deb_count = list.count;
+	create->closure = deb_list_closure(&list);
+	if (!create->closure)
+		return failure_errno(failure, -ENOMEM, "closure");
+	return import_debs(create->import, &list, &create->cli->out, failure);
+}
+
+static int create_deb(struct create *create, size_t argc,
+		      const char *const *argv)
+{
+	CLEANUP(apt_fetch_clear) struct apt_fetch fetch = {0};
+	int rc;
+
+	rc = create_sources(create, argc, argv);
+	if (rc == 0)
+		rc = create_sources_check(create);
+	if (rc < 0)
+		return rc;
+	if (create->from_files)
+		return create_from_files(create, create->sources,
+					 create->source_count);
+	rc = apt_fetch(&fetch, create->sources, create->source_count,
+		       &create->cli->out, &create->cli->failure);
+	if (rc < 0)
+		return rc;
+	return create_from_files(create, fetch.paths, fetch.count);
+}
+
+/* --- dir: ------------------------------------------------------------------
+ */
+
+static int create_dir(struct create *create, size_t argc,
+		      const char *const *argv)
+{
+	struct import_dir_result result = {0};
+	int rc;
+
+	if (argc != 1)
+		return create_source_refuse(create, argv[1],
+					    "a package is of one directory");
+	if (!argv[0][4])
+		return create_source_refuse(create, argv[0], "names nothing");
+	snprintf(create->version, sizeof(create->version), "%s",
+		 create->ref.tag);
+	rc = import_dir(create->import, argv[0] + 4,
+			args_has(&create->cli->args, ARGS_KEEP_GOING),
+			&create->cli->out, &create->cli->failure, &result);
+	create->left_out = result.left_out;
+	return rc;
+}
+
+/* --- what came of it --------------------------------------------------------
+ */
+
+static void create_print_json(struct create *create, double seconds)
+{
+	const struct import_summary *summary = &create->summary;
+	char digest[DIGEST_HEX_LEN + 8] = "sha256:", tree[DIGEST_HEX_LEN + 1];
+	json_t *json;
+
+	digest_to_hex(&summary->revision, digest + 7);
+	digest_to_hex(&summary->tree, tree);
+	json = json_pack(
+	    "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, "
+	    "s:I, s:I, s:b, s:b, s:O, s:f}",
+	    "type", "summary", "schema", "package-create/1", "name",
+	    create->ref.name, "tag", create->ref.tag, "version",
+	    create->version, "digest", digest, "tree", tree, "files",
+	    (json_int_t)summary->files, "bytes", (json_int_t)summary->bytes,
+	    "shards", (json_int_t)summary->shards, "shards_new",
+	    (json_int_t)summary->shards_new, "bytes_added",
+	    (json_int_t)summary->bytes_added, "packages",
+	    (json_int_t)create->deb_count, "left_out",
+	    (json_int_t)create->left_out, "created", (int)summary->created,
+	    "dry_run", (int)args_has(&create->cli->args, ARGS_DRY_RUN),
+	    "setuid", summary->setuid, "seconds", seconds);
+	if (json)
+		output_json(json);
+	json_decref(json);
+}
+
+static void create_print_text(struct create *create)
+{
+	const struct import_summary *summary = &create->summary;
+	bool dry_run = args_has(&create->cli->args, ARGS_DRY_RUN);
+	char files[OUTPUT_NUMBER_MAX], bytes[OUTPUT_NUMBER_MAX];
+	char hex[DIGEST_HEX_LEN + 1], added[OUTPUT_NUMBER_MAX];
+	struct output *out = &create->cli->out;
+	uint64_t shared =
+	    summary->shards - MIN(summary->shards_new, summary->shards);
+
+	digest_to_hex(&summary->revision, hex);
+	output_count(files, summary->files, out->exact);
+	output_size(bytes, summary->bytes, out->exact);
+	output_size(added, summary->bytes_added, out->exact);
+	output_line(out, "%s:%s  sha256:%.*s%s", create->ref.name,
+		    create->ref.tag, out->exact ? DIGEST_HEX_LEN : 12, hex,
+		    summary->created || dry_run ? "" : "  (here already)");
+	if (create->deb_count)
+		output_line(out, "  from %zu Debian packages, version %s",
+			    create->deb_count, create->version);
+	output_line(out,
+		    "  %s files, %s, %ju shards; %ju were here already "
+		    "(%ju %% shared)",
+		    files, bytes, (uintmax_t)summary->shards, (uintmax_t)shared,
+		    (uintmax_t)(shared * 100 / MAX(summary->shards, 1)));
+	output_line(out, "  %s to the depot: %s",
+		    dry_run ? "would be added" : "added", added);
+	for (size_t i = 0; i < json_array_size(summary->setuid); i++)
+		output_line(
+		    out, "  set-user-id  %s",
+		    json_string_value(json_array_get(summary->setuid, i)));
+}
+
+static int create_done(struct create *create, double seconds)
+{
+	struct output *out = &create->cli->out;
+
+	output_progress_end(out);
+	if (create->summary.capabilities)
+		output_warn(out,
+			    "%ju files have file capabilities; they are "
+			    "recorded, but NFS does not carry them to guests",
+			    (uintmax_t)create->summary.capabilities);
+	if (out->json)
+		create_print_json(create, seconds);
+	else
+		create_print_text(create);
+	return create->left_out ? CONTROL_EXIT_PARTIAL : CONTROL_EXIT_OK;
+}
+
+static int create_run(struct create *create, size_t argc,
+		      const char *const *argv)
+{
+	struct cli *cli = create->cli;
+	struct import_options options = {
+	    .allow_devices = args_has(&cli->args, ARGS_DEVICES),
+	    .dry_run = args_has(&cli->args, ARGS_DRY_RUN),
+	};
+	struct import_sink sink = sink_daemon(cli->client);
+	int rc;
+
+	create->import = import_new(&sink, &options, &cli->out, &cli->failure);
+	if (!create->import)
+		return failure_errno(&cli->failure, -ENOMEM, "import");
+	if (strncmp(argv[0], "dir:", 4) == 0)
+		rc = create_dir(create, argc, argv);
+	else if (strncmp(argv[0], "deb:", 4) == 0)
+		rc = create_deb(create, argc, argv);
+	else
+		rc = create_source_refuse(create, argv[0],
+					  "must begin with deb: or dir:");
+	if (rc < 0)
+		return rc;
+	return import_finish(create->import, create->ref.name, create->ref.tag,
+			     create->version, create->closure,
+			     &create->summary);
+}
+
+int cmd_package_create(struct cli *cli, size_t argc, const char *const *argv)
+{
+	CLEANUP(create_clear) struct create create = {.cli = cli};
+	struct timespec start, end;
+	json_t *json;
+
+	if (package_ref_parse(argv[0], &create.ref) < 0 ||
+	    create.ref.by_digest || !strchr(argv[0], ':'))
+		return cmd_usage(cli, CREATE_USAGE,
+				 "\"%s\" is no NAME:TAG for a new package",
+				 argv[0]);
+	/* Before minutes of work: is there a daemon? */
+	if (cmd_get(cli, "/v1/status", NULL, NULL, &json) < 0)
+		return cmd_fail(cli);
+	json_decref(json);
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	if (create_run(&create, argc - 1, argv + 1) < 0)
+		return cmd_fail(cli);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	return create_done(&create,
+			   (double)(end.tv_sec - start.tv_sec) +
+			       (double)(end.tv_nsec - start.tv_nsec) / 1e9);
+}

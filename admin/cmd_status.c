@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cmd_status: one screen.
+ */
+#include <stdio.h>
+
+#include "admin/cmd.h"
+
+static uint64_t status_calls(const json_t *server)
+{
+	json_t *calls = json_object_get(server, "calls"), *count;
+	uint64_t sum = 0;
+	const char *name;
+
+	json_object_foreach(calls, name, count) sum +=
+	    (uint64_t)json_integer_value(count);
+	return sum;
+}
+
+static void status_head(struct cli *cli, const json_t *json)
+{
+	const json_t *server = json_object_get(json, "server");
+	char up[OUTPUT_NUMBER_MAX], calls[OUTPUT_NUMBER_MAX];
+
+	output_duration(up, cmd_number(json, "uptime_sec"));
+	output_count(calls, status_calls(server), cli->out.exact);
+	output_line(&cli->out,
+		    "vdrived %-7s ready, up %s, pid %ju, %ju tenants, %ju "
+		    "guests",
+		    cmd_text(json, "version"), up,
+		    (uintmax_t)cmd_number(json, "pid"),
+		    (uintmax_t)cmd_number(json, "tenants"),
+		    (uintmax_t)cmd_number(json, "guests"));
+	output_line(&cli->out, "%-15s %s, %ju connections, %s calls", "nfs",
+		    cmd_text(json, "listen"),
+		    (uintmax_t)cmd_number(server, "connections"), calls);
+}
+
+static void status_depot(struct cli *cli, const json_t *depot)
+{
+	char shards[OUTPUT_NUMBER_MAX], stored[OUTPUT_NUMBER_MAX];
+	uint64_t logical_bytes = cmd_number(depot, "bytes_logical");
+	uint64_t stored_bytes = cmd_number(depot, "bytes_stored");
+	char logical[OUTPUT_NUMBER_MAX], ratio[OUTPUT_NUMBER_MAX] = "";
+
+	output_count(shards, cmd_number(depot, "shards"), cli->out.exact);
+	output_size(stored, stored_bytes, cli->out.exact);
+	output_size(logical, logical_bytes, cli->out.exact);
+	if (stored_bytes && logical_bytes > stored_bytes)
+		snprintf(ratio, sizeof(ratio), " (%.1fx)",
+			 (double)logical_bytes / (double)stored_bytes);
+	output_line(&cli->out,
+		    "%-15s %ju packages, %s shards, %s stored for %s seen%s",
+		    "depot", (uintmax_t)cmd_number(depot, "packages"), shards,
+		    stored, logical, ratio);
+}
+
+static void status_store(struct cli *cli, const json_t *depot)
+{
+	uint64_t cold = cmd_number(depot, "reads_cold");
+	uint64_t here =
+	    cmd_number(depot, "reads_hot") + cmd_number(depot, "reads_warm");
+	char used[OUTPUT_NUMBER_MAX], max[OUTPUT_NUMBER_MAX];
+	char reads[64] = "nothing read yet";
+
+	if (here + cold)
+		snprintf(reads, sizeof(reads), "%.1f %% of reads answered here",
+			 100.0 * (double)here / (double)(here + cold));
+	output_size(used, cmd_number(depot, "cache_bytes"), cli->out.exact);
+	output_size(max, cmd_number(depot, "cache_max"), cli->out.exact);
+	output_line(&cli->out, "%-15s %s, %s of %s in memory", "store", reads,
+		    used, max);
+}
+
+static void status_upstreams(struct cli *cli, const json_t *json)
+{
+	const json_t *rows = json_object_get(json, "upstreams"), *row;
+	char head[PACKAGE_NAME_MAX + 16];
+
+	for (size_t i = 0; i < json_array_size(rows); i++) {
+		row = json_array_get(rows, i);
+		snprintf(head, sizeof(head), "upstream %s",
+			 cmd_text(row, "upstream"));
+		output_line(&cli->out, "%-15s %-4s %s%s%s%s", head,
+			    json_is_true(json_object_get(row, "up")) ? "up"
+								     : "DOWN",
+			    cmd_text(row, "url"),
+			    json_is_true(json_object_get(row, "unsigned"))
+				? "  (unsigned)"
+				: "",
+			    *cmd_text(row, "last_error") ? "  " : "",
+			    cmd_text(row, "last_error"));
+	}
+	rows = json_object_get(json, "warnings");
+	for (size_t i = 0; i < json_array_size(rows); i++)
+		output_line(&cli->out, "%-15s %s", "warning",
+			    json_string_value(json_array_get(rows, i)));
+}
+
+int cmd_status(struct cli *cli, size_t argc UNUSED,
+	       const char *const *argv UNUSED)
+{
+	const json_t *depot;
+	json_t *json;
+
+	if (cmd_get(cli, "/v1/status", NULL, NULL, &json) < 0)
+		return cmd_fail(cli);
+	if (cli->out.json) {
+		output_json(json);
+	} else {
+		depot = json_object_get(json, "depot");
+		status_head(cli, json);
+		status_depot(cli, depot);
+		status_store(cli, depot);
+		status_upstreams(cli, json);
+	}
+	json_decref(json);
+	return CONTROL_EXIT_OK;
+}

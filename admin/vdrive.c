@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vdrive: the operator's program.  This file is the table of commands, help and
+ * main; commands are in cmd_<noun>.c.
+ */
+#include <locale.h>
+#include <stdio.h>
+
+#include "admin/cmd.h"
+#include "admin/interrupt.h"
+#include "depot/log.h"
+
+#define ANY SIZE_MAX
+
+static const struct command vdrive_commands[] = {
+    {"status", NULL, "", "one screen: daemon, depot, upstreams", 0, 0, 0,
+     cmd_status},
+    {"package", "create", "NAME:TAG deb:PACKAGE[,...]|deb:FILE.deb...|dir:PATH",
+     "make a package", 2, ANY,
+     ARGS_BIT(ARGS_DRY_RUN) | ARGS_BIT(ARGS_DEVICES) |
+	 ARGS_BIT(ARGS_KEEP_GOING),
+     cmd_package_create},
+    {"package", "list", "", "packages of this depot", 0, 0, 0,
+     cmd_package_list},
+    {"package", "show", "REF", "all about one package", 1, 1, 0,
+     cmd_package_show},
+    {"package", "files", "REF", "what is in a package", 1, 1, 0,
+     cmd_package_files},
+    {"package", "verify", "REF [--against DIR]",
+     "prove every shard, compare with a directory", 1, 1,
+     ARGS_BIT(ARGS_AGAINST), cmd_package_verify},
+    {"depot", "push", "dir:PATH [NAME:TAG...]",
+     "publish packages (all when none is named)", 1, ANY, 0, cmd_depot_push},
+    {"upstream", "add", "NAME URL --unsigned",
+     "take packages from another depot", 2, 2, ARGS_BIT(ARGS_UNSIGNED),
+     cmd_upstream_add},
+    {"upstream", "list", "", "upstreams and how they do", 0, 0, 0,
+     cmd_upstream_list},
+    {"upstream", "remove", "NAME", "forget an upstream", 1, 1, 0,
+     cmd_upstream_remove},
+    {"tenant", "create", "NAME", "a new customer", 1, 1, 0, cmd_tenant_create},
+    {"tenant", "assign", "TENANT REF... [--order]",
+     "give a tenant its packages, the first wins", 2, ANY, ARGS_BIT(ARGS_ORDER),
+     cmd_tenant_assign},
+    {"tenant", "list", "", "customers and their packages", 0, 0, 0,
+     cmd_tenant_list},
+    {"guest", "add",
+     "TENANT/GUEST [--addr ADDRESS] [--devices] [--root-squash]",
+     "a VM that may mount", 1, 1,
+     ARGS_BIT(ARGS_ADDR) | ARGS_BIT(ARGS_DEVICES) | ARGS_BIT(ARGS_ROOT_SQUASH),
+     cmd_guest_add},
+    {"guest", "list", "", "VMs and what they have changed", 0, 0, 0,
+     cmd_guest_list},
+    {"guest", "fstab", "TENANT/GUEST [--server ADDRESS] [--mountpoint PATH]",
+     "the line for the guest's /etc/fstab", 1, 1,
+     ARGS_BIT(ARGS_SERVER) | ARGS_BIT(ARGS_MOUNTPOINT), cmd_guest_fstab},
+    {"export", "list", "", "what is offered over NFS", 0, 0, 0,
+     cmd_export_list},
+};
+
+static const char vdrive_exit_codes[] =
+    "0    done; also when there was nothing to do\n"
+    "1    failed; or verify found something\n"
+    "2    wrong usage or configuration\n"
+    "3    done in part: some files could not be read; they are listed\n"
+    "4    no such package, tenant, guest, upstream\n"
+    "5    exists already in another form; in use; conflict\n"
+    "6    not permitted\n"
+    "10   the daemon is not running or does not answer in --timeout\n"
+    "11   the depot is locked by another process\n"
+    "12   an upstream or mirror cannot be reached\n"
+    "13   content does not match its hash or signature, or is damaged\n"
+    "14   out of space or over quota\n"
+    "130  interrupted; nothing half-done stays\n"
+    "Take codes that are not in this list as failure.\n";
+
+/* --- help ----------------------------------------------------------------- */
+
+static void vdrive_help_command(const struct command *command)
+{
+	printf("usage: vdrive %s%s%s%s%s\n\n  %s\n\noptions:\n", command->noun,
+	       command->verb ? " " : "", command->verb ? command->verb : "",
+	       *command->synopsis ? " " : "", command->synopsis,
+	       command->summary);
+	args_print_options(command->options | args_global_options());
+}
+
+/* false: no command has that noun. */
+static bool vdrive_help_noun(const char *noun)
+{
+	bool found = false;
+	char text[96];
+
+	for (size_t i = 0; i < ARRAY_LEN(vdrive_commands); i++) {
+		const struct command *command = &vdrive_commands[i];
+
+		if (noun && strcmp(noun, command->noun) != 0)
+			continue;
+		found = true;
+		snprintf(text, sizeof(text), "vdrive %s%s%s", command->noun,
+			 command->verb ? " " : "",
+			 command->verb ? command->verb : "");
+		if (noun && *command->synopsis)
+			printf("  %s %s\n        %s\n", text, command->synopsis,
+			       command->summary);
+		else
+			printf("  %-24s %s\n", text, command->summary);
+	}
+	return found;
+}
+
+static void vdrive_help_all(void)
+{
+	printf("usage: vdrive NOUN [VERB] [ARGUMENT...] [OPTION...]\n\n");
+	vdrive_help_noun(NULL);
+	printf("\n  vdrive help NOUN         its arguments\n"
+	       "  vdrive help exit-codes   what the exit status says\n"
+	       "\noptions, anywhere:\n");
+	args_print_options(args_global_options());
+	printf("\nREF is NAME, NAME:TAG or NAME@sha256:HEX.  The daemon is "
+	       "found at --socket,\n$VDRIVE_SOCKET, or "
+	       "/run/vdrive/vdrive.sock (as a user: $XDG_RUNTIME_DIR/\n"
+	       "vdrive.sock or ~/.local/state/vdrive/vdrive.sock).\n");
+}
+
+static int vdrive_help(struct cli *cli)
+{
+	const struct args *args = &cli->args;
+	const char *topic = args->count > 1 ? args->positional[1] : NULL;
+
+	if (!topic)
+		vdrive_help_all();
+	else if (strcmp(topic, "exit-codes") == 0)
+		fputs(vdrive_exit_codes, stdout);
+	else if (!vdrive_help_noun(topic))
+		return cmd_usage(cli, "vdrive help",
+				 "there is no help on \"%s\"", topic);
+	return CONTROL_EXIT_OK;
+}
+
+/* --- main ------------------------------------------------------------------
+ */
+
+static int vdrive_progress(struct cli *cli)
+{
+	static const char *const names[] = {"auto", "bar", "plain", "json",
+					    "none"};
+	const char *text = cli->args.value[ARGS_PROGRESS];
+
+	for (size_t i = 0; text && i < ARRAY_LEN(names); i++) {
+		if (strcmp(names[i], text) != 0)
+			continue;
+		cli->out.progress = (enum output_progress)i;
+		return 0;
+	}
+	if (!text)
+		return 0;
+	failure_set(&cli->failure, -EINVAL, CONTROL_EXIT_USAGE,
+		    "--progress: \"%s\" is not known", text);
+	failure_hint(&cli->failure, "try: auto, bar, plain, json or none");
+	return -EINVAL;
+}
+
+/* Options that hold for all commands. */
+static int vdrive_setup(struct cli *cli)
+{
+	const struct args *args = &cli->args;
+	const char *text = args->value[ARGS_TIMEOUT];
+	unsigned long timeout = 0;
+	int rc;
+
+	rc = vdrive_progress(cli);
+	if (rc < 0)
+		return rc;
+	if (text && (args_number(text, 86400, &timeout) < 0 || timeout == 0)) {
+		failure_set(&cli->failure, -EINVAL, CONTROL_EXIT_USAGE,
+			    "--timeout: \"%s\" is no number of seconds", text);
+		failure_hint(&cli->failure, "try: --timeout 60");
+		return -EINVAL;
+	}
+	output_setup(&cli->out);
+	cli->client =
+	    client_new(args->value[ARGS_SOCKET], (unsigned int)timeout);
+	if (!cli->client)
+		return failure_errno(&cli->failure, -ENOMEM, "vdrive");
+	return 0;
+}
+
+static int vdrive_run(struct cli *cli)
+{
+	const struct args *args = &cli->args;
+	const struct command *command;
+	size_t skip;
+
+	command =
+	    args_command(args, vdrive_commands, ARRAY_LEN(vdrive_commands),
+			 &skip, &cli->failure);
+	if (!command)
+		return cmd_fail(cli);
+	if (args_has(args, ARGS_HELP)) {
+		vdrive_help_command(command);
+		return CONTROL_EXIT_OK;
+	}
+	if (vdrive_setup(cli) < 0)
+		return cmd_fail(cli);
+	return command->run(cli, args->count - skip, args->positional + skip);
+}
+
+static int vdrive_dispatch(struct cli *cli)
+{
+	const struct args *args = &cli->args;
+
+	if (args_has(args, ARGS_VERSION)) {
+		printf("vdrive %s\n", VDRIVE_VERSION);
+		return CONTROL_EXIT_OK;
+	}
+	if (args->count == 0 && args_has(args, ARGS_HELP)) {
+		vdrive_help_all();
+		return CONTROL_EXIT_OK;
+	}
+	if (args->count == 0)
+		return cmd_usage(cli, "vdrive help", "what shall be done?");
+	if (strcmp(args->positional[0], "help") == 0)
+		return vdrive_help(cli);
+	/* "vdrive package --help" */
+	if (args->count == 1 && args_has(args, ARGS_HELP) &&
+	    vdrive_help_noun(args->positional[0]))
+		return CONTROL_EXIT_OK;
+	return vdrive_run(cli);
+}
+
+int main(int argc, char **argv)
+{
+	struct cli cli = {.client = NULL};
+	int code;
+
+	/* Names in archives are bytes in UTF-8, whatever the operator speaks.
+	 */
+	setlocale(LC_CTYPE, "C.UTF-8");
+	/* Failures are told once, with what to try, by output_failure(). */
+	log_setup("vdrive", LOG_LEVEL_NONE);
+	interrupt_setup();
+	if (args_parse(&cli.args, argc, argv, &cli.failure) < 0) {
+		code = cmd_fail(&cli);
+	} else {
+		cli.out.json = args_has(&cli.args, ARGS_JSON);
+		cli.out.no_header = args_has(&cli.args, ARGS_NO_HEADER);
+		cli.out.exact = args_has(&cli.args, ARGS_EXACT);
+		cli.out.quiet = args_has(&cli.args, ARGS_QUIET);
+		cli.out.verbose = args_has(&cli.args, ARGS_VERBOSE);
+		cli.out.columns = cli.args.value[ARGS_COLUMNS];
+		code = vdrive_dispatch(&cli);
+	}
+	client_free(cli.client);
+	failure_clear(&cli.failure);
+	args_clear(&cli.args);
+	/* A result that could not be written is no result. */
+	if (fflush(stdout) != 0 || ferror(stdout))
+		code = code ? code : CONTROL_EXIT_FAILED;
+	return code;
+}
