@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+# The only makefile.  `make check` runs every test, `make demo` the main job;
+# both install nothing: `sh admin/setup` does that.  Variants by variable, each
+# in its own directory: make SAN=address,undefined check; make BROKEN=reply-first.
+
+SAN     ?=
+BROKEN  ?=
+CC      ?= cc
+comma   := ,
+VARIANT := $(if $(SAN),$(subst $(comma),-,$(SAN)),plain)$(if $(BROKEN),-broken-$(BROKEN))
+B       := build/$(VARIANT)
+CFLAGS  ?= -O2 -g
+WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
+           -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla -Wundef \
+           -Wformat=2
+HAVE_LIBDEFLATE := $(shell pkg-config --exists libdeflate && echo 1 || echo 0)
+# Deliberately broken builds: the control runs of the fault tests.
+BROKEN_reply-first := -DBROKEN_REPLY_FIRST=1
+ALL_C   := -std=gnu11 -D_GNU_SOURCE -I. -I$(B) -MMD -MP \
+           -DHAVE_LIBDEFLATE=$(HAVE_LIBDEFLATE) $(BROKEN_$(BROKEN)) \
+           $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer) $(CFLAGS)
+TIRPC   := $(shell pkg-config --cflags libtirpc)
+LIBS    := -lrocksdb -lz $(if $(filter 1,$(HAVE_LIBDEFLATE)),-ldeflate) \
+           -lcrypto -lcurl -ltirpc -linih -ljansson -lmicrohttpd -larchive \
+           -pthread
+
+objs     = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)/*.c))
+CORE    := $(filter-out $(B)/nfsd/nfsd.o,$(call objs,nfsd)) \
+           $(call objs,overlay) $(call objs,depot) \
+           $(filter-out $(B)/admin/vdrive.o,$(call objs,admin))
+GEN_O   := $(B)/gen/nfs3_xdr.o $(B)/gen/mount3_xdr.o
+GEN_H   := $(B)/gen/nfs3.h $(B)/gen/mount3.h
+UNIT    := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/test_*.c))
+NFS     := $(patsubst %.c,$(B)/%,$(wildcard tests/nfs/test_*.c))
+FUZZ    := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
+TOOLS   := $(patsubst %.c,$(B)/%,$(wildcard tests/tools/*.c))
+BENCH   := $(B)/tests/bench/nfsbench $(B)/tests/bench/bareserver
+TESTLIB := $(call objs,tests/lib)
+
+.DELETE_ON_ERROR:
+.SECONDEXPANSION:
+.SECONDARY:
+.PHONY: all check check-unit check-nfs check-fuzz check-e2e check-guest \
+        demo bench fuzz torture lint format layers clean install
+
+all: $(B)/vdrived $(B)/vdrive
+
+$(B)/vdrived: $(B)/nfsd/nfsd.o $(B)/core.a
+$(B)/vdrive: $(B)/admin/vdrive.o $(B)/core.a
+$(B)/vdrived $(B)/vdrive:
+	@echo "  LINK $@"
+	@$(CC) $(ALL_C) -o $@ $^ $(LIBS)
+
+$(B)/core.a: $(CORE) $(GEN_O)
+	@rm -f $@; ar rcs $@ $^          # all but the mains: tests and fuzzers link it
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC   $<"
+	@$(CC) $(ALL_C) $(WARN) -c -o $@ $<
+$(B)/nfsd/%.o $(B)/tests/%.o: ALL_C += $(TIRPC)
+$(call objs,nfsd) $(UNIT:=.o) $(FUZZ:=.o) $(NFS:=.o): | $(GEN_H)
+
+# rpcgen's output is built without our warnings: it is not ours.
+$(B)/gen/%.h: nfsd/%.x
+	@mkdir -p $(@D)
+	@rm -f $@; cd $(<D) && rpcgen -h -o $(abspath $@) $(<F)
+$(B)/gen/%_xdr.c: nfsd/%.x $(B)/gen/%.h
+	@rm -f $@; cd $(<D) && rpcgen -c -o $(abspath $@) $(<F)
+	@sed -i 's|#include "$*.h"|#include "gen/$*.h"|' $@
+$(B)/gen/%.o: $(B)/gen/%.c
+	@$(CC) $(ALL_C) $(TIRPC) -w -c -o $@ $<
+
+# --- tests -----------------------------------------------------------------
+# A test names its fakes; the linker takes them before the archive's real ones.
+include tests/fakes.mk
+
+$(UNIT): $(B)/tests/unit/%: $(B)/tests/unit/%.o \
+         $$(foreach f,$$(fakes_$$*),$(B)/tests/fake/fake_$$(f).o) \
+         $(TESTLIB) $(B)/core.a
+	@$(CC) $(ALL_C) -o $@ $^ $(LIBS) -lcunit
+$(NFS): $(B)/tests/nfs/%: $(B)/tests/nfs/%.o $(TESTLIB) $(B)/core.a
+	@$(CC) $(ALL_C) -o $@ $^ $(LIBS) -lcunit -lnfs
+$(TOOLS): $(B)/tests/tools/%: $(B)/tests/tools/%.o $(TESTLIB) $(B)/core.a
+	@$(CC) $(ALL_C) -o $@ $^ $(LIBS) -lcunit -lnfs
+$(FUZZ): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o \
+         $$(foreach f,$$(fakes_$$*),$(B)/tests/fake/fake_$$(f).o) \
+         $(if $(FUZZING),,$(B)/tests/fuzz/main.o) $(B)/core.a
+	@$(CC) $(ALL_C) $(if $(FUZZING),-fsanitize=fuzzer) -o $@ $^ $(LIBS)
+$(B)/tests/bench/nfsbench: $(filter-out %/bareserver.o,$(call objs,tests/bench))
+$(B)/tests/bench/bareserver: $(filter-out %/nfsbench.o,$(call objs,tests/bench))
+$(BENCH):
+	@$(CC) $(ALL_C) -o $@ $^ -lm
+
+test_programs: $(UNIT) $(NFS) $(FUZZ) $(TOOLS)
+
+# Every suite writes "NAME: P passed, F failed"; tests/run adds them up.
+check: layers all test_programs
+	@B=$(B) sh tests/run unit fuzz nfs e2e guest
+check-unit: layers all $(UNIT)
+	@B=$(B) sh tests/run unit
+check-fuzz: $(FUZZ)
+	@B=$(B) sh tests/run fuzz
+check-nfs: all $(NFS) $(TOOLS)
+	@B=$(B) sh tests/run nfs
+check-e2e: all $(TOOLS)
+	@B=$(B) sh tests/run e2e
+check-guest: all $(TOOLS)
+	@B=$(B) sh tests/run guest
+demo: all
+	@B=$(B) sh admin/demo
+bench: all $(BENCH)
+	@B=$(B) sh tests/bench/run.sh
+torture: all $(TOOLS)
+	@B=$(B) KILLS=$(or $(KILLS),1000) sh tests/e2e/kill
+
+# Coverage-guided fuzzing, SECONDS each: make fuzz SECONDS=300
+fuzz:
+	@$(MAKE) CC=clang SAN=fuzzer-no-link,address,undefined FUZZING=1 \
+		FUZZ_SECONDS=$(or $(SECONDS),10) fuzz-run
+fuzz-run: $(FUZZ)
+	@for f in $^; do n=$${f##*/fuzz_}; mkdir -p $(B)/corpus/$$n; \
+	  echo "fuzz_$$n"; \
+	  $$f -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -print_final_stats=1 \
+	    -artifact_prefix=$(B)/$$n- \
+	    $(B)/corpus/$$n tests/fuzz/corpus/$$n >$(B)/fuzz_$$n.log 2>&1 \
+	    || { tail -30 $(B)/fuzz_$$n.log; exit 1; }; \
+	  grep -E 'number_of_executed_units|average_exec' $(B)/fuzz_$$n.log; done
+
+# --- the house rules a compiler cannot see ----------------------------------
+# Floors, facades, doors, self-contained headers, 70 lines.  See README.
+open_depot   := base|log|io|kv|depot|tree|digest|pool
+admin_depot  := $(open_depot)|tree_build|chunker|shard|document|publish|format
+layers: | $(GEN_H)
+	@! grep -nE '^#include "(overlay|nfsd|admin|tests)/' depot/*.[ch]
+	@! grep -nE '^#include "(nfsd|admin|tests)/' overlay/*.[ch]
+	@! grep -nE '^#include "(admin|tests)/' nfsd/*.[ch]
+	@! grep -nE '^#include "depot/' overlay/*.[ch] | grep -vE 'depot/($(open_depot))\.h"'
+	@! grep -nE '^#include "depot/' $(filter-out nfsd/nfsd.c $(wildcard nfsd/control*),$(wildcard nfsd/*.[ch])) | grep -vE 'depot/(base|log|digest)\.h"'
+	@! grep -nE '^#include "depot/' nfsd/nfsd.c nfsd/control*.[ch] | grep -vE 'depot/($(open_depot)|document)\.h"'
+	@! grep -nE '^#include "depot/' admin/*.[ch] | grep -vE 'depot/($(admin_depot))\.h"'
+	@! grep -nE '^#include "overlay/' nfsd/*.[ch] admin/*.[ch] | grep -vE 'overlay/(view|site)\.h"'
+	@! grep -nE '^#include "nfsd/' admin/*.[ch] | grep -vE 'nfsd/control\.h"'
+	@! grep -lE '<rocksdb/' */*.[ch] | grep -v '^depot/kv\.c$$'
+	@! grep -lE '<(zlib|libdeflate)\.h>' */*.[ch] | grep -v '^depot/shard\.c$$'
+	@! grep -lE '<openssl/' */*.[ch] | grep -v '^depot/digest\.c$$'
+	@! grep -lE '<curl/' */*.[ch] | grep -vE '^(depot/source_http|admin/client)\.c$$'
+	@! grep -lE '<(rpc|tirpc)/' depot/* overlay/* admin/*
+	@! grep -lE '<microhttpd' */*.[ch] | grep -vE '^nfsd/control'
+	@! grep -lE '<archive' */*.[ch] | grep -vE '^admin/import_'
+	@! grep -lE '<jansson' */*.[ch] | grep -vE '^(depot/document|nfsd/control|admin/)'
+	@! grep -lE '<ini\.h>' */*.[ch] | grep -vE '^nfsd/conf\.c$$'
+	@ls depot overlay nfsd admin | grep -E '\.[ch]$$' | sort | uniq -d | sed 's/^/two files are called /' | (! grep .)
+	@for h in */*.h; do $(CC) $(filter-out -MMD -MP,$(ALL_C)) $(TIRPC) -fsyntax-only -x c $$h || exit 1; done
+	@awk 'FNR==1{s=0} /^\{/{s=FNR} /^\}/{if(s&&FNR-s>70){print FILENAME":"s": "FNR-s" lines";b=1}s=0} END{exit b}' */*.c tests/*/*.c
+
+format:
+	clang-format -i */*.[ch] tests/*/*.[ch]
+lint:
+	cppcheck --quiet --error-exitcode=1 --std=c11 -I. --inline-suppr \
+		--enable=warning,portability depot overlay nfsd admin
+install: all
+	install -D -m 755 $(B)/vdrived $(DESTDIR)/usr/sbin/vdrived
+	install -D -m 755 $(B)/vdrive $(DESTDIR)/usr/bin/vdrive
+clean:
+	rm -rf build
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

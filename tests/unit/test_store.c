@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_store: only what proves is kept; formats are checked.
+ */
+#include <stdio.h>
+
+#include "depot/format.h"
+#include "depot/kv.h"
+#include "depot/store.h"
+#include "tests/lib/check.h"
+#include "tests/lib/depotkit.h"
+#include "tests/lib/tmpdir.h"
+
+enum { TEST_MEMORY = 8 << 20 };
+
+static void test_put_get(void)
+{
+	CLEANUP(tmpdir_cleanup) char *dir = tmpdir_new();
+	CLEANUP(kit_shard_clear) struct kit_shard shard = {0};
+	struct kv_value value;
+	struct store *store;
+	bool added = false;
+
+	kit_shard_make(&shard, 50000, 2);
+	CU_ASSERT_EQUAL_FATAL(store_open(dir, TEST_MEMORY, &store), 0);
+	CU_ASSERT_FALSE(store_has(store, &shard.name));
+	CU_ASSERT_EQUAL(store_get(store, &shard.name, &value), -ENOENT);
+	CU_ASSERT_EQUAL(store_put(store, &shard.name, shard.shard,
+				  shard.shard_len, &added),
+			0);
+	CU_ASSERT(added);
+	CU_ASSERT_EQUAL(store_put(store, &shard.name, shard.shard,
+				  shard.shard_len, &added),
+			0);
+	CU_ASSERT_FALSE(added);
+	CU_ASSERT_EQUAL(store_flush(store), 0);
+	store_close(store);
+
+	CU_ASSERT_EQUAL_FATAL(store_open(dir, TEST_MEMORY, &store), 0);
+	CU_ASSERT_EQUAL_FATAL(store_get(store, &shard.name, &value), 0);
+	CU_ASSERT_EQUAL(value.len, shard.shard_len);
+	CU_ASSERT_EQUAL(memcmp(value.data, shard.shard, value.len), 0);
+	kv_value_release(&value);
+	store_close(store);
+}
+
+static void test_refuses(void)
+{
+	CLEANUP(tmpdir_cleanup) char *dir = tmpdir_new();
+	CLEANUP(kit_shard_clear) struct kit_shard a = {0}, b = {0};
+	struct store *store;
+
+	kit_shard_make(&a, 5000, 2);
+	kit_shard_make(&b, 5000, 4);
+	CU_ASSERT_EQUAL_FATAL(store_open(dir, TEST_MEMORY, &store), 0);
+	check_mute();
+	CU_ASSERT_EQUAL(
+	    store_put(store, &a.name, b.shard, b.shard_len, NULL), -EBADMSG);
+	CU_ASSERT_EQUAL(
+	    store_put(store, &a.name, a.shard, a.shard_len - 1, NULL),
+	    -EBADMSG);
+	CU_ASSERT_EQUAL(store_put(store, &a.name, a.shard, 0, NULL),
+			-EBADMSG);
+	a.shard[a.shard_len / 2] ^= 1;
+	CU_ASSERT_EQUAL(
+	    store_put(store, &a.name, a.shard, a.shard_len, NULL), -EBADMSG);
+	check_unmute();
+	CU_ASSERT_FALSE(store_has(store, &a.name));
+	store_close(store);
+}
+
+/* Rotten bytes here do not shut out good ones. */
+static void test_heals(void)
+{
+	CLEANUP(tmpdir_cleanup) char *dir = tmpdir_new();
+	CLEANUP(kit_shard_clear) struct kit_shard shard = {0};
+	struct store_stats stats;
+	struct store *store;
+	bool added = false;
+
+	kit_shard_make(&shard, 5000, 2);
+	CU_ASSERT_EQUAL_FATAL(store_open(dir, TEST_MEMORY, &store), 0);
+	CU_ASSERT_EQUAL(store_put_proved(store, &shard.name, "rot", 3), 0);
+	CU_ASSERT(store_has(store, &shard.name));
+	CU_ASSERT_EQUAL(store_put(store, &shard.name, shard.shard,
+				  shard.shard_len, &added),
+			0);
+	CU_ASSERT(added);
+	check_mute();
+	store_quarantine(store, &shard.name, 3, "test");
+	check_unmute();
+	CU_ASSERT_FALSE(store_has(store, &shard.name));
+	store_get_stats(store, &stats);
+	CU_ASSERT_EQUAL(stats.verify_failures, 1);
+	store_close(store);
+}
+
+static void test_set_format(const char *dir, const void *value, size_t len)
+{
+	struct kv *kv;
+
+	ASSERT(kv_open(dir, KV_SHARDS, TEST_MEMORY, &kv) == 0);
+	ASSERT(kv_put(kv, "format", 6, value, len) == 0);
+	ASSERT(kv_flush(kv) == 0);
+	kv_close(kv);
+}
+
+static void test_formats(void)
+{
+	CLEANUP(tmpdir_cleanup) char *dir = tmpdir_new();
+	struct store *store;
+	uint8_t number[4];
+
+	CU_ASSERT_EQUAL_FATAL(store_open(dir, TEST_MEMORY, &store), 0);
+	check_mute();
+	{
+		struct store *second;
+
+		CU_ASSERT_EQUAL(store_open(dir, TEST_MEMORY, &second), -EBUSY);
+	}
+	store_close(store);
+	le32_put(number, FORMAT_STORE + 1);
+	test_set_format(dir, number, 4);
+	CU_ASSERT_EQUAL(store_open(dir, TEST_MEMORY, &store),
+			-EPROTONOSUPPORT);
+	test_set_format(dir, "x", 1);
+	CU_ASSERT_EQUAL(store_open(dir, TEST_MEMORY, &store), -EBADMSG);
+	le32_put(number, FORMAT_STORE);
+	test_set_format(dir, number, 4);
+	check_unmute();
+	CU_ASSERT_EQUAL_FATAL(store_open(dir, TEST_MEMORY, &store), 0);
+	store_close(store);
+}
+
+int main(void)
+{
+	static const struct check_test tests[] = {
+	    {"put, get, again after a restart", test_put_get},
+	    {"refuses what does not prove", test_refuses},
+	    {"good bytes replace rotten ones", test_heals},
+	    {"format numbers, and the lock", test_formats},
+	};
+
+	return check_main("test_store", tests, ARRAY_LEN(tests));
+}
