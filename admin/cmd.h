@@ -2,7 +2,7 @@
 /*
  * cmd: the commands, one noun per cmd_<noun>.c, and what they share.
  *
- * A command returns its exit code.  It tells a failure by `return cmd_fail(cli)`
+ * A command returns its exit code.  It tells a failure by returning cmd_fail()
  * once cli->failure has been filled by whoever failed.
  */
 #ifndef ADMIN_CMD_H

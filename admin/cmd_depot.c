@@ -14,16 +14,16 @@
 
 enum { PUSH_AHEAD = 64 };
 
-struct push_package {
+struct cmd_push_package {
 	json_t *json; /* owns; what publish_package points into */
 	char tree_hex[DIGEST_HEX_LEN + 1];
 };
 
-struct push {
+struct cmd_push {
 	struct cli *cli;
 	const char *dir;                  /* borrows */
 	struct publish_package *packages; /* owns */
-	struct push_package *own;         /* owns */
+	struct cmd_push_package *own;     /* owns */
 	unsigned int count;
 	struct output_progress_state progress;
 	/* Shards asked for ahead: of one tree, from `first` on. */
@@ -33,7 +33,7 @@ struct push {
 	size_t frames_len, frames_off;
 };
 
-static void push_clear(struct push *push)
+static void cmd_push_clear(struct cmd_push *push)
 {
 	for (unsigned int i = 0; i < push->count; i++) {
 		tree_put(push->packages[i].tree);
@@ -47,10 +47,10 @@ static void push_clear(struct push *push)
 /* --- which packages
  * ----------------------------------------------------------- */
 
-static int push_add(struct push *push, const char *ref)
+static int cmd_push_add(struct cmd_push *push, const char *ref)
 {
 	struct publish_package *package = &push->packages[push->count];
-	struct push_package *own = &push->own[push->count];
+	struct cmd_push_package *own = &push->own[push->count];
 	const char *hex;
 	int rc;
 
@@ -74,7 +74,7 @@ static int push_add(struct push *push, const char *ref)
 	return cmd_package_tree(push->cli, own->json, &package->tree);
 }
 
-static int push_room(struct push *push, size_t count)
+static int cmd_push_room(struct cmd_push *push, size_t count)
 {
 	push->packages = calloc(count + 1, sizeof(*push->packages));
 	push->own = calloc(count + 1, sizeof(*push->own));
@@ -83,7 +83,7 @@ static int push_room(struct push *push, size_t count)
 	return failure_errno(&push->cli->failure, -ENOMEM, "push");
 }
 
-static int push_all(struct push *push)
+static int cmd_push_all(struct cmd_push *push)
 {
 	char ref[PACKAGE_NAME_MAX + TAG_NAME_MAX + 2];
 	const json_t *rows, *row;
@@ -94,27 +94,28 @@ static int push_all(struct push *push)
 	if (rc < 0)
 		return rc;
 	rows = json_object_get(json, "packages");
-	rc = push_room(push, json_array_size(rows));
+	rc = cmd_push_room(push, json_array_size(rows));
 	for (size_t i = 0; rc == 0 && i < json_array_size(rows); i++) {
 		row = json_array_get(rows, i);
 		snprintf(ref, sizeof(ref), "%s:%s", cmd_text(row, "name"),
 			 cmd_text(row, "tag"));
-		rc = push_add(push, ref);
+		rc = cmd_push_add(push, ref);
 	}
 	json_decref(json);
 	return rc;
 }
 
-static int push_choose(struct push *push, size_t argc, const char *const *argv)
+static int cmd_push_choose(struct cmd_push *push, size_t argc,
+			   const char *const *argv)
 {
 	int rc;
 
 	if (argc == 0)
-		rc = push_all(push);
+		rc = cmd_push_all(push);
 	else
-		rc = push_room(push, argc);
+		rc = cmd_push_room(push, argc);
 	for (size_t i = 0; rc == 0 && i < argc; i++)
-		rc = push_add(push, argv[i]);
+		rc = cmd_push_add(push, argv[i]);
 	if (rc == 0 && push->count == 0) {
 		failure_set(&push->cli->failure, -ENOENT, CONTROL_EXIT_MISSING,
 			    "there are no packages to push");
@@ -128,8 +129,8 @@ static int push_choose(struct push *push, size_t argc, const char *const *argv)
 /* --- shards
  * --------------------------------------------------------------------- */
 
-static const char *push_tree_hex(const struct push *push,
-				 const struct tree *tree)
+static const char *cmd_push_tree_hex(const struct cmd_push *push,
+				     const struct tree *tree)
 {
 	for (unsigned int i = 0; i < push->count; i++)
 		if (push->packages[i].tree == tree)
@@ -138,7 +139,8 @@ static const char *push_tree_hex(const struct push *push,
 }
 
 /* A shard that is asked for after its neighbour will be followed by more. */
-static int push_fill(struct push *push, struct tree *tree, uint32_t shard)
+static int cmd_push_fill(struct cmd_push *push, struct tree *tree,
+			 uint32_t shard)
 {
 	bool in_turn = push->ahead_tree == tree &&
 		       shard == push->ahead_first + push->ahead_count;
@@ -151,14 +153,14 @@ static int push_fill(struct push *push, struct tree *tree, uint32_t shard)
 	push->ahead_count =
 	    in_turn || shard == 0 ? MIN(left, (uint32_t)PUSH_AHEAD) : 1;
 	push->frames_off = 0;
-	return cmd_shards(push->cli, push_tree_hex(push, tree), shard,
+	return cmd_shards(push->cli, cmd_push_tree_hex(push, tree), shard,
 			  push->ahead_count, &push->frames, &push->frames_len);
 }
 
-static int push_get_shard(void *ctx, struct tree *tree, uint32_t shard,
-			  void **bytes, size_t *len)
+static int cmd_push_get_shard(void *ctx, struct tree *tree, uint32_t shard,
+			      void **bytes, size_t *len)
 {
-	struct push *push = ctx;
+	struct cmd_push *push = ctx;
 	const void *found;
 	int rc = 0;
 
@@ -167,7 +169,7 @@ static int push_get_shard(void *ctx, struct tree *tree, uint32_t shard,
 				   CONTROL_EXIT_INTERRUPTED, "interrupted");
 	if (push->ahead_tree != tree || shard < push->ahead_at ||
 	    shard >= push->ahead_first + push->ahead_count)
-		rc = push_fill(push, tree, shard);
+		rc = cmd_push_fill(push, tree, shard);
 	/* The frames before it are skipped: they were there already. */
 	for (; rc == 0 && push->ahead_at <= shard; push->ahead_at++)
 		rc = cmd_frame(push->cli, push->frames, push->frames_len,
@@ -185,9 +187,9 @@ static int push_get_shard(void *ctx, struct tree *tree, uint32_t shard,
 	return 0;
 }
 
-static void push_progress(void *ctx, uint64_t done, uint64_t total)
+static void cmd_push_progress(void *ctx, uint64_t done, uint64_t total)
 {
-	struct push *push = ctx;
+	struct cmd_push *push = ctx;
 
 	push->progress.bytes_done = done;
 	push->progress.bytes_total = total;
@@ -197,8 +199,8 @@ static void push_progress(void *ctx, uint64_t done, uint64_t total)
 /* --- result
  * ----------------------------------------------------------------------- */
 
-static void push_print_json(const struct push *push,
-			    const struct publish *publish)
+static void cmd_push_print_json(const struct cmd_push *push,
+				const struct publish *publish)
 {
 	json_t *tags = json_array(), *json;
 
@@ -220,8 +222,8 @@ static void push_print_json(const struct push *push,
 	json_decref(json);
 }
 
-static void push_print_text(const struct push *push,
-			    const struct publish *publish)
+static void cmd_push_print_text(const struct cmd_push *push,
+				const struct publish *publish)
 {
 	struct output *out = &push->cli->out;
 	char size[OUTPUT_NUMBER_MAX];
@@ -238,7 +240,7 @@ static void push_print_text(const struct push *push,
 			    push->packages[i].name, push->packages[i].tag);
 }
 
-static int push_fail(struct push *push, int rc)
+static int cmd_push_fail(struct cmd_push *push, int rc)
 {
 	struct failure *failure = &push->cli->failure;
 	const char *cause = log_last_error();
@@ -260,11 +262,11 @@ static int push_fail(struct push *push, int rc)
 
 int cmd_depot_push(struct cli *cli, size_t argc, const char *const *argv)
 {
-	CLEANUP(push_clear)
-	struct push push = {.cli = cli, .progress.phase = "packing"};
+	CLEANUP(cmd_push_clear)
+	struct cmd_push push = {.cli = cli, .progress.phase = "packing"};
 	struct publish publish = {.level = SHARD_LEVEL_PUBLISH,
-				  .get_shard = push_get_shard,
-				  .progress = push_progress,
+				  .get_shard = cmd_push_get_shard,
+				  .progress = cmd_push_progress,
 				  .ctx = &push};
 	int rc;
 
@@ -276,17 +278,17 @@ int cmd_depot_push(struct cli *cli, size_t argc, const char *const *argv)
 				 argv[0]);
 	push.dir = argv[0] + 4;
 	publish.dir = push.dir;
-	rc = push_choose(&push, argc - 1, argv + 1);
+	rc = cmd_push_choose(&push, argc - 1, argv + 1);
 	if (rc < 0)
 		return cmd_fail(cli);
 	log_clear_last_error();
 	rc = publish_dir(&publish, push.packages, push.count);
 	output_progress_end(&cli->out);
 	if (rc < 0)
-		return push_fail(&push, rc);
+		return cmd_push_fail(&push, rc);
 	if (cli->out.json)
-		push_print_json(&push, &publish);
+		cmd_push_print_json(&push, &publish);
 	else
-		push_print_text(&push, &publish);
+		cmd_push_print_text(&push, &publish);
 	return CONTROL_EXIT_OK;
 }

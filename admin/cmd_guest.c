@@ -63,7 +63,7 @@ int cmd_guest_add(struct cli *cli, size_t argc UNUSED, const char *const *argv)
 
 /* --- fstab ---------------------------------------------------------------- */
 
-struct fstab {
+struct cmd_fstab {
 	char server[256]; /* as in the line: IPv6 in brackets */
 	char port[8];
 	const char *mountpoint; /* borrows */
@@ -71,14 +71,14 @@ struct fstab {
 	bool devices;
 };
 
-static bool fstab_is_any(const char *host)
+static bool cmd_fstab_is_any(const char *host)
 {
 	return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "[::]") == 0 ||
 	       strcmp(host, "") == 0;
 }
 
 /* Letters, digits, dots and colons: nothing that breaks the line. */
-static bool fstab_host_ok(const char *host)
+static bool cmd_fstab_host_ok(const char *host)
 {
 	for (const char *p = host; *p; p++)
 		if (!isalnum((unsigned char)*p) && !strchr(".:-_[]%", *p))
@@ -86,8 +86,8 @@ static bool fstab_host_ok(const char *host)
 	return *host != '\0';
 }
 
-static int fstab_server(struct cli *cli, struct fstab *fstab,
-			const char *listen)
+static int cmd_fstab_server(struct cli *cli, struct cmd_fstab *fstab,
+			    const char *listen)
 {
 	const char *server = cli->args.value[ARGS_SERVER];
 	const char *colon = strrchr(listen, ':');
@@ -99,7 +99,7 @@ static int fstab_server(struct cli *cli, struct fstab *fstab,
 				   "the daemon serves no port: \"%s\"", listen);
 	snprintf(fstab->port, sizeof(fstab->port), "%lu", port);
 	snprintf(host, sizeof(host), "%.*s", (int)(colon - listen), listen);
-	if (!server && fstab_is_any(host)) {
+	if (!server && cmd_fstab_is_any(host)) {
 		failure_set(&cli->failure, -EINVAL, CONTROL_EXIT_USAGE,
 			    "the daemon listens on every address (%s); which "
 			    "one does the guest see?",
@@ -107,7 +107,7 @@ static int fstab_server(struct cli *cli, struct fstab *fstab,
 		failure_hint(&cli->failure, "try: --server ADDRESS");
 		return -EINVAL;
 	}
-	if (server && !fstab_host_ok(server))
+	if (server && !cmd_fstab_host_ok(server))
 		return failure_set(&cli->failure, -EINVAL, CONTROL_EXIT_USAGE,
 				   "--server: \"%s\" is no address or name",
 				   server);
@@ -119,7 +119,7 @@ static int fstab_server(struct cli *cli, struct fstab *fstab,
 	return 0;
 }
 
-static int fstab_mountpoint(struct cli *cli, struct fstab *fstab)
+static int cmd_fstab_mountpoint(struct cli *cli, struct cmd_fstab *fstab)
 {
 	const char *path = cli->args.value[ARGS_MOUNTPOINT];
 	bool ok;
@@ -137,7 +137,8 @@ static int fstab_mountpoint(struct cli *cli, struct fstab *fstab)
 }
 
 /* The guest must be there, and may be allowed devices. */
-static int fstab_guest(struct cli *cli, struct fstab *fstab, const char *name)
+static int cmd_fstab_guest(struct cli *cli, struct cmd_fstab *fstab,
+			   const char *name)
 {
 	const json_t *rows, *row;
 	bool found = false;
@@ -165,8 +166,8 @@ static int fstab_guest(struct cli *cli, struct fstab *fstab, const char *name)
 	return -ENOENT;
 }
 
-static void fstab_print(struct cli *cli, const struct fstab *fstab,
-			const char *name)
+static void cmd_fstab_print(struct cli *cli, const struct cmd_fstab *fstab,
+			    const char *name)
 {
 	const char *proto = fstab->is_v6 ? "tcp6" : "tcp";
 	char options[512];
@@ -195,21 +196,21 @@ static void fstab_print(struct cli *cli, const struct fstab *fstab,
 int cmd_guest_fstab(struct cli *cli, size_t argc UNUSED,
 		    const char *const *argv)
 {
-	struct fstab fstab = {.devices = false};
+	struct cmd_fstab fstab = {.devices = false};
 	json_t *status;
 	int rc;
 
 	rc = cmd_get(cli, "/v1/status", NULL, NULL, &status);
 	if (rc < 0)
 		return cmd_fail(cli);
-	rc = fstab_guest(cli, &fstab, argv[0]);
+	rc = cmd_fstab_guest(cli, &fstab, argv[0]);
 	if (rc == 0)
-		rc = fstab_server(cli, &fstab, cmd_text(status, "listen"));
+		rc = cmd_fstab_server(cli, &fstab, cmd_text(status, "listen"));
 	if (rc == 0)
-		rc = fstab_mountpoint(cli, &fstab);
+		rc = cmd_fstab_mountpoint(cli, &fstab);
 	json_decref(status);
 	if (rc < 0)
 		return cmd_fail(cli);
-	fstab_print(cli, &fstab, argv[0]);
+	cmd_fstab_print(cli, &fstab, argv[0]);
 	return CONTROL_EXIT_OK;
 }

@@ -20,7 +20,7 @@
 
 enum { CREATE_SOURCES_MAX = 4096 };
 
-struct create {
+struct cmd_create {
 	struct cli *cli;
 	struct package_ref ref;
 	struct import *import; /* owns */
@@ -35,7 +35,7 @@ struct create {
 	struct import_summary summary;
 };
 
-static void create_clear(struct create *create)
+static void cmd_create_clear(struct cmd_create *create)
 {
 	import_free(create->import);
 	import_summary_clear(&create->summary);
@@ -47,7 +47,7 @@ static void create_clear(struct create *create)
 /* --- deb: ------------------------------------------------------------------
  */
 
-static bool create_is_file(const char *source)
+static bool cmd_create_is_file(const char *source)
 {
 	size_t len = strlen(source);
 
@@ -55,8 +55,8 @@ static bool create_is_file(const char *source)
 	       (len > 4 && strcmp(source + len - 4, ".deb") == 0);
 }
 
-static int create_source_refuse(struct create *create, const char *source,
-				const char *why)
+static int cmd_create_source_refuse(struct cmd_create *create,
+				    const char *source, const char *why)
 {
 	failure_set(&create->cli->failure, -EINVAL, CONTROL_EXIT_USAGE,
 		    "source \"%s\": %s", source, why);
@@ -65,8 +65,8 @@ static int create_source_refuse(struct create *create, const char *source,
 }
 
 /* All arguments joined by commas, then cut at commas. */
-static int create_sources(struct create *create, size_t argc,
-			  const char *const *argv)
+static int cmd_create_sources(struct cmd_create *create, size_t argc,
+			      const char *const *argv)
 {
 	size_t len = 1;
 	char *save = NULL;
@@ -87,26 +87,27 @@ static int create_sources(struct create *create, size_t argc,
 	for (char *p = strtok_r(create->text, ",", &save); p;
 	     p = strtok_r(NULL, ",", &save)) {
 		if (create->source_count == CREATE_SOURCES_MAX)
-			return create_source_refuse(create, p, "too many");
+			return cmd_create_source_refuse(create, p, "too many");
 		create->sources[create->source_count++] = p;
 	}
 	if (create->source_count == 0)
-		return create_source_refuse(create, argv[0], "names nothing");
+		return cmd_create_source_refuse(create, argv[0],
+						"names nothing");
 	return 0;
 }
 
-static int create_sources_check(struct create *create)
+static int cmd_create_sources_check(struct cmd_create *create)
 {
-	create->from_files = create_is_file(create->sources[0]);
+	create->from_files = cmd_create_is_file(create->sources[0]);
 	for (size_t i = 0; i < create->source_count; i++) {
 		const char *source = create->sources[i];
 
-		if (create_is_file(source) != create->from_files)
-			return create_source_refuse(
+		if (cmd_create_is_file(source) != create->from_files)
+			return cmd_create_source_refuse(
 			    create, source,
 			    "files and package names cannot be mixed");
 		if (!create->from_files && !apt_name_ok(source))
-			return create_source_refuse(
+			return cmd_create_source_refuse(
 			    create, source,
 			    "no name of a Debian package (nor a .deb)");
 	}
@@ -114,7 +115,8 @@ static int create_sources_check(struct create *create)
 }
 
 /* The version is that of the package named first. */
-static void create_version(struct create *create, const struct deb_list *list)
+static void cmd_create_version(struct cmd_create *create,
+			       const struct deb_list *list)
 {
 	const char *first = create->sources[0];
 	size_t len = strcspn(first, "=");
@@ -134,8 +136,8 @@ static void create_version(struct create *create, const struct deb_list *list)
 	}
 }
 
-static int create_from_files(struct create *create, char *const *paths,
-			     size_t count)
+static int cmd_create_from_files(struct cmd_create *create, char *const *paths,
+				 size_t count)
 {
 	CLEANUP(deb_list_clear) struct deb_list list = {0};
 	struct failure *failure = &create->cli->failure;
@@ -144,7 +146,7 @@ static int create_from_files(struct create *create, char *const *paths,
 	rc = deb_list_read(&list, paths, count, failure);
 	if (rc < 0)
 		return rc;
-	create_version(create, &list);
+	cmd_create_version(create, &list);
 	create->deb_count = list.count;
 	create->closure = deb_list_closure(&list);
 	if (!create->closure)
@@ -152,41 +154,42 @@ static int create_from_files(struct create *create, char *const *paths,
 	return import_debs(create->import, &list, &create->cli->out, failure);
 }
 
-static int create_deb(struct create *create, size_t argc,
-		      const char *const *argv)
+static int cmd_create_deb(struct cmd_create *create, size_t argc,
+			  const char *const *argv)
 {
 	CLEANUP(apt_fetch_clear) struct apt_fetch fetch = {0};
 	int rc;
 
-	rc = create_sources(create, argc, argv);
+	rc = cmd_create_sources(create, argc, argv);
 	if (rc == 0)
-		rc = create_sources_check(create);
+		rc = cmd_create_sources_check(create);
 	if (rc < 0)
 		return rc;
 	if (create->from_files)
-		return create_from_files(create, create->sources,
-					 create->source_count);
+		return cmd_create_from_files(create, create->sources,
+					     create->source_count);
 	rc = apt_fetch(&fetch, create->sources, create->source_count,
 		       &create->cli->out, &create->cli->failure);
 	if (rc < 0)
 		return rc;
-	return create_from_files(create, fetch.paths, fetch.count);
+	return cmd_create_from_files(create, fetch.paths, fetch.count);
 }
 
 /* --- dir: ------------------------------------------------------------------
  */
 
-static int create_dir(struct create *create, size_t argc,
-		      const char *const *argv)
+static int cmd_create_dir(struct cmd_create *create, size_t argc,
+			  const char *const *argv)
 {
 	struct import_dir_result result = {0};
 	int rc;
 
 	if (argc != 1)
-		return create_source_refuse(create, argv[1],
-					    "a package is of one directory");
+		return cmd_create_source_refuse(
+		    create, argv[1], "a package is of one directory");
 	if (!argv[0][4])
-		return create_source_refuse(create, argv[0], "names nothing");
+		return cmd_create_source_refuse(create, argv[0],
+						"names nothing");
 	snprintf(create->version, sizeof(create->version), "%s",
 		 create->ref.tag);
 	rc = import_dir(create->import, argv[0] + 4,
@@ -199,7 +202,7 @@ static int create_dir(struct create *create, size_t argc,
 /* --- what came of it --------------------------------------------------------
  */
 
-static void create_print_json(struct create *create, double seconds)
+static void cmd_create_print_json(struct cmd_create *create, double seconds)
 {
 	const struct import_summary *summary = &create->summary;
 	char digest[DIGEST_HEX_LEN + 8] = "sha256:", tree[DIGEST_HEX_LEN + 1];
@@ -226,7 +229,7 @@ static void create_print_json(struct create *create, double seconds)
 	json_decref(json);
 }
 
-static void create_print_text(struct create *create)
+static void cmd_create_print_text(struct cmd_create *create)
 {
 	const struct import_summary *summary = &create->summary;
 	bool dry_run = args_has(&create->cli->args, ARGS_DRY_RUN);
@@ -259,7 +262,7 @@ static void create_print_text(struct create *create)
 		    json_string_value(json_array_get(summary->setuid, i)));
 }
 
-static int create_done(struct create *create, double seconds)
+static int cmd_create_done(struct cmd_create *create, double seconds)
 {
 	struct output *out = &create->cli->out;
 
@@ -270,14 +273,14 @@ static int create_done(struct create *create, double seconds)
 			    "recorded, but NFS does not carry them to guests",
 			    (uintmax_t)create->summary.capabilities);
 	if (out->json)
-		create_print_json(create, seconds);
+		cmd_create_print_json(create, seconds);
 	else
-		create_print_text(create);
+		cmd_create_print_text(create);
 	return create->left_out ? CONTROL_EXIT_PARTIAL : CONTROL_EXIT_OK;
 }
 
-static int create_run(struct create *create, size_t argc,
-		      const char *const *argv)
+static int cmd_create_run(struct cmd_create *create, size_t argc,
+			  const char *const *argv)
 {
 	struct cli *cli = create->cli;
 	struct import_options options = {
@@ -291,12 +294,12 @@ static int create_run(struct create *create, size_t argc,
 	if (!create->import)
 		return failure_errno(&cli->failure, -ENOMEM, "import");
 	if (strncmp(argv[0], "dir:", 4) == 0)
-		rc = create_dir(create, argc, argv);
+		rc = cmd_create_dir(create, argc, argv);
 	else if (strncmp(argv[0], "deb:", 4) == 0)
-		rc = create_deb(create, argc, argv);
+		rc = cmd_create_deb(create, argc, argv);
 	else
-		rc = create_source_refuse(create, argv[0],
-					  "must begin with deb: or dir:");
+		rc = cmd_create_source_refuse(create, argv[0],
+					      "must begin with deb: or dir:");
 	if (rc < 0)
 		return rc;
 	return import_finish(create->import, create->ref.name, create->ref.tag,
@@ -306,7 +309,7 @@ static int create_run(struct create *create, size_t argc,
 
 int cmd_package_create(struct cli *cli, size_t argc, const char *const *argv)
 {
-	CLEANUP(create_clear) struct create create = {.cli = cli};
+	CLEANUP(cmd_create_clear) struct cmd_create create = {.cli = cli};
 	struct timespec start, end;
 	json_t *json;
 
@@ -320,10 +323,10 @@ int cmd_package_create(struct cli *cli, size_t argc, const char *const *argv)
 		return cmd_fail(cli);
 	json_decref(json);
 	clock_gettime(CLOCK_MONOTONIC, &start);
-	if (create_run(&create, argc - 1, argv + 1) < 0)
+	if (cmd_create_run(&create, argc - 1, argv + 1) < 0)
 		return cmd_fail(cli);
 	clock_gettime(CLOCK_MONOTONIC, &end);
-	return create_done(&create,
-			   (double)(end.tv_sec - start.tv_sec) +
-			       (double)(end.tv_nsec - start.tv_nsec) / 1e9);
+	return cmd_create_done(&create,
+			       (double)(end.tv_sec - start.tv_sec) +
+				   (double)(end.tv_nsec - start.tv_nsec) / 1e9);
 }

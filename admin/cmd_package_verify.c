@@ -21,7 +21,7 @@ enum {
 	VERIFY_PATH_MAX = 8192,
 };
 
-struct verify {
+struct cmd_verify {
 	struct cli *cli;
 	const char *ref;      /* borrows */
 	const char *tree_hex; /* borrows */
@@ -34,7 +34,7 @@ struct verify {
 	struct output_progress_state progress;
 };
 
-static void verify_clear(struct verify *verify)
+static void cmd_verify_clear(struct cmd_verify *verify)
 {
 	tree_put(verify->tree);
 	json_decref(verify->findings);
@@ -42,8 +42,8 @@ static void verify_clear(struct verify *verify)
 	free(verify->chunk);
 }
 
-static void verify_found(struct verify *verify, char letter, const char *path,
-			 const char *what)
+static void cmd_verify_found(struct cmd_verify *verify, char letter,
+			     const char *path, const char *what)
 {
 	CLEANUP_FREE char *copy = strdup(path);
 	char letters[2] = {letter, '\0'};
@@ -58,8 +58,8 @@ static void verify_found(struct verify *verify, char letter, const char *path,
 /* --- shards ------------------------------------------------------------------
  */
 
-static int verify_frame(struct verify *verify, uint32_t shard,
-			const void *frames, size_t len, size_t *off)
+static int cmd_verify_frame(struct cmd_verify *verify, uint32_t shard,
+			    const void *frames, size_t len, size_t *off)
 {
 	const struct digest *name = tree_shard_name(verify->tree, shard);
 	char hex[DIGEST_HEX_LEN + 1];
@@ -76,11 +76,13 @@ static int verify_frame(struct verify *verify, uint32_t shard,
 		return 0;
 	}
 	digest_to_hex(name, hex);
-	verify_found(verify, '!', hex, "this shard is not what its name says");
+	cmd_verify_found(verify, '!', hex,
+			 "this shard is not what its name says");
 	return 0;
 }
 
-static int verify_batch(struct verify *verify, uint32_t first, uint32_t count)
+static int cmd_verify_batch(struct cmd_verify *verify, uint32_t first,
+			    uint32_t count)
 {
 	CLEANUP_FREE void *frames = NULL;
 	char hex[DIGEST_HEX_LEN + 1];
@@ -93,23 +95,24 @@ static int verify_batch(struct verify *verify, uint32_t first, uint32_t count)
 	    verify->cli->failure.code != CONTROL_EXIT_INTERRUPTED) {
 		if (count > 1) { /* one of them; which? */
 			for (uint32_t i = 0; i < count; i++) {
-				rc = verify_batch(verify, first + i, 1);
+				rc = cmd_verify_batch(verify, first + i, 1);
 				if (rc < 0)
 					return rc;
 			}
 			return 0;
 		}
 		digest_to_hex(tree_shard_name(verify->tree, first), hex);
-		verify_found(verify, '!', hex, verify->cli->failure.message);
+		cmd_verify_found(verify, '!', hex,
+				 verify->cli->failure.message);
 		failure_clear(&verify->cli->failure);
 		return 0;
 	}
 	for (uint32_t i = 0; rc == 0 && i < count; i++)
-		rc = verify_frame(verify, first + i, frames, len, &off);
+		rc = cmd_verify_frame(verify, first + i, frames, len, &off);
 	return rc;
 }
 
-static int verify_shards(struct verify *verify)
+static int cmd_verify_shards(struct cmd_verify *verify)
 {
 	uint32_t total = tree_shard_count(verify->tree), count;
 	int rc = 0;
@@ -118,7 +121,7 @@ static int verify_shards(struct verify *verify)
 	verify->progress.bytes_total = tree_content_len(verify->tree);
 	for (uint32_t i = 0; rc == 0 && i < total; i += count) {
 		count = MIN(total - i, (uint32_t)VERIFY_BATCH);
-		rc = verify_batch(verify, i, count);
+		rc = cmd_verify_batch(verify, i, count);
 		output_progress(&verify->cli->out, &verify->progress);
 	}
 	return rc;
@@ -128,8 +131,8 @@ static int verify_shards(struct verify *verify)
  * ------------------------------------------------------ */
 
 /* Chunk `i` of a file on disk: is it the tree's? */
-static bool verify_chunk(struct verify *verify, int fd, uint32_t inode,
-			 uint32_t i)
+static bool cmd_verify_chunk(struct cmd_verify *verify, int fd, uint32_t inode,
+			     uint32_t i)
 {
 	struct tree_chunk chunk;
 	struct digest name;
@@ -155,8 +158,9 @@ static bool verify_chunk(struct verify *verify, int fd, uint32_t inode,
 }
 
 /* NULL: equal. */
-static const char *verify_data(struct verify *verify, const char *path,
-			       uint32_t number, const struct tree_inode *inode)
+static const char *cmd_verify_data(struct cmd_verify *verify, const char *path,
+				   uint32_t number,
+				   const struct tree_inode *inode)
 {
 	CLEANUP_CLOSE int fd = -1;
 
@@ -165,15 +169,15 @@ static const char *verify_data(struct verify *verify, const char *path,
 	if (fd < 0)
 		return "cannot be opened there";
 	for (uint32_t i = 0; i < inode->count; i++)
-		if (!verify_chunk(verify, fd, number, i))
+		if (!cmd_verify_chunk(verify, fd, number, i))
 			return "data differ";
 	verify->progress.bytes_done += inode->size;
 	output_progress(&verify->cli->out, &verify->progress);
 	return NULL;
 }
 
-static const char *verify_symlink(struct verify *verify, const char *path,
-				  uint32_t number)
+static const char *cmd_verify_symlink(struct cmd_verify *verify,
+				      const char *path, uint32_t number)
 {
 	char there[TREE_SYMLINK_MAX + 1];
 	const char *target;
@@ -188,8 +192,8 @@ static const char *verify_symlink(struct verify *verify, const char *path,
 		   : "target differs";
 }
 
-static const char *verify_metadata(const struct tree_inode *inode,
-				   const struct stat *st)
+static const char *cmd_verify_metadata(const struct tree_inode *inode,
+				       const struct stat *st)
 {
 	if ((inode->mode & S_IFMT) != (st->st_mode & S_IFMT))
 		return "another type";
@@ -211,7 +215,8 @@ static const char *verify_metadata(const struct tree_inode *inode,
 	return NULL;
 }
 
-static void verify_one(struct verify *verify, const char *path, uint32_t number)
+static void cmd_verify_one(struct cmd_verify *verify, const char *path,
+			   uint32_t number)
 {
 	const char *where = *path ? path : ".";
 	const char *data = NULL, *metadata;
@@ -220,30 +225,31 @@ static void verify_one(struct verify *verify, const char *path, uint32_t number)
 
 	tree_inode_get(verify->tree, number, &inode);
 	if (fstatat(verify->root_fd, where, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-		verify_found(verify, 'D', where, "not there");
+		cmd_verify_found(verify, 'D', where, "not there");
 		return;
 	}
-	metadata = verify_metadata(&inode, &st);
+	metadata = cmd_verify_metadata(&inode, &st);
 	if (S_ISREG(inode.mode) && S_ISREG(st.st_mode) &&
 	    inode.size == (uint64_t)st.st_size)
-		data = verify_data(verify, where, number, &inode);
+		data = cmd_verify_data(verify, where, number, &inode);
 	else if (S_ISLNK(inode.mode) && S_ISLNK(st.st_mode))
-		data = verify_symlink(verify, where, number);
+		data = cmd_verify_symlink(verify, where, number);
 	/* A difference of data is the one to tell of two. */
 	if (data)
-		verify_found(verify, 'M', where, data);
+		cmd_verify_found(verify, 'M', where, data);
 	else if (metadata)
-		verify_found(verify,
-			     (inode.mode & S_IFMT) == (st.st_mode & S_IFMT) &&
-				     strcmp(metadata, "size differs")
-				 ? 'm'
-				 : 'M',
-			     where, metadata);
+		cmd_verify_found(verify,
+				 (inode.mode & S_IFMT) ==
+					     (st.st_mode & S_IFMT) &&
+					 strcmp(metadata, "size differs")
+				     ? 'm'
+				     : 'M',
+				 where, metadata);
 }
 
 /* Names that the directory has and the tree does not. */
-static int verify_extra(struct verify *verify, const char *path,
-			uint32_t number)
+static int cmd_verify_extra(struct cmd_verify *verify, const char *path,
+			    uint32_t number)
 {
 	char joined[VERIFY_PATH_MAX];
 	struct tree_entry found;
@@ -254,7 +260,7 @@ static int verify_extra(struct verify *verify, const char *path,
 	fd = openat(verify->root_fd, *path ? path : ".",
 		    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
-		return 0; /* told by verify_one */
+		return 0; /* told by cmd_verify_one */
 	list = fdopendir(fd);
 	if (!list) {
 		close(fd);
@@ -269,16 +275,17 @@ static int verify_extra(struct verify *verify, const char *path,
 			continue;
 		snprintf(joined, sizeof(joined), "%s%s%s", path,
 			 *path ? "/" : "", entry->d_name);
-		verify_found(verify, 'A', joined, "not in the package");
+		cmd_verify_found(verify, 'A', joined, "not in the package");
 	}
 	closedir(list);
 	return 0;
 }
 
-static int verify_visit(void *ctx, const char *path,
-			const struct tree_entry *entry UNUSED, uint32_t number)
+static int cmd_verify_visit(void *ctx, const char *path,
+			    const struct tree_entry *entry UNUSED,
+			    uint32_t number)
 {
-	struct verify *verify = ctx;
+	struct cmd_verify *verify = ctx;
 	struct tree_inode inode;
 
 	if (interrupt_seen())
@@ -286,12 +293,12 @@ static int verify_visit(void *ctx, const char *path,
 	if (number == TREE_WHITEOUT)
 		return 0;
 	verify->names++;
-	verify_one(verify, path, number);
+	cmd_verify_one(verify, path, number);
 	tree_inode_get(verify->tree, number, &inode);
-	return S_ISDIR(inode.mode) ? verify_extra(verify, path, number) : 0;
+	return S_ISDIR(inode.mode) ? cmd_verify_extra(verify, path, number) : 0;
 }
 
-static int verify_against(struct verify *verify, const char *dir)
+static int cmd_verify_against(struct cmd_verify *verify, const char *dir)
 {
 	int rc;
 
@@ -303,7 +310,7 @@ static int verify_against(struct verify *verify, const char *dir)
 	    .phase = "comparing",
 	    .bytes_total = tree_content_len(verify->tree),
 	};
-	rc = tree_walk(verify->tree, verify_visit, verify);
+	rc = tree_walk(verify->tree, cmd_verify_visit, verify);
 	return rc < 0 ? failure_errno(&verify->cli->failure, rc,
 				      "comparing with %s", dir)
 		      : 0;
@@ -312,7 +319,8 @@ static int verify_against(struct verify *verify, const char *dir)
 /* --- result
  * --------------------------------------------------------------------- */
 
-static void verify_print_json(struct verify *verify, const char *against)
+static void cmd_verify_print_json(struct cmd_verify *verify,
+				  const char *against)
 {
 	json_t *json;
 
@@ -329,7 +337,8 @@ static void verify_print_json(struct verify *verify, const char *against)
 	json_decref(json);
 }
 
-static void verify_print_text(struct verify *verify, const char *against)
+static void cmd_verify_print_text(struct cmd_verify *verify,
+				  const char *against)
 {
 	char names[OUTPUT_NUMBER_MAX], size[OUTPUT_NUMBER_MAX];
 	struct output *out = &verify->cli->out;
@@ -357,15 +366,15 @@ static void verify_print_text(struct verify *verify, const char *against)
 			    tree_shard_count(verify->tree), size);
 }
 
-static int verify_result(struct verify *verify, const char *against)
+static int cmd_verify_result(struct cmd_verify *verify, const char *against)
 {
 	struct failure *failure = &verify->cli->failure;
 
 	output_progress_end(&verify->cli->out);
 	if (verify->cli->out.json)
-		verify_print_json(verify, against);
+		cmd_verify_print_json(verify, against);
 	else
-		verify_print_text(verify, against);
+		cmd_verify_print_text(verify, against);
 	if (verify->finding_count == 0)
 		return CONTROL_EXIT_OK;
 	failure_set(failure, -EBADMSG, CONTROL_EXIT_FAILED,
@@ -378,8 +387,8 @@ int cmd_package_verify(struct cli *cli, size_t argc UNUSED,
 		       const char *const *argv)
 {
 	const char *against = cli->args.value[ARGS_AGAINST];
-	CLEANUP(verify_clear)
-	struct verify verify = {.cli = cli, .ref = argv[0], .root_fd = -1};
+	CLEANUP(cmd_verify_clear)
+	struct cmd_verify verify = {.cli = cli, .ref = argv[0], .root_fd = -1};
 	json_t *package;
 	int rc;
 
@@ -393,10 +402,10 @@ int cmd_package_verify(struct cli *cli, size_t argc UNUSED,
 	else
 		rc = cmd_package_tree(cli, package, &verify.tree);
 	if (rc == 0)
-		rc = verify_shards(&verify);
+		rc = cmd_verify_shards(&verify);
 	if (rc == 0 && against)
-		rc = verify_against(&verify, against);
-	rc = rc < 0 ? cmd_fail(cli) : verify_result(&verify, against);
+		rc = cmd_verify_against(&verify, against);
+	rc = rc < 0 ? cmd_fail(cli) : cmd_verify_result(&verify, against);
 	json_decref(package);
 	return rc;
 }

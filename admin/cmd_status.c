@@ -6,7 +6,7 @@
 
 #include "admin/cmd.h"
 
-static uint64_t status_calls(const json_t *server)
+static uint64_t cmd_status_calls(const json_t *server)
 {
 	json_t *calls = json_object_get(server, "calls"), *count;
 	uint64_t sum = 0;
@@ -17,13 +17,13 @@ static uint64_t status_calls(const json_t *server)
 	return sum;
 }
 
-static void status_head(struct cli *cli, const json_t *json)
+static void cmd_status_head(struct cli *cli, const json_t *json)
 {
 	const json_t *server = json_object_get(json, "server");
 	char up[OUTPUT_NUMBER_MAX], calls[OUTPUT_NUMBER_MAX];
 
 	output_duration(up, cmd_number(json, "uptime_sec"));
-	output_count(calls, status_calls(server), cli->out.exact);
+	output_count(calls, cmd_status_calls(server), cli->out.exact);
 	output_line(&cli->out,
 		    "vdrived %-7s ready, up %s, pid %ju, %ju tenants, %ju "
 		    "guests",
@@ -36,7 +36,7 @@ static void status_head(struct cli *cli, const json_t *json)
 		    (uintmax_t)cmd_number(server, "connections"), calls);
 }
 
-static void status_depot(struct cli *cli, const json_t *depot)
+static void cmd_status_depot(struct cli *cli, const json_t *depot)
 {
 	char shards[OUTPUT_NUMBER_MAX], stored[OUTPUT_NUMBER_MAX];
 	uint64_t logical_bytes = cmd_number(depot, "bytes_logical");
@@ -55,7 +55,7 @@ static void status_depot(struct cli *cli, const json_t *depot)
 		    stored, logical, ratio);
 }
 
-static void status_store(struct cli *cli, const json_t *depot)
+static void cmd_status_store(struct cli *cli, const json_t *depot)
 {
 	uint64_t cold = cmd_number(depot, "reads_cold");
 	uint64_t here =
@@ -72,25 +72,28 @@ static void status_store(struct cli *cli, const json_t *depot)
 		    used, max);
 }
 
-static void status_upstreams(struct cli *cli, const json_t *json)
+/* An error of a source that is up is over; `upstream list -o` has it. */
+static void cmd_status_upstream(struct cli *cli, const json_t *row)
 {
-	const json_t *rows = json_object_get(json, "upstreams"), *row;
+	bool up = json_is_true(json_object_get(row, "up"));
+	const char *error = up ? "" : cmd_text(row, "last_error");
 	char head[PACKAGE_NAME_MAX + 16];
 
-	for (size_t i = 0; i < json_array_size(rows); i++) {
-		row = json_array_get(rows, i);
-		snprintf(head, sizeof(head), "upstream %s",
-			 cmd_text(row, "upstream"));
-		output_line(&cli->out, "%-15s %-4s %s%s%s%s", head,
-			    json_is_true(json_object_get(row, "up")) ? "up"
-								     : "DOWN",
-			    cmd_text(row, "url"),
-			    json_is_true(json_object_get(row, "unsigned"))
-				? "  (unsigned)"
-				: "",
-			    *cmd_text(row, "last_error") ? "  " : "",
-			    cmd_text(row, "last_error"));
-	}
+	snprintf(head, sizeof(head), "upstream %s", cmd_text(row, "upstream"));
+	output_line(&cli->out, "%-15s %-4s %s%s%s%s", head, up ? "up" : "DOWN",
+		    cmd_text(row, "url"),
+		    json_is_true(json_object_get(row, "unsigned"))
+			? "  (unsigned)"
+			: "",
+		    *error ? "  " : "", error);
+}
+
+static void cmd_status_upstreams(struct cli *cli, const json_t *json)
+{
+	const json_t *rows = json_object_get(json, "upstreams");
+
+	for (size_t i = 0; i < json_array_size(rows); i++)
+		cmd_status_upstream(cli, json_array_get(rows, i));
 	rows = json_object_get(json, "warnings");
 	for (size_t i = 0; i < json_array_size(rows); i++)
 		output_line(&cli->out, "%-15s %s", "warning",
@@ -109,10 +112,10 @@ int cmd_status(struct cli *cli, size_t argc UNUSED,
 		output_json(json);
 	} else {
 		depot = json_object_get(json, "depot");
-		status_head(cli, json);
-		status_depot(cli, depot);
-		status_store(cli, depot);
-		status_upstreams(cli, json);
+		cmd_status_head(cli, json);
+		cmd_status_depot(cli, depot);
+		cmd_status_store(cli, depot);
+		cmd_status_upstreams(cli, json);
 	}
 	json_decref(json);
 	return CONTROL_EXIT_OK;

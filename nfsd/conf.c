@@ -81,8 +81,10 @@ static int conf_set_listen(struct conf *conf, const char *value)
 				  "127.0.0.1:2049",
 				  value);
 	if (conf->listen_place != conf->place) {
-		while (conf->listen_count > 0)
-			free(STEAL(conf->listen[--conf->listen_count]));
+		while (conf->listen_count > 0) {
+			conf->listen_count--;
+			free(STEAL(conf->listen[conf->listen_count]));
+		}
 		conf->listen_place = conf->place;
 	}
 	if (conf->listen_count == SERVER_LISTEN_MAX)
@@ -307,8 +309,10 @@ int conf_init(struct conf *conf)
 
 void conf_free(struct conf *conf)
 {
-	while (conf->listen_count > 0)
-		free(STEAL(conf->listen[--conf->listen_count]));
+	while (conf->listen_count > 0) {
+		conf->listen_count--;
+		free(STEAL(conf->listen[conf->listen_count]));
+	}
 	free(STEAL(conf->store_path));
 	free(STEAL(conf->admin_socket));
 }

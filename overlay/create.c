@@ -190,6 +190,8 @@ int view_create(struct view *view, const struct view_cred *cred,
 	struct create c = {view, cred, name, name_len, change, {0}, {0}};
 	int rc;
 
+	memset(&change->done, 0, sizeof(change->done));
+	change->pending = false;
 	if ((set->mask & VIEW_SET_SIZE) && set->size > VIEW_FILE_SIZE_MAX)
 		return -EFBIG;
 	pthread_rwlock_wrlock(&view->lock);

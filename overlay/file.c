@@ -8,7 +8,6 @@
  */
 #include <fcntl.h>
 
-#include "depot/io.h"
 #include "depot/log.h"
 #include "overlay/view_impl.h"
 
@@ -143,6 +142,28 @@ static uint64_t host_gather(struct gather *g, const struct inode *inode,
 	return end;
 }
 
+/* Like io_pread_all, but what lies behind the end of the file is zeros: a cut
+ * leaves the last present page short, and SETATTR may have made it longer. */
+static int host_pread_blocking(int fd, uint8_t *buf, size_t len, uint64_t off)
+{
+	while (len > 0) {
+		ssize_t n = pread(fd, buf, len, (off_t)off);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return log_err(-EIO, "host file: %s", strerror(errno));
+		if (n == 0) {
+			memset(buf, 0, len);
+			return 0;
+		}
+		buf += n;
+		len -= (size_t)n;
+		off += (uint64_t)n;
+	}
+	return 0;
+}
+
 /*
  * Read what the page cache has; the rest only when the file was read ahead
  * before (a worker must not wait for a disk).
@@ -151,16 +172,21 @@ static int host_pread(int fd, uint8_t *buf, size_t len, uint64_t off,
 		      bool may_block)
 {
 	struct iovec iov = {buf, len};
+	struct stat st;
 	ssize_t n;
 
 	if (may_block)
-		return io_pread_all(fd, buf, len, off);
+		return host_pread_blocking(fd, buf, len, off);
 	n = preadv2(fd, &iov, 1, (off_t)off, RWF_NOWAIT);
 	if (n == (ssize_t)len)
 		return 0;
 	if (n < 0 && errno == EOPNOTSUPP)
-		return io_pread_all(fd, buf, len, off);
-	return -EAGAIN;
+		return host_pread_blocking(fd, buf, len, off);
+	n = MAX(n, 0);
+	if (fstat(fd, &st) < 0 || (uint64_t)st.st_size > off + (uint64_t)n)
+		return -EAGAIN;
+	memset(buf + n, 0, len - (size_t)n);
+	return 0;
 }
 
 static int host_copy(const struct inode *inode, uint64_t off, uint64_t end,
@@ -333,8 +359,6 @@ int view_read(struct view *view, const struct view_cred *cred,
 	int rc;
 
 	ASSERT(len <= VIEW_IO_MAX);
-	if (off > VIEW_FILE_SIZE_MAX - VIEW_IO_MAX)
-		len = 0;
 	do {
 		read->iov_count = 0;
 		read->len = 0;

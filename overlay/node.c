@@ -90,6 +90,27 @@ int data_create(struct view *view, uint64_t data_id, int *fd)
 	return rc < 0 ? log_err(rc, "delta %s: %s", view->info.path, path) : 0;
 }
 
+/*
+ * Nothing beyond `size`; then zeros to the end of its page, since a page that
+ * is present is read whole.  Never makes the file longer than that.
+ */
+static int data_cut(int fd, uint64_t size)
+{
+	uint64_t len, tail;
+	struct stat st;
+	int rc = 0;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	len = MIN((uint64_t)st.st_size, size);
+	tail = len % RECORD_PAGE;
+	if (len < (uint64_t)st.st_size)
+		rc = io_truncate(fd, len);
+	if (rc == 0 && tail > 0)
+		rc = io_truncate(fd, len + RECORD_PAGE - tail);
+	return rc;
+}
+
 /* --- opening and closing -----------------------------------------------------
  */
 
@@ -97,18 +118,13 @@ int data_create(struct view *view, uint64_t data_id, int *fd)
 static int node_open_file(struct view *view, struct node *node)
 {
 	const struct record_data_state *data = &node->rec.data;
-	struct stat st;
 	char path[640];
 	int rc;
 
 	data_path(view, data->data_id, path, sizeof(path));
 	rc = io_open(path, false, &node->fd);
-	if (rc == 0 && data->cut != RECORD_NO_CUT)
-		rc = io_truncate(node->fd, data->cut);
-	if (rc == 0 && fstat(node->fd, &st) < 0)
-		rc = -errno;
-	if (rc == 0 && (uint64_t)st.st_size > data->size)
-		rc = io_truncate(node->fd, data->size);
+	if (rc == 0)
+		rc = data_cut(node->fd, MIN(data->cut, data->size));
 	if (rc == 0)
 		rc = pages_load(&node->pages, view->kv, view->layer,
 				node->fileid);
@@ -451,7 +467,7 @@ static void cut_run(struct pool_job *job)
 	struct cut *cut = container_of(job, struct cut, job);
 	struct view *view = cut->view;
 	struct node *node = cut->node;
-	int rc = io_truncate(node->fd, cut->size);
+	int rc = data_cut(node->fd, cut->size);
 	struct view_wait *waits;
 
 	pthread_rwlock_wrlock(&view->lock);

@@ -39,6 +39,7 @@ static int merge_next(struct merge *m, struct dir_entry *entry,
 	for (;;) {
 		bool has_image = m->image != m->image_end;
 		bool has_delta = m->it && kv_iter_valid(m->it);
+		const uint8_t *value;
 		uint64_t cookie = 0;
 		size_t len;
 		int rc;
@@ -63,7 +64,8 @@ static int merge_next(struct merge *m, struct dir_entry *entry,
 		}
 		if (has_image && m->image->cookie == cookie)
 			m->image++; /* the delta's record stands for it */
-		rc = record_name_decode(kv_iter_value(m->it, &len), len, name);
+		value = kv_iter_value(m->it, &len);
+		rc = record_name_decode(value, len, name);
 		if (rc < 0)
 			return -EIO;
 		kv_iter_next(m->it);

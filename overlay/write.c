@@ -205,7 +205,8 @@ static int host_promote(struct writing *w)
 	struct inode *inode = w->inode;
 	struct node *node = inode->node;
 	struct record_data_state *data = &node->rec.data;
-	uint8_t buf[RECORD_INLINE_MAX];
+	uint8_t buf[RECORD_INLINE_MAX] = {0};
+	uint64_t used = data->used;
 	size_t len = 0;
 	uint64_t id;
 	int rc = 0;
@@ -219,10 +220,11 @@ static int host_promote(struct writing *w)
 	if (rc == 0)
 		rc = data_create(w->view, id, &node->fd);
 	if (rc == 0 && len > 0) {
-		rc = io_pwrite_all(node->fd, buf, len, 0);
+		uint64_t pages = (len + RECORD_PAGE - 1) / RECORD_PAGE;
+
+		rc = io_pwrite_all(node->fd, buf, pages * RECORD_PAGE, 0);
 		if (rc == 0)
-			rc = pages_set(&node->pages, 0,
-				       (len + RECORD_PAGE - 1) / RECORD_PAGE);
+			rc = pages_set(&node->pages, 0, pages);
 	}
 	if (rc < 0) {
 		base_close_ptr(&node->fd);
@@ -233,7 +235,10 @@ static int host_promote(struct writing *w)
 	data->kind = RECORD_DATA_HOST;
 	data->data_id = id;
 	data->used = pages_count(&node->pages) * RECORD_PAGE;
+	w->view->delta_bytes += data->used - used;
 	node->new_file = true;
+	/* Also when the write fails: only a flight may name the file. */
+	node->dirty = true;
 	inode->rec.data = *data;
 	return 0;
 }

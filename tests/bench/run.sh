@@ -42,7 +42,8 @@ cd "$(dirname "$0")/../.."
 
 if [ -z "${BENCH_INSIDE:-}" ]; then
 	if unshare --net --mount true 2>/dev/null; then
-		BENCH_INSIDE=own exec unshare --net --mount sh "$PWD/tests/bench/run.sh"
+		BENCH_INSIDE=own exec unshare --net --mount \
+			sh "$PWD/tests/bench/run.sh"
 	fi
 	BENCH_INSIDE=host
 fi
@@ -186,7 +187,7 @@ bench_conditions() {
 	- medians of $BENCH_ROUNDS interleaved rounds of $BENCH_SECONDS s after $BENCH_WARM s of warm-up
 	- files: 64 MiB hot file, 1,000 small files in one directory, all in memory (tmpfs); READs at random multiples of their size
 	- CPU: the process's CPU clock, all threads, polling included; every reply checked
-	- $(ganesha.nfsd -v 2>/dev/null | sed 's/.*Release = V/nfs-ganesha /' || echo "no nfs-ganesha"), FSAL_VFS, NFSv3 over TCP
+	- $(ganesha.nfsd -v 2>/dev/null | sed 's/.*Release = V/nfs-ganesha /' || echo "no nfs-ganesha"), FSAL_VFS, defaults; vdrived ${VDRIVE_OPTIONS:-}
 	EOF
 }
 

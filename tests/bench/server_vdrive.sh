@@ -29,7 +29,8 @@ vdrive_start() { # directory to make the package from
 	bench_exec "$BENCH_SERVER_CPU" "$VDRIVE_BIN/vdrived" \
 		-o "store.path=$VDRIVE_STORE" \
 		-o "nfs.listen=127.0.0.1:$VDRIVE_PORT" \
-		-o "admin.socket=$VDRIVE_STORE/sock" $VDRIVE_OPTIONS --user root >"$BENCH_TMP/vdrive.log" 2>&1 &
+		-o "admin.socket=$VDRIVE_STORE/sock" \
+		$VDRIVE_OPTIONS --user root >"$BENCH_TMP/vdrive.log" 2>&1 &
 	VDRIVE_PID=$!
 	bench_wait vdrive_cli status &&
 		vdrive_cli package create bench:1 "dir:$1" >&2 &&

@@ -223,7 +223,7 @@ struct view_attr *fake_view_attr(struct view *view, uint64_t fileid)
 
 void fake_view_hold(struct view *view, unsigned int count)
 {
-	view->hold = count;
+	__atomic_store_n(&view->hold, count, __ATOMIC_RELAXED);
 }
 
 unsigned int fake_view_wake(struct view *view)
@@ -352,9 +352,9 @@ void view_wait_release(struct view_wait *wait)
 /* Under the lock: does this operation lack bytes? */
 static bool fake_lacks(struct view *view, struct view_wait *wait)
 {
-	if (view->hold == 0)
+	if (__atomic_load_n(&view->hold, __ATOMIC_RELAXED) == 0)
 		return false;
-	view->hold--;
+	__atomic_store_n(&view->hold, view->hold - 1, __ATOMIC_RELAXED);
 	wait->view = view;
 	wait->next = view->waits;
 	view->waits = wait;
@@ -363,9 +363,11 @@ static bool fake_lacks(struct view *view, struct view_wait *wait)
 
 static int fake_begin(struct view *view)
 {
+	/* Readers share the lock: write only when there is something. */
 	int rc = view->fail;
 
-	view->fail = 0;
+	if (rc)
+		view->fail = 0;
 	return rc;
 }
 
@@ -511,7 +513,7 @@ int view_read(struct view *view, const struct view_cred *cred,
 	int rc;
 
 	(void)cred;
-	if (view->hold > 0)
+	if (__atomic_load_n(&view->hold, __ATOMIC_RELAXED) > 0)
 		pthread_rwlock_wrlock(&view->lock);
 	else
 		pthread_rwlock_rdlock(&view->lock);

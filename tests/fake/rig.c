@@ -16,7 +16,7 @@ static void rig_ready(struct peer *peer)
 
 static void rig_peer(struct peer *peer, const char *addr)
 {
-	struct sockaddr_in in = { .sin_family = AF_INET };
+	struct sockaddr_in in = {.sin_family = AF_INET};
 
 	ASSERT(inet_pton(AF_INET, addr, &in.sin_addr) == 1);
 	peer_init(peer, (struct sockaddr *)&in);
@@ -120,8 +120,8 @@ void rig_fh_of(struct rig *rig, struct view *view, uint64_t fileid)
 	struct view_attr *attr = fake_view_attr(view, fileid);
 
 	rig_fh(rig, view,
-	       (struct view_object){ .fileid = fileid,
-				     .generation = attr->generation });
+	       (struct view_object){.fileid = fileid,
+				    .generation = attr->generation});
 }
 
 void rig_sattr(struct rig *rig)
@@ -188,7 +188,7 @@ uint32_t rig_take(struct rig *rig)
 	ASSERT(be32_get(p) >> 31 == 1);
 	ASSERT(rig->replies_at + 4 + len <= rig->replies_len);
 	rig->replies_at += 4 + len;
-	rig->reply = (struct wire_reader){ .p = p + 4, .end = p + 4 + len };
+	rig->reply = (struct wire_reader){.p = p + 4, .end = p + 4 + len};
 	rig->reply_xid = get_u32(&rig->reply);
 	if (len < 24 || be32_get(p + 8) != 1 || be32_get(p + 12) != 0 ||
 	    be32_get(p + 24) != 0)
@@ -226,7 +226,7 @@ void rig_skip_wcc(struct rig *rig, bool *before, bool *after)
 
 struct view_object rig_get_fh(struct rig *rig)
 {
-	struct fh fh = { .export_id = 0 };
+	struct fh fh = {.export_id = 0};
 	const uint8_t *bytes;
 	size_t len;
 

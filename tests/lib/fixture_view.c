@@ -58,6 +58,53 @@ void fixture_restart(struct fixture *fx, bool depot)
 	ASSERT(site_open(fx->depot, &fx->site) == 0);
 }
 
+static void fixture_block_run(struct pool_job *job)
+{
+	struct fixture_block *block =
+	    container_of(job, struct fixture_block, job);
+
+	pthread_mutex_lock(&block->lock);
+	while (!block->open)
+		pthread_cond_wait(&block->cond, &block->lock);
+	block->gone = true;
+	pthread_cond_broadcast(&block->cond);
+	pthread_mutex_unlock(&block->lock);
+}
+
+void fixture_block(struct fixture *fx, struct fixture_block *block)
+{
+	*block = (struct fixture_block){.job.run = fixture_block_run};
+	pthread_mutex_init(&block->lock, NULL);
+	pthread_cond_init(&block->cond, NULL);
+	pool_submit(depot_pool(fx->depot), &block->job);
+}
+
+void fixture_unblock(struct fixture_block *block)
+{
+	pthread_mutex_lock(&block->lock);
+	block->open = true;
+	pthread_cond_broadcast(&block->cond);
+	while (!block->gone)
+		pthread_cond_wait(&block->cond, &block->lock);
+	pthread_mutex_unlock(&block->lock);
+}
+
+void fixture_crash(struct fixture *fx, struct fixture_block *block)
+{
+	char *copy = tmpdir_new();
+	char *command;
+
+	ASSERT(asprintf(&command, "cp -a %s/. %s/", fx->dir, copy) > 0);
+	ASSERT(system(command) == 0);
+	free(command);
+	if (block)
+		fixture_unblock(block);
+	fixture_close(fx);
+	fx->dir = copy;
+	fixture_open_depot(fx);
+	ASSERT(site_open(fx->depot, &fx->site) == 0);
+}
+
 /* --- packages and guests -------------------------------------------------- */
 
 static void fixture_put_chunk(struct depot *depot, const uint8_t *chunk,
@@ -269,6 +316,23 @@ static int fixture_finish(struct fixture_call *call, int rc,
 struct view_object fixture_object(const struct view_attr *attr)
 {
 	return (struct view_object){attr->fileid, attr->generation};
+}
+
+static bool fixture_time_same(const struct timespec *a,
+			      const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+bool fixture_attr_same(const struct view_attr *a, const struct view_attr *b)
+{
+	return a->fileid == b->fileid && a->generation == b->generation &&
+	       a->mode == b->mode && a->nlink == b->nlink && a->uid == b->uid &&
+	       a->gid == b->gid && a->rdev_major == b->rdev_major &&
+	       a->rdev_minor == b->rdev_minor && a->size == b->size &&
+	       a->used == b->used && fixture_time_same(&a->atime, &b->atime) &&
+	       fixture_time_same(&a->mtime, &b->mtime) &&
+	       fixture_time_same(&a->ctime, &b->ctime);
 }
 
 int fixture_lookup(struct view *view, const struct view_cred *cred,

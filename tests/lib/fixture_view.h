@@ -30,6 +30,22 @@ void fixture_close(struct fixture *fx);
 /* Close and open the site, and with `depot` the store below it. */
 void fixture_restart(struct fixture *fx, bool depot);
 
+/* Keep a thread of the pool busy; all that wait for it wait, when there is but
+ * one.  fixture_unblock returns when the thread is free. */
+struct fixture_block {
+	struct pool_job job;
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	bool open, gone;
+};
+void fixture_block(struct fixture *fx, struct fixture_block *block);
+void fixture_unblock(struct fixture_block *block);
+
+/* Go on with a copy of the store as it is at this moment, as after the death of
+ * the process: nothing is closed in it.  `block` is undone when the copy is
+ * made; NULL: none. */
+void fixture_crash(struct fixture *fx, struct fixture_block *block);
+
 /* --- packages and guests -------------------------------------------------- */
 
 /* One object of a package.  By mode: type and permissions. */
@@ -83,6 +99,7 @@ extern const struct view_cred fixture_user;  /* 1000:1000, groups 2000 2001 */
 extern const struct view_cred fixture_other; /* 1001:1001 */
 
 struct view_object fixture_object(const struct view_attr *attr);
+bool fixture_attr_same(const struct view_attr *a, const struct view_attr *b);
 /* Walk from the root as uid 0: 0 or the errno of the first failure. */
 int fixture_walk(struct view *view, const char *path, struct view_attr *attr);
 /* The same, must succeed. */

@@ -181,8 +181,8 @@ static void model_write(struct lane *lane, bool stable, uint64_t verifier)
 	file->ids[lane->block] = lane->id;
 	file->cut[lane->block] = LANE_BLOCK;
 	file->unstable[lane->block] = !stable;
-	if (!stable)
-		file->verifier = verifier;
+	file->verifier[lane->block] = verifier;
+	file->life[lane->block] = lane->life;
 	file->size = MAX(file->size, (uint64_t)(lane->block + 1) * LANE_BLOCK);
 }
 
@@ -191,7 +191,7 @@ static void model_commit(struct lane *lane, uint64_t verifier)
 	struct lane_file *file = &lane->files[lane->a];
 
 	for (uint32_t i = 0; i < LANE_BLOCKS; i++)
-		if (file->unstable[i] && file->verifier == verifier)
+		if (file->unstable[i] && file->verifier[i] == verifier)
 			file->unstable[i] = false;
 }
 
@@ -305,6 +305,7 @@ bool lane_reopen(struct lane *lane, int port, const char *export)
 	lane->raw.fd = fresh.fd;
 	fresh.fd = -1;
 	raw_close(&fresh);
+	lane->life++;
 	if (lane->op != LANE_NONE)
 		return true;
 	return raw_mount(&lane->raw, export, &root) == 0;
@@ -342,7 +343,8 @@ bool lane_rewrite(struct lane *lane)
 				return false;
 			if (rc != 0)
 				lane_trouble(lane, "rewriting f%d: %d", f, rc);
-			if (verifier == file->verifier)
+			if (verifier == file->verifier[i] &&
+			    file->life[i] != lane->life)
 				lane_trouble(lane, "verifier did not change");
 			file->unstable[i] = false;
 		}
@@ -355,13 +357,15 @@ static void verify_content(struct lane *lane, int f)
 	static uint8_t got[LANE_BLOCKS * LANE_BLOCK + 1];
 	const struct lane_file *file = &lane->files[f];
 	uint8_t want[LANE_BLOCK];
-	uint32_t len;
-	bool eof;
+	uint32_t len = 0;
+	bool eof = false;
+	int rc = raw_read(&lane->raw, &file->fh, 0, sizeof(got), got, &len,
+			  &eof);
 
-	if (raw_read(&lane->raw, &file->fh, 0, sizeof(got), got, &len, &eof) ||
-	    len != file->size || !eof) {
-		lane_trouble(lane, "f%d: read gives %u of %llu bytes", f, len,
-			     (unsigned long long)file->size);
+	if (rc != 0 || len != file->size || !eof) {
+		lane_trouble(lane, "f%d: READ gives %d, %u of %llu bytes%s", f,
+			     rc, len, (unsigned long long)file->size,
+			     eof ? ", end" : "");
 		return;
 	}
 	for (uint32_t i = 0; (uint64_t)i * LANE_BLOCK < len; i++) {

@@ -32,7 +32,8 @@ struct lane_file {
 	uint64_t ids[LANE_BLOCKS];    /* content of each block; 0 zeros */
 	uint32_t cut[LANE_BLOCKS];    /* bytes of it that are not cut off */
 	bool unstable[LANE_BLOCKS];   /* not committed yet */
-	uint64_t verifier;	      /* of the UNSTABLE writes */
+	uint64_t verifier[LANE_BLOCKS]; /* of the UNSTABLE write */
+	uint32_t life[LANE_BLOCKS];	/* of the server that answered it */
 };
 
 enum lane_op {
@@ -53,6 +54,7 @@ struct lane {
 	int a, b; /* files or directories it is about */
 	uint32_t block;
 	uint64_t id, size;
+	uint32_t life; /* of the server: how often it was started */
 	/* figures */
 	uint64_t acknowledged, resent, lost;
 	char trouble[256]; /* the first thing that was wrong */

@@ -10,19 +10,25 @@
 
 enum { RAW_WAIT_MS = 30000 };
 
-bool raw_open(struct raw *raw, const char *host, int port)
+static bool raw_connect(struct raw *raw, const char *from, const char *host,
+			int port)
 {
 	struct sockaddr_in addr = {
-		.sin_family = AF_INET,
-		.sin_port = htons((uint16_t)port),
+	    .sin_family = AF_INET,
+	    .sin_port = htons((uint16_t)port),
 	};
+	struct sockaddr_in local = {.sin_family = AF_INET};
 	int one = 1;
 
 	memset(raw, 0, sizeof(*raw));
 	raw->flavour = 1;
 	raw->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	inet_pton(AF_INET, host ? host : "127.0.0.1", &addr.sin_addr);
+	inet_pton(AF_INET, host, &addr.sin_addr);
+	if (from)
+		inet_pton(AF_INET, from, &local.sin_addr);
 	if (raw->fd < 0 ||
+	    (from &&
+	     bind(raw->fd, (struct sockaddr *)&local, sizeof(local)) < 0) ||
 	    connect(raw->fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
 		base_close_ptr(&raw->fd);
 		raw->fd = -1;
@@ -35,6 +41,16 @@ bool raw_open(struct raw *raw, const char *host, int port)
 	return raw->out && raw->in;
 }
 
+bool raw_open(struct raw *raw, const char *host, int port)
+{
+	return raw_connect(raw, NULL, host ? host : "127.0.0.1", port);
+}
+
+bool raw_open_from(struct raw *raw, const char *from, int port)
+{
+	return raw_connect(raw, from, "127.0.0.1", port);
+}
+
 void raw_close(struct raw *raw)
 {
 	base_close_ptr(&raw->fd);
@@ -44,7 +60,8 @@ void raw_close(struct raw *raw)
 	raw->out = raw->in = NULL;
 }
 
-/* --- building ----------------------------------------------------------------- */
+/* --- building
+ * ----------------------------------------------------------------- */
 
 void raw_put32(struct raw *raw, uint32_t v)
 {
@@ -91,6 +108,34 @@ void raw_put_mode(struct raw *raw, uint32_t mode)
 		raw_put32(raw, 0);
 }
 
+static void raw_put_optional(struct raw *raw, bool set, uint32_t v)
+{
+	raw_put32(raw, set);
+	if (set)
+		raw_put32(raw, v);
+}
+
+static void raw_put_time(struct raw *raw, uint32_t how, const uint32_t time[2])
+{
+	raw_put32(raw, how);
+	if (how == RAW_TIME_CLIENT) {
+		raw_put32(raw, time[0]);
+		raw_put32(raw, time[1]);
+	}
+}
+
+void raw_put_sattr(struct raw *raw, const struct raw_sattr *set)
+{
+	raw_put_optional(raw, set->mask & RAW_SET_MODE, set->mode);
+	raw_put_optional(raw, set->mask & RAW_SET_UID, set->uid);
+	raw_put_optional(raw, set->mask & RAW_SET_GID, set->gid);
+	raw_put32(raw, (set->mask & RAW_SET_SIZE) != 0);
+	if (set->mask & RAW_SET_SIZE)
+		raw_put64(raw, set->size);
+	raw_put_time(raw, set->atime_how, set->atime);
+	raw_put_time(raw, set->mtime_how, set->mtime);
+}
+
 static void raw_put_cred(struct raw *raw)
 {
 	raw_put32(raw, (uint32_t)raw->flavour);
@@ -98,12 +143,14 @@ static void raw_put_cred(struct raw *raw)
 		raw_put32(raw, 0);
 		return;
 	}
-	raw_put32(raw, 4 + 8 + 4 + 4 + 4);
+	raw_put32(raw, 4 + 8 + 4 + 4 + 4 + 4 * raw->group_count);
 	raw_put32(raw, 0); /* stamp */
 	raw_put_string(raw, "test");
 	raw_put32(raw, raw->uid);
 	raw_put32(raw, raw->gid);
-	raw_put32(raw, 0);
+	raw_put32(raw, raw->group_count);
+	for (unsigned int i = 0; i < raw->group_count; i++)
+		raw_put32(raw, raw->groups[i]);
 }
 
 void raw_begin(struct raw *raw, uint32_t program, uint32_t version,
@@ -144,7 +191,8 @@ bool raw_send(struct raw *raw)
 	return raw_send_bytes(raw, raw->out, raw->out_len);
 }
 
-/* --- receiving ------------------------------------------------------------------ */
+/* --- receiving
+ * ------------------------------------------------------------------ */
 
 /* 0, RAW_CLOSED or RAW_TIMEOUT */
 static int raw_recv(struct raw *raw, void *buf, size_t len)
@@ -184,6 +232,13 @@ static int raw_recv_record(struct raw *raw)
 	raw->in_off = 0;
 	raw->short_read = false;
 	return raw_recv(raw, raw->in, raw->in_len);
+}
+
+bool raw_readable(struct raw *raw, int timeout_ms)
+{
+	struct pollfd pfd = {raw->fd, POLLIN, 0};
+
+	return poll(&pfd, 1, timeout_ms) > 0;
 }
 
 int raw_reply(struct raw *raw)
@@ -274,7 +329,8 @@ void raw_get_attr(struct raw *raw, struct raw_attr *attr)
 	attr->gid = raw_get32(raw);
 	attr->size = raw_get64(raw);
 	attr->used = raw_get64(raw);
-	raw_get64(raw); /* rdev */
+	attr->rdev[0] = raw_get32(raw);
+	attr->rdev[1] = raw_get32(raw);
 	attr->fsid = raw_get64(raw);
 	attr->fileid = raw_get64(raw);
 	raw_get_time(raw, attr->atime);
@@ -301,10 +357,10 @@ void raw_get_wcc(struct raw *raw, struct raw_wcc *wcc)
 	raw_get_post_attr(raw, &wcc->after);
 }
 
-/* --- whole calls ------------------------------------------------------------------ */
+/* --- whole calls
+ * ------------------------------------------------------------------ */
 
-/* Send, and the status word that begins every NFS result. */
-static int raw_status(struct raw *raw)
+int raw_status(struct raw *raw)
 {
 	int rc = raw_call(raw);
 
@@ -315,8 +371,7 @@ static int raw_status(struct raw *raw)
 	return (int)raw_get32(raw);
 }
 
-static void raw_begin_nfs(struct raw *raw, uint32_t proc,
-			  const struct raw_fh *fh)
+void raw_begin_fh(struct raw *raw, uint32_t proc, const struct raw_fh *fh)
 {
 	raw_begin(raw, RAW_NFS, 3, proc);
 	raw_put_fh(raw, fh);
@@ -338,7 +393,7 @@ int raw_getattr(struct raw *raw, const struct raw_fh *fh, struct raw_attr *attr)
 {
 	int rc;
 
-	raw_begin_nfs(raw, P_GETATTR, fh);
+	raw_begin_fh(raw, P_GETATTR, fh);
 	rc = raw_status(raw);
 	if (rc == 0)
 		raw_get_attr(raw, attr);
@@ -351,7 +406,7 @@ int raw_lookup(struct raw *raw, const struct raw_fh *dir, const char *name,
 	struct raw_attr ignored;
 	int rc;
 
-	raw_begin_nfs(raw, P_LOOKUP, dir);
+	raw_begin_fh(raw, P_LOOKUP, dir);
 	raw_put_string(raw, name);
 	rc = raw_status(raw);
 	if (rc == 0) {
@@ -386,7 +441,7 @@ int raw_read(struct raw *raw, const struct raw_fh *fh, uint64_t off,
 	struct raw_attr attr;
 	int rc;
 
-	raw_begin_nfs(raw, P_READ, fh);
+	raw_begin_fh(raw, P_READ, fh);
 	raw_put64(raw, off);
 	raw_put32(raw, count);
 	rc = raw_status(raw);
@@ -403,7 +458,7 @@ int raw_read(struct raw *raw, const struct raw_fh *fh, uint64_t off,
 void raw_begin_write(struct raw *raw, const struct raw_fh *fh, uint64_t off,
 		     const void *data, uint32_t len, uint32_t stable)
 {
-	raw_begin_nfs(raw, P_WRITE, fh);
+	raw_begin_fh(raw, P_WRITE, fh);
 	raw_put64(raw, off);
 	raw_put32(raw, len);
 	raw_put32(raw, stable);
@@ -434,7 +489,7 @@ int raw_commit(struct raw *raw, const struct raw_fh *fh, uint64_t *verifier)
 	struct raw_wcc wcc;
 	int rc;
 
-	raw_begin_nfs(raw, P_COMMIT, fh);
+	raw_begin_fh(raw, P_COMMIT, fh);
 	raw_put64(raw, 0);
 	raw_put32(raw, 0);
 	rc = raw_status(raw);
@@ -446,10 +501,9 @@ int raw_commit(struct raw *raw, const struct raw_fh *fh, uint64_t *verifier)
 }
 
 void raw_begin_create(struct raw *raw, const struct raw_fh *dir,
-		      const char *name, uint32_t how,
-		      uint64_t mode_or_verifier)
+		      const char *name, uint32_t how, uint64_t mode_or_verifier)
 {
-	raw_begin_nfs(raw, P_CREATE, dir);
+	raw_begin_fh(raw, P_CREATE, dir);
 	raw_put_string(raw, name);
 	raw_put32(raw, how);
 	if (how == 2)
@@ -477,7 +531,7 @@ int raw_create(struct raw *raw, const struct raw_fh *dir, const char *name,
 void raw_begin_mkdir(struct raw *raw, const struct raw_fh *dir,
 		     const char *name, uint32_t mode)
 {
-	raw_begin_nfs(raw, P_MKDIR, dir);
+	raw_begin_fh(raw, P_MKDIR, dir);
 	raw_put_string(raw, name);
 	raw_put_mode(raw, mode);
 }
@@ -497,7 +551,7 @@ int raw_mkdir(struct raw *raw, const struct raw_fh *dir, const char *name,
 void raw_begin_remove(struct raw *raw, const struct raw_fh *dir,
 		      const char *name, bool rmdir)
 {
-	raw_begin_nfs(raw, rmdir ? P_RMDIR : P_REMOVE, dir);
+	raw_begin_fh(raw, rmdir ? P_RMDIR : P_REMOVE, dir);
 	raw_put_string(raw, name);
 }
 
@@ -512,14 +566,14 @@ void raw_begin_rename(struct raw *raw, const struct raw_fh *from_dir,
 		      const char *from, const struct raw_fh *to_dir,
 		      const char *to)
 {
-	raw_begin_nfs(raw, P_RENAME, from_dir);
+	raw_begin_fh(raw, P_RENAME, from_dir);
 	raw_put_string(raw, from);
 	raw_put_fh(raw, to_dir);
 	raw_put_string(raw, to);
 }
 
-int raw_rename(struct raw *raw, const struct raw_fh *from_dir,
-	       const char *from, const struct raw_fh *to_dir, const char *to)
+int raw_rename(struct raw *raw, const struct raw_fh *from_dir, const char *from,
+	       const struct raw_fh *to_dir, const char *to)
 {
 	raw_begin_rename(raw, from_dir, from, to_dir, to);
 	return raw_status(raw);
@@ -527,7 +581,7 @@ int raw_rename(struct raw *raw, const struct raw_fh *from_dir,
 
 void raw_begin_set_size(struct raw *raw, const struct raw_fh *fh, uint64_t size)
 {
-	raw_begin_nfs(raw, P_SETATTR, fh);
+	raw_begin_fh(raw, P_SETATTR, fh);
 	raw_put32(raw, 0);
 	raw_put32(raw, 0);
 	raw_put32(raw, 0);
@@ -546,7 +600,7 @@ int raw_set_size(struct raw *raw, const struct raw_fh *fh, uint64_t size)
 
 int raw_set_mode(struct raw *raw, const struct raw_fh *fh, uint32_t mode)
 {
-	raw_begin_nfs(raw, P_SETATTR, fh);
+	raw_begin_fh(raw, P_SETATTR, fh);
 	raw_put_mode(raw, mode);
 	raw_put32(raw, 0);
 	return raw_status(raw);

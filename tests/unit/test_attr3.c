@@ -8,29 +8,29 @@
 static struct view_attr some_attr(uint32_t mode)
 {
 	return (struct view_attr){
-		.fileid = 0x8000000000000123,
-		.generation = 4,
-		.mode = mode,
-		.nlink = 3,
-		.uid = 4294967294,
-		.gid = 6,
-		.rdev_major = 8,
-		.rdev_minor = 9,
-		.size = 0x123456789abcdef,
-		.used = 4096,
-		.atime = { .tv_sec = 1, .tv_nsec = 2 },
-		.mtime = { .tv_sec = 0xffffffff, .tv_nsec = 999999999 },
-		.ctime = { .tv_sec = 5, .tv_nsec = 6 },
+	    .fileid = 0x8000000000000123,
+	    .generation = 4,
+	    .mode = mode,
+	    .nlink = 3,
+	    .uid = 4294967294,
+	    .gid = 6,
+	    .rdev_major = 8,
+	    .rdev_minor = 9,
+	    .size = 0x123456789abcdef,
+	    .used = 4096,
+	    .atime = {.tv_sec = 1, .tv_nsec = 2},
+	    .mtime = {.tv_sec = 0xffffffff, .tv_nsec = 999999999},
+	    .ctime = {.tv_sec = 5, .tv_nsec = 6},
 	};
 }
 
 /* By hand and by rpcgen: the same bytes. */
 static void test_same_as_rpcgen(void)
 {
-	static const uint32_t types[] = { S_IFREG, S_IFDIR,  S_IFLNK, S_IFBLK,
-					  S_IFCHR, S_IFSOCK, S_IFIFO };
-	static const ftype3 want[] = { NF3REG, NF3DIR,	NF3LNK, NF3BLK,
-				       NF3CHR, NF3SOCK, NF3FIFO };
+	static const uint32_t types[] = {S_IFREG, S_IFDIR,  S_IFLNK, S_IFBLK,
+					 S_IFCHR, S_IFSOCK, S_IFIFO};
+	static const ftype3 want[] = {NF3REG, NF3DIR,  NF3LNK, NF3BLK,
+				      NF3CHR, NF3SOCK, NF3FIFO};
 
 	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
 		struct view_attr attr = some_attr(types[i] | 06751);
@@ -52,7 +52,7 @@ static void test_same_as_rpcgen(void)
 
 static void test_none(void)
 {
-	struct view_wcc wcc = { .has_before = false };
+	struct view_wcc wcc = {.has_before = false};
 	uint8_t bytes[16];
 
 	CU_ASSERT_PTR_EQUAL(attr3_put_post_op(bytes, NULL, 1), bytes + 4);
@@ -64,11 +64,11 @@ static void test_none(void)
 static void test_wcc(void)
 {
 	struct view_wcc wcc = {
-		.has_before = true,
-		.has_after = true,
-		.before_size = 11,
-		.before_mtime = { .tv_sec = 12, .tv_nsec = 13 },
-		.before_ctime = { .tv_sec = 14, .tv_nsec = 15 },
+	    .has_before = true,
+	    .has_after = true,
+	    .before_size = 11,
+	    .before_mtime = {.tv_sec = 12, .tv_nsec = 13},
+	    .before_ctime = {.tv_sec = 14, .tv_nsec = 15},
 	};
 	uint8_t bytes[256];
 	wcc_data data;
@@ -128,11 +128,11 @@ static void test_set(void)
 	sattr.size.set_size3_u.size = INT64_MAX;
 	sattr.atime.set_it = SET_TO_SERVER_TIME;
 	sattr.mtime.set_it = SET_TO_CLIENT_TIME;
-	sattr.mtime.set_time3_u.time = (nfstime3){ UINT32_MAX, 999999999 };
+	sattr.mtime.set_time3_u.time = (nfstime3){UINT32_MAX, 999999999};
 	CU_ASSERT_EQUAL(attr3_get_set(&sattr, &set), 0);
 	CU_ASSERT_EQUAL(set.mask, VIEW_SET_MODE | VIEW_SET_UID | VIEW_SET_GID |
-					  VIEW_SET_SIZE | VIEW_SET_ATIME_NOW |
-					  VIEW_SET_MTIME);
+				      VIEW_SET_SIZE | VIEW_SET_ATIME_NOW |
+				      VIEW_SET_MTIME);
 	CU_ASSERT_EQUAL(set.mode, 07777);
 	CU_ASSERT_EQUAL(set.uid, 5);
 	CU_ASSERT_EQUAL(set.gid, 6);
@@ -156,12 +156,12 @@ static void test_refused(void)
 }
 
 static const struct check_test tests[] = {
-	{ "same bytes as rpcgen's", test_same_as_rpcgen },
-	{ "no attributes", test_none },
-	{ "wcc_data", test_wcc },
-	{ "seconds are clamped", test_clamp },
-	{ "sattr3", test_set },
-	{ "sattr3 refused", test_refused },
+    {"same bytes as rpcgen's", test_same_as_rpcgen},
+    {"no attributes", test_none},
+    {"wcc_data", test_wcc},
+    {"seconds are clamped", test_clamp},
+    {"sattr3", test_set},
+    {"sattr3 refused", test_refused},
 };
 
 int main(void)

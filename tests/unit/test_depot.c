@@ -484,6 +484,7 @@ static void test_damaged_packs(void)
 {
 	CLEANUP(fixture_close) struct fixture f;
 	CLEANUP_FREE char *path = NULL;
+	CLEANUP_FREE uint8_t *foreign = NULL;
 	CLEANUP_FREE uint8_t *good = NULL;
 	uint64_t refused;
 	size_t len;
@@ -501,7 +502,11 @@ static void test_damaged_packs(void)
 			CU_ASSERT(refused > 0);
 	}
 	/* A foreign pack: right shards at wrong places. */
-	kit_file_write(path, good + 512, len - 512);
+	foreign = malloc(len);
+	ASSERT(foreign);
+	memcpy(foreign, good + 512, len - 512);
+	memcpy(foreign + len - 512, good, 512);
+	kit_file_write(path, foreign, len);
 	refused = test_damaged_pack(&f, path, good, len);
 	check_unmute();
 	CU_ASSERT(refused > 0);

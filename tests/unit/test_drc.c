@@ -19,7 +19,7 @@ static void teller_told(struct drc_waiter *waiter)
 
 static struct teller teller_new(void)
 {
-	return (struct teller){ .waiter = { .told = teller_told } };
+	return (struct teller){.waiter = {.told = teller_told}};
 }
 
 static void set_up(void)
@@ -38,10 +38,8 @@ static void tear_down(void)
 
 static struct drc_key key_of(uint32_t xid)
 {
-	return (struct drc_key){ .xid = xid,
-				 .proc = NFS3_CREATE,
-				 .cred_hash = 11,
-				 .args_sum = 22 };
+	return (struct drc_key){
+	    .xid = xid, .proc = NFS3_CREATE, .cred_hash = 11, .args_sum = 22};
 }
 
 static int begin(struct view *view, const struct drc_key *key,
@@ -285,15 +283,15 @@ static void test_unreadable(void)
 }
 
 static const struct check_test tests[] = {
-	{ "finished: replayed", test_finished },
-	{ "key", test_key },
-	{ "in progress: the newest is told", test_in_progress },
-	{ "in progress: cancelled", test_cancel },
-	{ "lost", test_lost },
-	{ "restart", test_restart },
-	{ "bound per guest", test_bound },
-	{ "corrupt records", test_corrupt },
-	{ "records cannot be read", test_unreadable },
+    {"finished: replayed", test_finished},
+    {"key", test_key},
+    {"in progress: the newest is told", test_in_progress},
+    {"in progress: cancelled", test_cancel},
+    {"lost", test_lost},
+    {"restart", test_restart},
+    {"bound per guest", test_bound},
+    {"corrupt records", test_corrupt},
+    {"records cannot be read", test_unreadable},
 };
 
 int main(void)

@@ -14,7 +14,7 @@ static struct export_client at_red, at_blue;
 
 static void client_init(struct export_client *client, const char *addr)
 {
-	struct sockaddr_in in = { .sin_family = AF_INET };
+	struct sockaddr_in in = {.sin_family = AF_INET};
 
 	ASSERT(inet_pton(AF_INET, addr, &in.sin_addr) == 1);
 	export_client_init(client, (struct sockaddr *)&in);
@@ -38,8 +38,8 @@ static void tear_down(void)
 	fake_view_free(blue);
 }
 
-static const struct view_object some = { .fileid = 0x1122334455667788,
-					 .generation = 0x99aabbcc };
+static const struct view_object some = {.fileid = 0x1122334455667788,
+					.generation = 0x99aabbcc};
 
 static int resolve(struct export_client *client, const uint8_t *fh, size_t len)
 {
@@ -51,10 +51,9 @@ static int resolve(struct export_client *client, const uint8_t *fh, size_t len)
 
 static void test_form(void)
 {
-	static const uint8_t want[20] = { 1,	0,    0,    0,	  4,
-					  3,	2,    1,    0x88, 0x77,
-					  0x66, 0x55, 0x44, 0x33, 0x22,
-					  0x11, 0xcc, 0xbb, 0xaa, 0x99 };
+	static const uint8_t want[20] = {
+	    1,    0,    0,    0,    4,    3,    2,    1,    0x88, 0x77,
+	    0x66, 0x55, 0x44, 0x33, 0x22, 0x11, 0xcc, 0xbb, 0xaa, 0x99};
 	uint8_t fh[FH_LEN];
 	struct fh parsed;
 
@@ -145,7 +144,7 @@ static void test_more_exports_than_remembered(void)
 
 static void test_addresses(void)
 {
-	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
 	struct export_client client;
 
 	client_init(&client, "192.168.1.9");
@@ -161,12 +160,12 @@ static void test_addresses(void)
 }
 
 static const struct check_test tests[] = {
-	{ "form", test_form },
-	{ "every length from 0 to 64", test_lengths },
-	{ "every bit flipped", test_bits },
-	{ "rights of a connection", test_rights },
-	{ "more exports than remembered", test_more_exports_than_remembered },
-	{ "addresses", test_addresses },
+    {"form", test_form},
+    {"every length from 0 to 64", test_lengths},
+    {"every bit flipped", test_bits},
+    {"rights of a connection", test_rights},
+    {"more exports than remembered", test_more_exports_than_remembered},
+    {"addresses", test_addresses},
 };
 
 int main(void)

@@ -11,7 +11,7 @@ struct stream {
 
 static struct stream stream_new(void)
 {
-	struct stream s = { .bytes = malloc(STREAM_MAX) };
+	struct stream s = {.bytes = malloc(STREAM_MAX)};
 
 	ASSERT(s.bytes);
 	return s;
@@ -61,7 +61,8 @@ static int stream_feed(const struct stream *s, size_t step, uint8_t *out,
 				}
 				continue;
 			}
-			memcpy(out + *out_len, body, len);
+			if (len > 0)
+				memcpy(out + *out_len, body, len);
 			*out_len += len;
 			count++;
 			if (framing.buf && !framing_is_partial(&framing))
@@ -188,14 +189,14 @@ static void test_direct(void)
 	framing_init(&framing);
 	be32_put(head, 0x80000000u | 40);
 	memcpy(head + 4, "0123456789", 10);
-	CU_ASSERT_EQUAL(framing_next(&framing, &p, head + sizeof(head), &body,
-				     &len),
-			FRAMING_ROOM);
+	CU_ASSERT_EQUAL(
+	    framing_next(&framing, &p, head + sizeof(head), &body, &len),
+	    FRAMING_ROOM);
 	CU_ASSERT_EQUAL(framing_announced(&framing), 40);
 	CU_ASSERT_PTR_NULL(framing_give(&framing, buf, sizeof(buf)));
-	CU_ASSERT_EQUAL(framing_next(&framing, &p, head + sizeof(head), &body,
-				     &len),
-			FRAMING_MORE);
+	CU_ASSERT_EQUAL(
+	    framing_next(&framing, &p, head + sizeof(head), &body, &len),
+	    FRAMING_MORE);
 	CU_ASSERT_EQUAL(framing_rest(&framing, &room), 30);
 	CU_ASSERT_PTR_EQUAL(room, buf + 10);
 	framing_received(&framing, 29);
@@ -210,12 +211,12 @@ static void test_direct(void)
 }
 
 static const struct check_test tests[] = {
-	{ "whole records, any steps", test_whole },
-	{ "every cut in two fragments", test_two_fragments },
-	{ "2,048 fragments of one byte", test_many_fragments },
-	{ "empty fragments, bounded", test_empty_fragments },
-	{ "limit on the running total", test_too_long },
-	{ "direct receive", test_direct },
+    {"whole records, any steps", test_whole},
+    {"every cut in two fragments", test_two_fragments},
+    {"2,048 fragments of one byte", test_many_fragments},
+    {"empty fragments, bounded", test_empty_fragments},
+    {"limit on the running total", test_too_long},
+    {"direct receive", test_direct},
 };
 
 int main(void)

