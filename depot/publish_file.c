@@ -21,14 +21,26 @@ static int publish_file_path(const char *root, const char *path, char **full)
 	return -ENOMEM;
 }
 
-/* Only what is made here is opened up: the operator's own modes stay. */
+/* Only what is made here is opened up, parents too: the operator's own modes
+ * stay. */
 int publish_file_mkdir(const char *dir)
 {
+	CLEANUP_FREE char *parent = strdup(dir);
 	struct stat st;
+	char *slash;
 	int rc;
 
+	if (!parent)
+		return -ENOMEM;
 	if (stat(dir, &st) == 0)
 		return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+	slash = strrchr(parent, '/');
+	if (slash && slash != parent) {
+		*slash = '\0';
+		rc = publish_file_mkdir(parent);
+		if (rc < 0)
+			return rc;
+	}
 	rc = io_mkdirs(dir);
 	if (rc < 0)
 		return rc;

@@ -15,7 +15,7 @@
 #include "overlay/view.h"
 
 enum {
-	ATTR3_LEN = 84,	    /* fattr3 */
+	ATTR3_LEN = 84,      /* fattr3 */
 	ATTR3_POST_LEN = 88, /* post_op_attr with attributes */
 	ATTR3_WCC_LEN = 116, /* wcc_data with both */
 };

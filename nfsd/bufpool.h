@@ -24,7 +24,7 @@ struct bufpool_buf;
 
 struct bufpool {
 	size_t bytes_max;
-	size_t bytes; /* handed out */
+	size_t bytes;                            /* handed out */
 	struct bufpool_buf *free[BUFPOOL_SIZES]; /* owns */
 	unsigned int free_count[BUFPOOL_SIZES];
 };

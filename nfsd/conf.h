@@ -42,8 +42,8 @@ struct conf {
 	unsigned int listen_count;
 	unsigned int threads; /* 0: auto */
 	unsigned int poll_us;
-	char *store_path; /* owns; NULL until conf_finish() */
-	uint64_t memory;  /* bytes */
+	char *store_path;   /* owns; NULL until conf_finish() */
+	uint64_t memory;    /* bytes */
 	char *admin_socket; /* owns; NULL until conf_finish() */
 	enum log_level log_level;
 	char error[CONF_ERROR_MAX]; /* of the last call that failed */

@@ -54,8 +54,8 @@ struct conn_shared {
 struct conn {
 	struct peer peer;
 	struct conn_shared *shared; /* borrows */
-	int fd;			    /* owns */
-	struct framing framing;	    /* its buffer is of shared->pool */
+	int fd;                     /* owns */
+	struct framing framing;     /* its buffer is of shared->pool */
 	uint8_t *stash; /* owns, of the pool: whole calls beyond the budget */
 	size_t stash_cap, stash_at, stash_len;
 	struct out_queue queue;

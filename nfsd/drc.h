@@ -82,7 +82,8 @@ size_t drc_store(struct drc_entry *entry, const uint8_t *body, size_t body_len,
 bool drc_finish(struct drc_entry *entry, const uint8_t *body, size_t body_len);
 void drc_lose(struct drc_entry *entry); /* takes entry */
 
-/* The connection of a waiter (DRC_BUSY) has gone.  true: it will not be told. */
+/* The connection of a waiter (DRC_BUSY) has gone.  true: it will not be
+ * told. */
 bool drc_cancel(struct drc_waiter *waiter);
 
 /* Finished entries of a guest; for tests. */

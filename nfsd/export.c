@@ -43,10 +43,10 @@ bool export_addr_matches(const struct export_client *client, const char *addr)
 }
 
 /* Decide, and remember; the oldest decision makes room. */
-static struct export *export_decide(struct export_client *client,
-				    struct view *view)
+static struct export_view *export_decide(struct export_client *client,
+					 struct view *view)
 {
-	struct export *export = &client->seen[client->next];
+	struct export_view *export = &client->seen[client->next];
 
 	client->next = (client->next + 1) % EXPORT_CLIENT_MAX;
 	client->count = MIN(client->count + 1, (unsigned)EXPORT_CLIENT_MAX);
@@ -57,8 +57,8 @@ static struct export *export_decide(struct export_client *client,
 }
 
 /* NULL: there is no such export. */
-static struct export *export_by_id(struct export_client *client,
-				   struct site *site, uint32_t export_id)
+static struct export_view *export_by_id(struct export_client *client,
+					struct site *site, uint32_t export_id)
 {
 	struct view *view;
 
@@ -70,11 +70,11 @@ static struct export *export_by_id(struct export_client *client,
 }
 
 int export_of_handle(struct export_client *client, struct site *site,
-		     const uint8_t *fh, size_t fh_len, struct export *export,
-		     struct view_object *obj)
+		     const uint8_t *fh, size_t fh_len,
+		     struct export_view *export, struct view_object *obj)
 {
 	static const uint8_t nobodys_key[SIPHASH_KEY_LEN];
-	struct export *found;
+	struct export_view *found;
 	struct fh parsed;
 	bool proved;
 	int rc;
@@ -92,7 +92,7 @@ int export_of_handle(struct export_client *client, struct site *site,
 }
 
 int export_of_path(struct export_client *client, struct site *site,
-		   const char *path, struct export *export)
+		   const char *path, struct export_view *export)
 {
 	struct view *view = site_view_by_path(site, path);
 

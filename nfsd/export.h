@@ -18,7 +18,7 @@
 
 enum { EXPORT_CLIENT_MAX = 4 }; /* exports remembered per connection */
 
-struct export {
+struct export_view {
 	struct view *view; /* borrowed from the site, which outlives us */
 	const struct view_info *info;
 	bool allowed;
@@ -28,24 +28,23 @@ struct export {
 struct export_client {
 	uint8_t addr[16]; /* IPv6, or IPv4 mapped into it */
 	unsigned int count, next;
-	struct export seen[EXPORT_CLIENT_MAX];
+	struct export_view seen[EXPORT_CLIENT_MAX];
 };
 
 void export_client_init(struct export_client *client,
 			const struct sockaddr *addr);
 
 /* Is this "" or the client's address? */
-bool export_addr_matches(const struct export_client *client,
-			 const char *addr);
+bool export_addr_matches(const struct export_client *client, const char *addr);
 
 /* The export and the object that a handle names.  -EBADF, see above. */
-MUST_CHECK int export_of_handle(struct export_client *client,
-				struct site *site, const uint8_t *fh,
-				size_t fh_len, struct export *export,
+MUST_CHECK int export_of_handle(struct export_client *client, struct site *site,
+				const uint8_t *fh, size_t fh_len,
+				struct export_view *export,
 				struct view_object *obj);
 
 /* "/tenant/guest".  -ENOENT: none; -EACCES: not for this client. */
 MUST_CHECK int export_of_path(struct export_client *client, struct site *site,
-			      const char *path, struct export *export);
+			      const char *path, struct export_view *export);
 
 #endif

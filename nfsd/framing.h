@@ -12,7 +12,7 @@
  * back: as large as what has arrived needs, never as large as what a mark
  * announces.
  *
- *	framing_next()    bytes -> FRAMING_DONE, FRAMING_MORE, FRAMING_ROOM or error
+ *	framing_next()    bytes -> a record, more bytes, more room, or an error
  *	framing_rest()    where to receive the rest of a fragment directly
  */
 #ifndef NFSD_FRAMING_H
@@ -22,18 +22,18 @@
 
 enum {
 	FRAMING_LEN_MAX = (1 << 20) + 4096, /* of all fragments together */
-	FRAMING_FRAGMENTS_MAX = 4096,	   /* empty ones count */
+	FRAMING_FRAGMENTS_MAX = 4096,       /* empty ones count */
 };
 
 struct framing {
 	uint8_t *buf; /* borrows: the caller's, from framing_give() */
 	size_t cap;
-	size_t len;		 /* bytes gathered */
-	uint32_t fragment_left;	 /* still to come of the current fragment */
+	size_t len;              /* bytes gathered */
+	uint32_t fragment_left;  /* still to come of the current fragment */
 	uint32_t fragment_count; /* marks seen of this record */
 	uint8_t mark[4];
 	uint8_t mark_len; /* bytes of the next mark that have come */
-	bool is_last;	  /* the current fragment is */
+	bool is_last;     /* the current fragment is */
 	bool in_fragment;
 };
 
@@ -52,8 +52,8 @@ void framing_init(struct framing *framing);
  * -EMSGSIZE: too long or too many fragments; the stream is lost.
  */
 MUST_CHECK int framing_next(struct framing *framing, const uint8_t **bytes,
-			   const uint8_t *end, const uint8_t **body,
-			   size_t *body_len);
+			    const uint8_t *end, const uint8_t **body,
+			    size_t *body_len);
 
 /* A record has begun and is not complete. */
 bool framing_is_partial(const struct framing *framing);
@@ -74,6 +74,6 @@ size_t framing_rest(const struct framing *framing, uint8_t **room);
 void framing_received(struct framing *framing, size_t len);
 /* After framing_received(): the record is complete. */
 bool framing_complete(struct framing *framing, const uint8_t **body,
-		     size_t *body_len);
+		      size_t *body_len);
 
 #endif

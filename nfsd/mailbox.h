@@ -21,8 +21,8 @@ struct mail {
 
 struct mailbox {
 	struct mail *head; /* atomic; newest first */
-	int sleeping;	   /* atomic */
-	int fd;		   /* owns; eventfd */
+	int sleeping;      /* atomic */
+	int fd;            /* owns; eventfd */
 };
 
 MUST_CHECK int mailbox_init(struct mailbox *box);

@@ -53,7 +53,7 @@ static int mount3_split(const dirpath3 *path, struct mount3_name *names,
 }
 
 /* Down from the root, symbolic links not followed. */
-static int mount3_walk(struct call *call, const struct export *export,
+static int mount3_walk(struct call *call, const struct export_view *export,
 		       const struct mount3_name *names, unsigned int count,
 		       struct view_object *obj)
 {
@@ -76,7 +76,7 @@ static int mount3_walk(struct call *call, const struct export *export,
 	return 0;
 }
 
-static int mount3_find(struct call *call, struct export *export,
+static int mount3_find(struct call *call, struct export_view *export,
 		       struct view_object *obj)
 {
 	struct mount3_name names[MOUNT3_COMPONENTS_MAX];
@@ -123,7 +123,7 @@ static mountstat3 mount3_status(int rc)
 int mount3_mnt(struct call *call)
 {
 	struct view_object obj;
-	struct export export;
+	struct export_view export;
 	uint8_t *p;
 	int rc;
 

@@ -25,7 +25,7 @@ enum {
 	OUT_IOV_MAX = 1024,
 	OUT_PAYLOAD_IOV_MAX = 80,
 	OUT_UNSENT_MAX = 4 << 20, /* above it nothing is read from a client */
-	OUT_HEADER_LEN = 28,	  /* record mark and accepted reply header */
+	OUT_HEADER_LEN = 28,      /* record mark and accepted reply header */
 };
 
 /* Something that must stay until the reply it is in has been sent. */
@@ -49,7 +49,7 @@ struct out_block;
 /* Of one connection; all zero: empty. */
 struct out_queue {
 	struct out_block *first, *last; /* owns */
-	size_t unsent;			/* bytes */
+	size_t unsent;                  /* bytes */
 };
 
 MUST_CHECK int out_init(struct out *out); /* -ENOMEM */

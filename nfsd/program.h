@@ -58,9 +58,9 @@ enum procedure_flags {
 /* What a failed reply carries behind its status. */
 enum procedure_fail {
 	FAIL_NOTHING,
-	FAIL_ATTR,    /* post_op_attr */
-	FAIL_WCC,     /* wcc_data */
-	FAIL_WCC_WCC, /* RENAME */
+	FAIL_ATTR,     /* post_op_attr */
+	FAIL_WCC,      /* wcc_data */
+	FAIL_WCC_WCC,  /* RENAME */
 	FAIL_ATTR_WCC, /* LINK */
 };
 

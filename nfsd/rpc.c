@@ -483,7 +483,7 @@ static bool rpc_decode(struct call *call)
 static int rpc_enter_export(struct call *call)
 {
 	const nfs_fh3 *fh = &call->args.handle;
-	struct export export;
+	struct export_view export;
 	int rc;
 
 	rc = export_of_handle(&call->peer->client, call->rpc->site, fh->bytes,
@@ -827,7 +827,7 @@ void rpc_close_peer(struct rpc *rpc, struct peer *peer)
 
 int call_second_handle(struct call *call, const nfs_fh3 *fh)
 {
-	struct export export;
+	struct export_view export;
 	int rc;
 
 	rc = export_of_handle(&call->peer->client, call->rpc->site, fh->bytes,

@@ -44,7 +44,7 @@ enum {
 	RPC_HOLD_MS = 10000,
 	RPC_PEER_WAITING_MAX = 128,  /* more: JUKEBOX at once */
 	RPC_PEER_CHANGING_MAX = 256, /* more: read no further */
-	RPC_WAITING_MAX = 4096,	     /* of a worker */
+	RPC_WAITING_MAX = 4096,      /* of a worker */
 	RPC_PEER_COPIED_MAX = 8 << 20,
 	RPC_COPIED_MAX = 64 << 20, /* bytes of arguments, of a worker */
 	RPC_FREE_CALLS_MAX = 256,
@@ -116,9 +116,9 @@ struct call {
 	struct rpc *rpc;   /* borrows */
 	struct peer *peer; /* borrows; NULL: its connection has gone */
 	enum call_state state;
-	bool expired;	/* waited too long */
-	bool dropped;	/* free it when its mail comes */
-	bool encoded;	/* the body is complete */
+	bool expired;   /* waited too long */
+	bool dropped;   /* free it when its mail comes */
+	bool encoded;   /* the body is complete */
 	bool wait_used; /* call->wait must be released */
 	const struct procedure *procedure;
 	unsigned int number; /* of the procedure */
@@ -134,7 +134,7 @@ struct call {
 	struct view_cred cred; /* squashed */
 	struct view *view;     /* borrows; NULL until the handle is proved */
 	const struct view_info *info;
-	struct view_object obj;	 /* of the first handle */
+	struct view_object obj;  /* of the first handle */
 	struct view_object obj2; /* of the second one, when has_obj2 */
 	bool has_obj2;
 
@@ -142,7 +142,7 @@ struct call {
 	struct view_attr attr;
 	bool has_attr;
 
-	uint8_t *body, *end; /* where the reply is, or is to be, encoded */
+	uint8_t *body, *end;      /* where the reply is, or is to be, encoded */
 	struct drc_entry *entry;  /* owns, while it runs */
 	struct drc_waiter waiter; /* its body serves as the room of replies
 				     that may be parked */

@@ -19,7 +19,7 @@
 enum {
 	SERVER_THREADS_MAX = 16,
 	SERVER_LISTEN_MAX = 16,
-	SERVER_CONNS_MAX = 16384, /* fewer when descriptors are fewer */
+	SERVER_CONNS_MAX = 16384,       /* fewer when descriptors are fewer */
 	SERVER_RECEIVE_MAX = 128 << 20, /* bytes of partial records */
 };
 
@@ -27,7 +27,8 @@ struct server;
 struct site;
 
 struct server_options {
-	const char *const *listen; /* "ADDRESS:PORT", "[V6]:PORT"; port 0: any */
+	/* "ADDRESS:PORT", "[V6]:PORT"; port 0: any */
+	const char *const *listen;
 	unsigned int listen_count;
 	unsigned int threads; /* 0: one per CPU */
 	unsigned int poll_us;

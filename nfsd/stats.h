@@ -18,13 +18,13 @@ struct stats {
 	uint64_t connections; /* open now */
 	uint64_t connections_accepted;
 	uint64_t connections_refused; /* over a limit, or no descriptor */
-	uint64_t in_flight;	      /* calls parked now */
+	uint64_t in_flight;           /* calls parked now */
 	uint64_t replies;
-	uint64_t jukebox;	/* calls answered "try again later" */
-	uint64_t bad_calls;	/* refused before any procedure ran */
+	uint64_t jukebox;         /* calls answered "try again later" */
+	uint64_t bad_calls;       /* refused before any procedure ran */
 	uint64_t retransmissions; /* answered from the reply cache */
 	uint64_t bytes_in, bytes_out;
-	uint64_t turns;		/* of connections, with replies */
+	uint64_t turns; /* of connections, with replies */
 	uint64_t turns_by_batch[STATS_BATCH_STEPS]; /* replies in a turn */
 	uint64_t nfs3_calls[NFS3_PROC_COUNT];
 	uint64_t nfs3_errors[NFS3_PROC_COUNT]; /* status other than OK */

@@ -1,2 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # Which link-time stand-ins (tests/fake/fake_NAME.c) a test is built with.
+fakes_fuzz_index    := log
+fakes_fuzz_document := log
+fakes_fuzz_tree_box := log
+fakes_test_conn     := view site rig
+fakes_test_drc      := view
+fakes_test_fh       := view site
+fakes_test_handlers := view site rig
+fakes_test_rpc      := view site rig
+fakes_test_server   := view site
+fakes_fuzz_args     := view site rig
+fakes_fuzz_fh       := view site

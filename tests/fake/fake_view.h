@@ -15,7 +15,7 @@
 
 struct view *fake_view_new(uint32_t export_id, const char *path,
 			   const char *addr);
-void fake_view_free(struct view *view); /* takes */
+void fake_view_free(struct view *view);              /* takes */
 struct view_info *fake_view_info(struct view *view); /* to change it */
 
 /* A regular file whose data is borrowed until it is written to; its fileid. */

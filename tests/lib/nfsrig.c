@@ -318,6 +318,11 @@ bool rig_same(struct raw *raw, const struct raw_fh *fh, const void *data,
 	return off == len;
 }
 
+bool rig_later(const uint32_t a[2], const uint32_t b[2])
+{
+	return b[0] > a[0] || (b[0] == a[0] && b[1] > a[1]);
+}
+
 uint64_t rig_fileid(struct raw *raw, const struct raw_fh *fh)
 {
 	struct raw_attr attr;

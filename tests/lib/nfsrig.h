@@ -78,6 +78,8 @@ void rig_become(struct raw *raw, uint32_t uid, uint32_t gid);
 /* Is the file exactly this? */
 bool rig_same(struct raw *raw, const struct raw_fh *fh, const void *data,
 	      size_t len);
+/* Is the time `b` later than `a`? */
+bool rig_later(const uint32_t a[2], const uint32_t b[2]);
 uint64_t rig_fileid(struct raw *raw, const struct raw_fh *fh); /* 0: none */
 
 /* For the makers of packages. */

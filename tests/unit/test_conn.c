@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 
 #include "nfsd/conn.h"
-#include "tests/fake/rig.h"
+#include "tests/fake/fake_rig.h"
 #include "tests/lib/check.h"
 
 enum { ROOT = 1, TURNS_MAX = 100000 };

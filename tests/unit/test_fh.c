@@ -44,7 +44,7 @@ static const struct view_object some = {.fileid = 0x1122334455667788,
 static int resolve(struct export_client *client, const uint8_t *fh, size_t len)
 {
 	struct view_object obj;
-	struct export export;
+	struct export_view export;
 
 	return export_of_handle(client, site, fh, len, &export, &obj);
 }
@@ -128,7 +128,7 @@ static void test_more_exports_than_remembered(void)
 	}
 	for (unsigned int i = 0; i < 64; i++) {
 		struct view_object obj;
-		struct export export;
+		struct export_view export;
 		unsigned int n = i * 7 % ARRAY_LEN(views);
 
 		fh_make(view_get_info(views[n]), some, fh);

@@ -8,7 +8,7 @@
 
 #include "nfsd/attr3.h"
 #include "nfsd/fh.h"
-#include "tests/fake/rig.h"
+#include "tests/fake/fake_rig.h"
 #include "tests/lib/check.h"
 
 enum { ROOT = 1 };

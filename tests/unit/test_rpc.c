@@ -4,7 +4,7 @@
  */
 #include <stdio.h>
 
-#include "tests/fake/rig.h"
+#include "tests/fake/fake_rig.h"
 #include "tests/lib/check.h"
 
 enum { ROOT = 1 };

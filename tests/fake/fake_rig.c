@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tests/fake/rig.h"
+#include "tests/fake/fake_rig.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

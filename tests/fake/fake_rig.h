@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rig: the NFS side of one worker without sockets, over two fake views, for
- * tests: encodes calls by hand, serves them, takes the replies apart.
+ * fake_rig: the NFS side of one worker without sockets, over two fake views,
+ *for tests: encodes calls by hand, serves them, takes the replies apart.
  *
  *	/red/vm1	export 7, for 10.0.0.1 only
  *	/blue/vm1	export 8, for anybody, root squashed
@@ -10,8 +10,8 @@
  *	rig_fh(rig, rig->red, root);
  *	CU_ASSERT_EQUAL(rig_status(rig, &rig->peer), NFS3_OK);
  */
-#ifndef TESTS_FAKE_RIG_H
-#define TESTS_FAKE_RIG_H
+#ifndef TESTS_FAKE_FAKE_RIG_H
+#define TESTS_FAKE_FAKE_RIG_H
 
 #include "nfsd/rpc.h"
 #include "nfsd/wirebytes.h"
@@ -28,8 +28,8 @@ enum {
 
 struct rig {
 	struct view *red, *blue; /* owns */
-	struct site *site;	 /* owns */
-	struct drc *drc;	 /* owns */
+	struct site *site;       /* owns */
+	struct drc *drc;         /* owns */
 	struct rpc rpc;
 	struct peer peer;  /* 10.0.0.1 */
 	struct peer other; /* 10.0.0.2 */

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=sh
+#
+# web.sh: a real nginx for a depot at rest, and a network namespace for a second
+# host.  Sourced after host.sh.
+#
+#   net_up              namespace $NS with a veth pair: we are $NET_HOST, it is
+#                       $NET_GUEST; net_down removes it
+#   web_start DIR       nginx serves DIR at $WEB; its log: "STATUS BYTES URI"
+#   web_stop, web_again
+#   web_bytes PREFIX    body bytes sent so far for URIs that begin so
+
+NS=vd$$
+NET_HOST=10.77.$(($$ % 250)).1
+NET_GUEST=10.77.$(($$ % 250)).2
+WEB_PORT=18080
+WEB_LOG=$W/nginx/access.log
+
+net_up()
+{
+	ip netns add "$NS" &&
+		ip link add "h$NS" type veth peer name "g$NS" netns "$NS" &&
+		ip addr add "$NET_HOST/24" dev "h$NS" &&
+		ip link set "h$NS" up &&
+		ip -n "$NS" addr add "$NET_GUEST/24" dev "g$NS" &&
+		ip -n "$NS" link set "g$NS" up &&
+		ip -n "$NS" link set lo up
+}
+
+net_down()
+{
+	ip netns del "$NS" 2>/dev/null
+	ip link del "h$NS" 2>/dev/null
+	return 0
+}
+
+web_start()
+{
+	mkdir -p "$W/nginx"
+	WEB=http://$NET_HOST:$WEB_PORT/
+	cat >"$W/nginx/conf" <<-END
+	user nobody nogroup;
+	worker_processes 1;
+	pid $W/nginx/pid;
+	error_log $W/nginx/error.log;
+	events { worker_connections 256; }
+	http {
+	    log_format bytes '\$status \$body_bytes_sent \$request_uri';
+	    access_log $WEB_LOG bytes;
+	    client_body_temp_path $W/nginx/b;
+	    proxy_temp_path $W/nginx/p;
+	    fastcgi_temp_path $W/nginx/f;
+	    uwsgi_temp_path $W/nginx/u;
+	    scgi_temp_path $W/nginx/s;
+	    keepalive_requests 100000;
+	    server { listen $NET_HOST:$WEB_PORT; root $1; }
+	}
+	END
+	web_again
+}
+
+web_again()
+{
+	nginx -c "$W/nginx/conf" -p "$W/nginx" 2>"$W/nginx/start.log" ||
+		{ cat "$W/nginx/start.log" >&2; return 1; }
+}
+
+web_stop()
+{
+	[ ! -s "$W/nginx/pid" ] || kill "$(cat "$W/nginx/pid")" 2>/dev/null
+	tries=0
+	while [ -e "$W/nginx/pid" ] && [ $tries -lt 50 ]; do
+		sleep 0.1
+		tries=$((tries + 1))
+	done
+}
+
+web_bytes()
+{
+	[ -e "$WEB_LOG" ] || { echo 0; return; }
+	awk -v p="$1" 'index($3, p) == 1 { n += $2 } END { print n + 0 }' \
+		"$WEB_LOG"
+}
+
+web_cleanup()
+{
+	web_stop
+	net_down
+	cleanup
+}
+trap web_cleanup EXIT
