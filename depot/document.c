@@ -59,9 +59,9 @@ static int document_dump(json_t *root, bool complete, char **text)
 {
 	CLEANUP_JSON json_t *owned = root;
 
-	if (!root || !complete)
+	if (!owned || !complete)
 		return -ENOMEM;
-	*text = json_dumps(root, DOCUMENT_DUMP_FLAGS);
+	*text = json_dumps(owned, DOCUMENT_DUMP_FLAGS);
 	return *text ? 0 : -ENOMEM;
 }
 

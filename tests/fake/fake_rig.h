@@ -36,9 +36,9 @@ struct rig {
 	unsigned int ready_count;
 	uint32_t xid; /* of the last call */
 	uint32_t uid, gid;
-	uint8_t *call; /* owns; being encoded */
+	uint8_t *call; /* borrows; being encoded */
 	uint8_t *p;
-	uint8_t *replies; /* owns; flattened */
+	uint8_t *replies; /* borrows; flattened */
 	size_t replies_len, replies_at;
 	struct wire_reader reply; /* the body of the last rig_take() */
 	uint32_t reply_xid;

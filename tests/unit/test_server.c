@@ -261,6 +261,57 @@ static void test_many_clients(void)
 	tear_down();
 }
 
+/* N-07 between workers: the answer goes to the newest connection only. */
+static void test_duplicate_between_workers(void)
+{
+	struct client *first = calloc(1, sizeof(*first));
+	struct client *second = calloc(1, sizeof(*second));
+	struct stats stats;
+
+	set_up(2, 0);
+	ASSERT(first && second);
+	first->fd = client_connect();
+	second->fd = client_connect();
+	fake_view_pend(view, true);
+	for (unsigned int i = 0; i < 50; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "n%u", i);
+		client_begin(first, NFS3_PROGRAM, NFS3_MKDIR);
+		client_fh(first, ROOT);
+		first->p = put_opaque(first->p, name, strlen(name));
+		memset(first->p, 0, 24);
+		first->p += 24;
+		client_send(first);
+		do
+			server_get_stats(server, &stats);
+		while (stats.in_flight < 1);
+		second->xid = first->xid;
+		memcpy(second->call, first->call, sizeof(first->call));
+		second->p = second->call + (first->p - first->call);
+		client_send(second);
+		do
+			server_get_stats(server, &stats);
+		while (stats.in_flight < 2);
+		fake_view_settle(view, 0);
+		CU_ASSERT_EQUAL(client_take(second), NFS3_OK);
+		do
+			server_get_stats(server, &stats);
+		while (stats.in_flight > 0);
+	}
+	/* Nothing ever came on the first one but this. */
+	client_begin(first, NFS3_PROGRAM, NFS3_GETATTR);
+	client_fh(first, file);
+	CU_ASSERT_EQUAL(client_call(first), NFS3_OK);
+	CU_ASSERT_EQUAL(fake_view_changes(view), 50);
+	CU_ASSERT_EQUAL(stats.retransmissions, 50);
+	close(first->fd);
+	close(second->fd);
+	free(first);
+	free(second);
+	tear_down();
+}
+
 /* A call that waits gets JUKEBOX when the hold is over; others go on. */
 static void test_hold(void)
 {

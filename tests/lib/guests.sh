@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=sh
+#
+# guests.sh: real guests on a host of host.sh.  Sourced after it.
+#
+#   guest_killer NAME    makes $W/kill-restart: kills vdrived of that host with
+#                        -9 and starts it again on its port, when a guest asks
+#   guest_run HOST T/G JOB RESULTS
+#                        boots a guest whose /etc/fstab is the very line that
+#                        `vdrive guest fstab` prints; the job's status
+#   guest_cache          where the image is kept
+
+guest_cache()
+{
+	echo "${GUEST_CACHE:-build/guest}"
+}
+
+guest_killer()
+{
+	cat >"$W/kill-restart" <<-END
+	#!/bin/sh
+	[ "\$1" = kill-restart ] || { echo "no host command \$1"; exit 2; }
+	kill -9 \$(cat "$W/$1.pid")
+	: >"$W/$1.log"
+	setsid "$B/vdrived" --user nobody -o "store.path=$W/$1" \\
+	    -o "nfs.listen=127.0.0.1:$PORT" -o "admin.socket=$W/$1/sock" \\
+	    >>"$W/$1.log" 2>&1 </dev/null &
+	echo \$! >"$W/$1.pid"
+	echo killed >>"$W/$1.kills"
+	i=0
+	until grep -q ' ready, ' "$W/$1.log"; do
+	    i=\$((i + 1)); [ \$i -lt 300 ] || exit 1
+	    sleep 0.1
+	done
+	END
+	chmod +x "$W/kill-restart"
+}
+
+guest_run()
+{
+	guest_name=$(basename "$2")
+	mkdir -p "$4"
+	on "$1" guest fstab "$2" --server 10.0.2.2 >"$4/fstab" || return 1
+	# shellcheck disable=SC2086
+	GUEST_HOST_COMMAND=$W/kill-restart GUEST_CACHE=$(guest_cache) \
+		$RUN_ON sh tests/guest/guest.sh run "$guest_name" "$4/fstab" \
+		"$3" "$4"
+}
+
+# Seconds of an event of a guest: RESULTS WORD
+guest_event()
+{
+	awk -v w="$2" '$2 == w { print $1; exit }' "$1/events"
+}
