@@ -92,6 +92,7 @@ $(B)/tests/bench/bareserver: $(filter-out %/nfsbench.o,$(call objs,tests/bench))
 $(BENCH):
 	@$(CC) $(ALL_C) -o $@ $^ -lm
 
+tools: $(TOOLS)
 test_programs: $(UNIT) $(NFS) $(FUZZ) $(TOOLS)
 
 # Every suite writes "NAME: P passed, F failed"; tests/run adds them up.
@@ -107,8 +108,8 @@ check-e2e: all $(TOOLS)
 	@B=$(B) sh tests/run e2e
 check-guest: all $(TOOLS)
 	@B=$(B) sh tests/run guest
-demo: all
-	@B=$(B) sh admin/demo
+demo: all $(TOOLS)
+	@B=$(B) sh tests/demo
 bench: all $(BENCH)
 	@B=$(B) sh tests/bench/run.sh
 torture: all $(TOOLS)
