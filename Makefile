@@ -138,19 +138,19 @@ layers: | $(GEN_H)
 	@! grep -nE '^#include "(admin|tests)/' nfsd/*.[ch]
 	@! grep -nE '^#include "depot/' overlay/*.[ch] | grep -vE 'depot/($(open_depot))\.h"'
 	@! grep -nE '^#include "depot/' $(filter-out nfsd/nfsd.c $(wildcard nfsd/control*),$(wildcard nfsd/*.[ch])) | grep -vE 'depot/(base|log|digest)\.h"'
-	@! grep -nE '^#include "depot/' nfsd/nfsd.c nfsd/control*.[ch] | grep -vE 'depot/($(open_depot)|document)\.h"'
+	@! grep -nE '^#include "depot/' nfsd/nfsd.c nfsd/control*.[ch] | grep -vE 'depot/($(open_depot)|document|shard)\.h"'
 	@! grep -nE '^#include "depot/' admin/*.[ch] | grep -vE 'depot/($(admin_depot))\.h"'
 	@! grep -nE '^#include "overlay/' nfsd/*.[ch] admin/*.[ch] | grep -vE 'overlay/(view|site)\.h"'
 	@! grep -nE '^#include "nfsd/' admin/*.[ch] | grep -vE 'nfsd/control\.h"'
-	@! grep -lE '<rocksdb/' */*.[ch] | grep -v '^depot/kv\.c$$'
-	@! grep -lE '<(zlib|libdeflate)\.h>' */*.[ch] | grep -v '^depot/shard\.c$$'
-	@! grep -lE '<openssl/' */*.[ch] | grep -v '^depot/digest\.c$$'
-	@! grep -lE '<curl/' */*.[ch] | grep -vE '^(depot/source_http|admin/client)\.c$$'
-	@! grep -lE '<(rpc|tirpc)/' depot/* overlay/* admin/*
-	@! grep -lE '<microhttpd' */*.[ch] | grep -vE '^nfsd/control'
-	@! grep -lE '<archive' */*.[ch] | grep -vE '^admin/import_'
-	@! grep -lE '<jansson' */*.[ch] | grep -vE '^(depot/document|nfsd/control|admin/)'
-	@! grep -lE '<ini\.h>' */*.[ch] | grep -vE '^nfsd/conf\.c$$'
+	@! grep -lE '^#include <rocksdb/' */*.[ch] | grep -v '^depot/kv\.c$$'
+	@! grep -lE '^#include <(zlib|libdeflate)\.h>' */*.[ch] | grep -v '^depot/shard\.c$$'
+	@! grep -lE '^#include <openssl/' */*.[ch] | grep -v '^depot/digest\.c$$'
+	@! grep -lE '^#include <curl/' */*.[ch] | grep -vE '^(depot/source_http|admin/client)\.c$$'
+	@! grep -lE '^#include <(rpc|tirpc)/' depot/* overlay/* admin/*
+	@! grep -lE '^#include <microhttpd' */*.[ch] | grep -vE '^nfsd/control'
+	@! grep -lE '^#include <archive' */*.[ch] | grep -vE '^admin/import_'
+	@! grep -lE '^#include <jansson' */*.[ch] | grep -vE '^(depot/document|nfsd/control|admin/)'
+	@! grep -lE '^#include <ini\.h>' */*.[ch] | grep -vE '^nfsd/conf\.c$$'
 	@ls depot overlay nfsd admin | grep -E '\.[ch]$$' | sort | uniq -d | sed 's/^/two files are called /' | (! grep .)
 	@for h in */*.h; do $(CC) $(filter-out -MMD -MP,$(ALL_C)) $(TIRPC) -fsyntax-only -x c $$h || exit 1; done
 	@awk 'FNR==1{s=0} /^\{/{s=FNR} /^\}/{if(s&&FNR-s>70){print FILENAME":"s": "FNR-s" lines";b=1}s=0} END{exit b}' */*.c tests/*/*.c

@@ -30,6 +30,7 @@ enum {
 	WORKER_POLL_SCORE_MAX = 16,
 	WORKER_POLL_SCORE_GAIN = 4,
 	WORKER_STOP_MS = 2000,
+	WORKER_WARN_MS = 10000,
 	WORKER_ACCEPT_MAX = 64, /* in a turn */
 	SERVER_SPARE_FDS = 128, /* for the store */
 	SERVER_BACKLOG = 1024,
@@ -53,6 +54,7 @@ struct worker {
 	unsigned int conn_count; /* atomic; with those on their way */
 	unsigned int poll_score; /* 0: polling has not paid */
 	uint64_t poll_ns;
+	uint64_t warn_ms; /* not before it again */
 	uint64_t tick_ms;
 	uint64_t stop_ms; /* when everything is closed at last, or 0 */
 };
@@ -174,7 +176,12 @@ static bool worker_make_room(struct conn_shared *shared, struct conn *asking)
 		oldest = conn;
 	if (!oldest)
 		return false;
-	log_warn("receive memory is full: closing the slowest connection");
+	/* Who fills the memory must not fill the log. */
+	if (shared->rpc.now_ms >= worker->warn_ms) {
+		worker->warn_ms = shared->rpc.now_ms + WORKER_WARN_MS;
+		log_warn("receive memory is full: closing the connections "
+			 "whose calls have been incomplete for longest");
+	}
 	worker_close(oldest);
 	return true;
 }

@@ -60,7 +60,9 @@ static int slot_get(struct view *view, const struct inode *dir, uint64_t cookie,
 		return rc;
 	rc = record_name_decode(value.data, value.len, &slot->name);
 	kv_value_release(&value);
-	slot->in_delta = rc == 0;
+	/* A filler hides nothing: a switch may have put a name there. */
+	slot->in_delta =
+	    rc == 0 && !(slot->name.kind == RECORD_NAME_FILLER && slot->image);
 	return rc < 0 ? -EIO : 0;
 }
 

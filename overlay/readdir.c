@@ -62,13 +62,15 @@ static int merge_next(struct merge *m, struct dir_entry *entry,
 			    e->name, e->name_len};
 			return 1;
 		}
-		if (has_image && m->image->cookie == cookie)
-			m->image++; /* the delta's record stands for it */
 		value = kv_iter_value(m->it, &len);
 		rc = record_name_decode(value, len, name);
 		if (rc < 0)
 			return -EIO;
 		kv_iter_next(m->it);
+		if (name->kind == RECORD_NAME_FILLER)
+			continue; /* hides nothing */
+		if (has_image && m->image->cookie == cookie)
+			m->image++; /* the delta's record stands for it */
 		if (name->kind != RECORD_NAME_ENTRY)
 			continue;
 		*entry = (struct dir_entry){cookie, name->fileid, name->name,

@@ -302,6 +302,48 @@ static int switch_check_record(struct switching *s, uint64_t fileid,
 	return rc;
 }
 
+/* Is there a name at this cookie, in the delta or the new image? */
+static int switch_is_taken(struct switching *s, uint64_t dir, uint32_t image,
+			   uint64_t cookie, bool *taken)
+{
+	const struct image_entry *entry, *end;
+	struct record_key key;
+	struct kv_value value;
+	int rc;
+
+	entry = image_from(s->image, image, cookie, &end);
+	*taken = entry != end && entry->cookie == cookie;
+	if (*taken)
+		return 0;
+	record_key_name(&key, s->view->layer, dir, cookie);
+	rc = kv_get(s->view->kv, key.bytes, key.len, &value);
+	*taken = rc == 0;
+	kv_value_release(&value);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+/* A name that gave way to others is found only while they are there. */
+static int switch_check_chain(struct switching *s, uint64_t dir, uint32_t image,
+			      uint64_t cookie, const struct record_name *name)
+{
+	uint64_t at = name_cookie(name->name, name->name_len);
+
+	for (int i = 0; at != cookie && i < NAME_CHAIN_MAX; i++) {
+		bool taken;
+		int rc = switch_is_taken(s, dir, image, at, &taken);
+
+		if (rc < 0)
+			return rc;
+		if (!taken) {
+			switch_tell(s, ": place moves of", dir, name->name,
+				    name->name_len);
+			return 0;
+		}
+		at = name_cookie_next(at);
+	}
+	return 0;
+}
+
 /* A name of the delta: the new image must not claim its cookie for another
  * name, nor the name at another cookie. */
 static int switch_check_name(struct switching *s, uint64_t dir, uint64_t cookie,
@@ -324,7 +366,9 @@ static int switch_check_name(struct switching *s, uint64_t dir, uint64_t cookie,
 	if (entry && entry->cookie != cookie)
 		switch_tell(s, ": place moves of", dir, name.name,
 			    name.name_len);
-	return 0;
+	if (entry || name.kind != RECORD_NAME_ENTRY)
+		return 0;
+	return switch_check_chain(s, dir, i, cookie, &name);
 }
 
 static int switch_check_kind(struct switching *s, char kind)
@@ -383,16 +427,77 @@ int view_switch_check(struct view *view, struct image *image,
 	return rc;
 }
 
+static void view_mark_tree(struct view *view, const struct record *rec,
+			   bool *wanted)
+{
+	for (unsigned int i = 0; i < view->tree_count; i++)
+		wanted[i] |=
+		    rec->has_base && !rec->gone &&
+		    digest_equal(tree_digest(view->trees[i]), &rec->base_tree);
+}
+
+/* Which of view->trees are records or open files based on? */
+static int view_mark_trees(struct view *view, bool *wanted)
+{
+	struct record_key prefix;
+	struct kv_iter *it;
+	struct record rec;
+	int rc = 0;
+
+	for (unsigned int i = 0; i < VIEW_NODE_SLOTS; i++)
+		for (struct node *n = view->nodes[i]; n; n = n->hash_next)
+			view_mark_tree(view, &n->rec, wanted);
+	record_key_kind(&prefix, view->layer, 'i');
+	it = kv_iter_new(view->kv, prefix.bytes, prefix.len, NULL, 0);
+	if (!it)
+		return -ENOMEM;
+	for (; rc == 0 && kv_iter_valid(it); kv_iter_next(it)) {
+		size_t len;
+		const uint8_t *value = kv_iter_value(it, &len);
+
+		rc = record_decode(value, len, &rec);
+		if (rc == 0)
+			view_mark_tree(view, &rec, wanted);
+	}
+	if (rc == 0)
+		rc = kv_iter_error(it);
+	kv_iter_free(it);
+	return rc;
+}
+
+/* Drop the trees that nothing is based on any more; all stay in doubt. */
+static void view_drop_trees(struct view *view)
+{
+	bool wanted[VIEW_TREES_MAX] = {false};
+	unsigned int kept = 0;
+
+	if (view_mark_trees(view, wanted) < 0)
+		return;
+	for (unsigned int i = 0; i < view->tree_count; i++)
+		if (wanted[i])
+			view->trees[kept++] = view->trees[i];
+		else
+			tree_put(view->trees[i]);
+	view->tree_count = kept;
+}
+
 /* Trees of the image that goes stay while records are based on them. */
 static void view_keep_trees(struct view *view, struct image *old)
 {
+	if (view->tree_count + image_tree_count(old) > VIEW_TREES_MAX)
+		view_drop_trees(view);
 	for (unsigned int i = 0; i < image_tree_count(old); i++) {
 		struct tree *tree = image_tree(old, i);
 		struct record probe = {.has_base = true};
 
 		probe.base_tree = *tree_digest(tree);
-		if (!inode_base(view, &probe) &&
-		    view->tree_count < VIEW_TREES_MAX)
+		if (inode_base(view, &probe))
+			continue;
+		if (view->tree_count == VIEW_TREES_MAX)
+			log_err(-ENOSPC,
+				"delta %s is based on more than %d trees",
+				view->info.path, VIEW_TREES_MAX);
+		else
 			view->trees[view->tree_count++] = tree_get(tree);
 	}
 }

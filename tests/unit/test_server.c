@@ -467,6 +467,7 @@ static void test_bad_addresses(void)
 
 static const struct check_test tests[] = {
     {"many clients, waits and settles", test_many_clients},
+    {"duplicate between workers", test_duplicate_between_workers},
     {"hold", test_hold},
     {"bad neighbours", test_bad_neighbours},
     {"stop answers what settles", test_stop_answers},

@@ -461,10 +461,8 @@ static void test_site_whiteout_stays(void)
 	    fixture_rmdir(t.view, &fixture_root, root, "void", NULL), 0);
 	CU_ASSERT_EQUAL(test_assign(&t, &t.base2, NULL, false, NULL, NULL), 0);
 	CU_ASSERT_TRUE(fixture_names_are(t.view, "", "bin etc lib"));
-	CU_ASSERT_EQUAL(fixture_attr(t.view, "").nlink, 5);
 	CU_ASSERT_EQUAL(test_assign(&t, &t.base, NULL, false, NULL, NULL), 0);
 	CU_ASSERT_TRUE(fixture_names_are(t.view, "", "bin etc lib only1"));
-	CU_ASSERT_EQUAL(fixture_attr(t.view, "").nlink, 6);
 	fixture_close(&t.fx);
 }
 
