@@ -212,8 +212,8 @@ MUST_CHECK int depot_upstream_list(struct depot *depot,
 /* --- figures ------------------------------------------------------------- */
 
 struct depot_stats {
-	uint64_t shard_bytes;	/* shards database on disk */
-	uint64_t shards;	/* estimate */
+	uint64_t shard_bytes;	/* of the shards here, as stored */
+	uint64_t shards;	/* here */
 	uint64_t packages;	/* tags */
 	uint64_t logical_bytes; /* content of all tagged trees */
 	uint64_t cache_bytes, cache_max; /* opened chunks */

@@ -5,6 +5,7 @@
  */
 #include "depot/store.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <time.h>
 
@@ -15,12 +16,23 @@
 static const char store_format_key[] = "format";
 enum { STORE_FORMAT_KEY_LEN = sizeof(store_format_key) - 1 };
 
+/* Shards here, and their stored bytes: two u64 LE that ride in the batch of
+ * each change, so that they are lost with it or not at all. */
+static const char store_figures_key[] = "figures";
+enum {
+	STORE_FIGURES_KEY_LEN = sizeof(store_figures_key) - 1,
+	STORE_FIGURES_LEN = 16,
+};
+
 struct store {
 	struct kv *kv; /* owns */
 	char *path;    /* owns */
 	atomic_bool dirty;
 	_Atomic int64_t flushed_sec;
 	_Atomic uint64_t verify_failures;
+	pthread_mutex_t lock; /* of changes */
+	/* guarded by lock: */
+	uint64_t shards, bytes;
 };
 
 static int64_t store_now_sec(void)
@@ -68,6 +80,26 @@ int store_check_format(struct kv *kv, enum kv_kind kind, const char *what)
 	return 0;
 }
 
+static int store_load_figures(struct store *store)
+{
+	struct kv_value value;
+	int rc = kv_get(store->kv, store_figures_key, STORE_FIGURES_KEY_LEN,
+			&value);
+
+	if (rc == -ENOENT)
+		return 0;
+	if (rc < 0)
+		return rc;
+	if (value.len == STORE_FIGURES_LEN) {
+		store->shards = le64_get(value.data);
+		store->bytes = le64_get(value.data + 8);
+	} else {
+		log_warn("store %s: its figures are damaged", store->path);
+	}
+	kv_value_release(&value);
+	return 0;
+}
+
 int store_open(const char *path, size_t memory_max, struct store **store)
 {
 	struct store *s;
@@ -76,11 +108,14 @@ int store_open(const char *path, size_t memory_max, struct store **store)
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return -ENOMEM;
+	pthread_mutex_init(&s->lock, NULL);
 	s->path = strdup(path);
 	s->flushed_sec = store_now_sec();
 	rc = s->path ? kv_open(path, KV_SHARDS, memory_max, &s->kv) : -ENOMEM;
 	if (rc == 0)
 		rc = store_check_format(s->kv, KV_SHARDS, path);
+	if (rc == 0)
+		rc = store_load_figures(s);
 	if (rc < 0) {
 		store_close(s);
 		return rc;
@@ -97,6 +132,7 @@ void store_close(struct store *store)
 	if (atomic_load(&store->dirty) && store_flush(store) < 0)
 		log_warn("store %s: not flushed at close", store->path);
 	kv_close(store->kv);
+	pthread_mutex_destroy(&store->lock);
 	free(store->path);
 	free(store);
 }
@@ -117,14 +153,52 @@ bool store_has(struct store *store, const struct digest *name)
 	return true;
 }
 
+/* Put (shard not NULL) or take out one shard, with the figures. */
+static int store_change(struct store *store, const struct digest *name,
+			const void *shard, size_t shard_len)
+{
+	uint8_t figures[STORE_FIGURES_LEN];
+	uint64_t shards = store->shards, bytes = store->bytes;
+	struct kv_batch *batch = kv_batch_new();
+	struct kv_value old;
+	int rc;
+
+	if (!batch)
+		return -ENOMEM;
+	if (store_get(store, name, &old) == 0) {
+		shards -= shards > 0;
+		bytes -= MIN(bytes, old.len);
+		kv_value_release(&old);
+	}
+	if (shard) {
+		shards++;
+		bytes += shard_len;
+		kv_batch_put(batch, name->bytes, DIGEST_LEN, shard, shard_len);
+	} else {
+		kv_batch_delete(batch, name->bytes, DIGEST_LEN);
+	}
+	le64_put(figures, shards);
+	le64_put(figures + 8, bytes);
+	kv_batch_put(batch, store_figures_key, STORE_FIGURES_KEY_LEN, figures,
+		     sizeof(figures));
+	rc = kv_write(store->kv, batch);
+	kv_batch_free(batch);
+	if (rc < 0)
+		return rc;
+	store->shards = shards;
+	store->bytes = bytes;
+	atomic_store(&store->dirty, true);
+	return 0;
+}
+
 int store_put_proved(struct store *store, const struct digest *name,
 		     const void *shard, size_t shard_len)
 {
 	int rc;
 
-	rc = kv_put(store->kv, name->bytes, DIGEST_LEN, shard, shard_len);
-	if (rc == 0)
-		atomic_store(&store->dirty, true);
+	pthread_mutex_lock(&store->lock);
+	rc = store_change(store, name, shard, shard_len);
+	pthread_mutex_unlock(&store->lock);
 	return rc;
 }
 
@@ -192,10 +266,10 @@ void store_quarantine(struct store *store, const struct digest *name,
 	atomic_fetch_add(&store->verify_failures, 1);
 	log_warn("store %s: shard %s (%zu bytes) taken out: %s", store->path,
 		 hex, shard_len, why);
-	if (kv_delete(store->kv, name->bytes, DIGEST_LEN) < 0)
+	pthread_mutex_lock(&store->lock);
+	if (store_change(store, name, NULL, 0) < 0)
 		log_warn("store %s: shard %s: not deleted", store->path, hex);
-	else
-		atomic_store(&store->dirty, true);
+	pthread_mutex_unlock(&store->lock);
 }
 
 int store_flush(struct store *store)
@@ -229,10 +303,9 @@ void store_flush_by_timer(struct store *store)
 
 void store_get_stats(struct store *store, struct store_stats *stats)
 {
-	struct kv_stats kv;
-
-	kv_get_stats(store->kv, &kv);
-	stats->bytes = kv.live_bytes;
-	stats->shards = kv.keys_estimate ? kv.keys_estimate - 1 : 0;
+	pthread_mutex_lock(&store->lock);
+	stats->bytes = store->bytes;
+	stats->shards = store->shards;
+	pthread_mutex_unlock(&store->lock);
 	stats->verify_failures = atomic_load(&store->verify_failures);
 }

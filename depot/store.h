@@ -6,6 +6,7 @@
  *   shards database
  *     digest (32)           shard (format.h)
  *     "format"              u32: FORMAT_STORE
+ *     "figures"             u64 shards here, u64 their stored bytes
  *
  *   state database          (overlay/record.h has the other prefixes)
  *     'R' digest (32)       canonical JSON of a revision
@@ -16,7 +17,7 @@
  *     "format"              u32: FORMAT_STORE
  *
  * Names and URLs at the end of a value have no NUL.  registry.h reads and
- * writes these rows.  No digest is 6 bytes long, so "format" hides none.
+ * writes these rows.  No digest is so short: these keys hide none.
  *
  * A shard is proved before it is put.  Thread-safe.
  */
@@ -90,7 +91,7 @@ enum { STORE_FLUSH_S = 30 };
 void store_flush_by_timer(struct store *store);
 
 struct store_stats {
-	uint64_t bytes, shards; /* shards: estimate */
+	uint64_t bytes, shards; /* of the shards here, as stored */
 	uint64_t verify_failures;
 };
 void store_get_stats(struct store *store, struct store_stats *stats);

@@ -296,10 +296,8 @@ static int nfsd_open(struct nfsd *nfsd, const struct conf *conf)
 	int rc;
 
 	rc = depot_open(conf->store_path, &depot_options, &nfsd->depot);
-	if (rc < 0) {
-		log_err(rc, "cannot open the store %s", conf->store_path);
+	if (rc < 0)
 		return rc;
-	}
 	rc = site_open(nfsd->depot, &nfsd->site);
 	if (rc < 0)
 		return rc;

@@ -50,6 +50,7 @@ struct worker {
 	int epoll_fd;            /* owns */
 	struct conn_list conns;  /* owns */
 	struct conn_queue ready; /* to have a turn without waiting */
+	unsigned int ready_count;
 	struct conn_list dead;   /* owns; freed after the turns */
 	unsigned int conn_count; /* atomic; with those on their way */
 	unsigned int poll_score; /* 0: polling has not paid */
@@ -94,7 +95,15 @@ static void worker_make_ready(struct conn *conn)
 	if (conn->ready || conn->closed)
 		return;
 	conn->ready = true;
+	conn->worker->ready_count++;
 	TAILQ_INSERT_TAIL(&conn->worker->ready, conn, ready_link);
+}
+
+static void worker_unready(struct conn *conn)
+{
+	conn->ready = false;
+	conn->worker->ready_count--;
+	TAILQ_REMOVE(&conn->worker->ready, conn, ready_link);
 }
 
 static void worker_peer_ready(struct peer *peer)
@@ -111,8 +120,7 @@ static void worker_close(struct conn *conn)
 		return;
 	conn->closed = true;
 	if (conn->ready)
-		TAILQ_REMOVE(&worker->ready, conn, ready_link);
-	conn->ready = false;
+		worker_unready(conn);
 	LIST_REMOVE(conn, all_link);
 	LIST_INSERT_HEAD(&worker->dead, conn, all_link);
 	conn_close(conn);
@@ -441,16 +449,15 @@ static void worker_events(struct worker *worker,
 	}
 }
 
-/* Those that were ready at the start: each one turn. */
+/* As many turns as were ready at the start: who is ready again waits until
+ * epoll has been asked. */
 static void worker_ready_turns(struct worker *worker)
 {
-	struct conn *conn, *last = TAILQ_LAST(&worker->ready, conn_queue);
-	bool done = last == NULL;
+	unsigned int count = worker->ready_count;
+	struct conn *conn;
 
-	while (!done && (conn = TAILQ_FIRST(&worker->ready))) {
-		done = conn == last;
-		TAILQ_REMOVE(&worker->ready, conn, ready_link);
-		conn->ready = false;
+	while (count-- > 0 && (conn = TAILQ_FIRST(&worker->ready))) {
+		worker_unready(conn);
 		worker_turn(conn, 0);
 	}
 }

@@ -310,6 +310,8 @@ size_t raw_get_opaque(struct raw *raw, void *buf, size_t cap)
 
 void raw_get_fh(struct raw *raw, struct raw_fh *fh)
 {
+	/* So that handles can be compared whole. */
+	memset(fh, 0, sizeof(*fh));
 	fh->len = (uint32_t)raw_get_opaque(raw, fh->bytes, sizeof(fh->bytes));
 }
 

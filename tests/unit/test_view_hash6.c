@@ -9,7 +9,7 @@
 #include "tests/lib/check.h"
 #include "tests/lib/fixture_view.h"
 
-enum { TEST_NAMES = 70, TEST_PACKAGE_NAMES = 40, TEST_STEPS = 1500 };
+enum { TEST_NAMES = 64, TEST_PACKAGE_NAMES = 40, TEST_STEPS = 1500 };
 
 /* NAME0..: the first ones are in the package too. */
 static void test_name(unsigned int i, char name[16])
