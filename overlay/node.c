@@ -243,7 +243,7 @@ static struct view_wait *node_take_waits(struct node *node)
 
 	node->waits = NULL;
 	for (struct view_wait *w = waits; w; w = w->next)
-		w->kind = WAIT_IDLE;
+		__atomic_store_n(&w->kind, WAIT_IDLE, __ATOMIC_RELEASE);
 	return waits;
 }
 
@@ -340,12 +340,22 @@ static int flight_write(struct flight *f)
 	return 0;
 }
 
-/* What was not made stable is dirty again; whoever sent it sends it anew, since
- * the verifier has changed (rule N-02). */
+/*
+ * What was not made stable is dirty again; whoever sent it sends it anew, since
+ * the verifier has changed (rule N-02).  Those who wait for the next round fail
+ * with this one: their bytes may be among those that the kernel has given up,
+ * and a second sync that succeeds proves nothing.
+ */
 static void flight_failed(struct flight *f)
 {
 	struct node *node = f->node;
+	struct view_change **last = &f->changes;
 
+	while (*last)
+		last = &(*last)->next;
+	*last = node->commits;
+	node->commits = NULL;
+	node->commits_last = &node->commits;
 	pages_unsave(&node->pages);
 	node->dirty = true;
 	node->new_file |= f->new_file;
@@ -434,7 +444,7 @@ int node_park(struct view *view, struct node *node, struct view_wait *wait)
 	wait->view = view;
 	wait->node = node;
 	wait->next = node->waits;
-	wait->kind = WAIT_NODE;
+	__atomic_store_n(&wait->kind, WAIT_NODE, __ATOMIC_RELEASE);
 	node->waits = wait;
 	return -EINPROGRESS;
 }

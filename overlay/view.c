@@ -254,11 +254,12 @@ int view_replies(struct view *view,
 
 void view_new_verifier(struct view *view)
 {
-	uint64_t old = view->info.verifier;
+	uint64_t fresh;
 
 	do
-		random_bytes(&view->info.verifier, sizeof(view->info.verifier));
-	while (view->info.verifier == old);
+		random_bytes(&fresh, sizeof(fresh));
+	while (fresh == view->info.verifier);
+	__atomic_store_n(&view->info.verifier, fresh, __ATOMIC_RELAXED);
 }
 
 /* --- another image

@@ -367,6 +367,7 @@ int view_write(struct view *view, const struct view_cred *cred,
 	if (rc == 0) {
 		wcc_before(wcc, &inode);
 		wcc_after(view, wcc, &inode);
+		change->done.verifier = view->info.verifier;
 		rc = write_check(view, &inode, cred, off, len);
 		if (rc == 0)
 			rc = write_locked(&w, cred, stable);
