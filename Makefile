@@ -13,6 +13,9 @@ CFLAGS  ?= -O2 -g
 WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
            -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla -Wundef \
            -Wformat=2
+# With sanitizers gcc takes its own checks for code and warns of what cannot be.
+WARN    += $(if $(SAN),-Wno-format-truncation -Wno-format-overflow \
+           -Wno-maybe-uninitialized)
 HAVE_LIBDEFLATE := $(shell pkg-config --exists libdeflate && echo 1 || echo 0)
 # Deliberately broken builds: the control runs of the fault tests.
 BROKEN_reply-first := -DBROKEN_REPLY_FIRST=1

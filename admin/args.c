@@ -139,14 +139,19 @@ static int args_note(struct args *args, size_t option, const char *value,
 	const struct args_row *row = &args_rows[option];
 
 	if (row->value && !value) {
-		if (*i + 1 >= argc)
-			return failure_set(failure, -EINVAL, CONTROL_EXIT_USAGE,
-					   "option --%s needs a value: %s",
-					   row->name, row->value);
+		if (*i + 1 >= argc) {
+			failure_set(failure, -EINVAL, CONTROL_EXIT_USAGE,
+				    "option --%s needs a value", row->name);
+			failure_hint(failure, "try: --%s %s", row->name,
+				     row->value);
+			return -EINVAL;
+		}
 		value = argv[++*i];
 	} else if (!row->value && value) {
-		return failure_set(failure, -EINVAL, CONTROL_EXIT_USAGE,
-				   "option --%s takes no value", row->name);
+		failure_set(failure, -EINVAL, CONTROL_EXIT_USAGE,
+			    "option --%s takes no value", row->name);
+		failure_hint(failure, "try: --%s", row->name);
+		return -EINVAL;
 	}
 	args->given |= ARGS_BIT(option);
 	args->value[option] = value;
@@ -192,6 +197,7 @@ static int args_letters(struct args *args, int argc, char *const *argv, int *i,
 int args_parse(struct args *args, int argc, char *const *argv,
 	       struct failure *failure)
 {
+	unsigned int given;
 	bool options = true;
 	int rc = 0;
 
@@ -211,8 +217,11 @@ int args_parse(struct args *args, int argc, char *const *argv,
 		else
 			args->positional[args->count++] = text;
 	}
-	if (rc < 0)
+	if (rc < 0) {
+		given = args->given;
 		args_clear(args);
+		args->given = given;
+	}
 	return rc;
 }
 

@@ -61,7 +61,8 @@ struct command {
 	int (*run)(struct cli *cli, size_t argc, const char *const *argv);
 };
 
-/* Take the command line apart.  -EINVAL: said in failure, exit code 2. */
+/* Take the command line apart.  -EINVAL: said in failure, exit code 2; only the
+ * options seen before are noted then. */
 MUST_CHECK int args_parse(struct args *args, int argc, char *const *argv,
 			  struct failure *failure);
 void args_clear(struct args *args);

@@ -253,10 +253,13 @@ static int cmd_push_fail(struct cmd_push *push, int rc)
 			    "cannot push to dir:%s: %s", push->dir, cause);
 	else
 		failure_errno(failure, rc, "cannot push to dir:%s", push->dir);
-	if (rc == -EACCES || rc == -EPERM)
-		failure_hint(failure, "try: a directory that you may write to");
-	else if (rc == -EBADMSG || rc == -EPROTONOSUPPORT)
+	/* Code 4 would say that a package is missing. */
+	if (rc == -ENOENT)
+		failure->code = CONTROL_EXIT_FAILED;
+	if (rc == -EBADMSG || rc == -EPROTONOSUPPORT)
 		failure_hint(failure, "try: a new directory");
+	else if (rc != -EINTR)
+		failure_hint(failure, "try: a directory that you may write to");
 	return cmd_fail(push->cli);
 }
 

@@ -107,10 +107,12 @@ static int cmd_fstab_server(struct cli *cli, struct cmd_fstab *fstab,
 		failure_hint(&cli->failure, "try: --server ADDRESS");
 		return -EINVAL;
 	}
-	if (server && !cmd_fstab_host_ok(server))
-		return failure_set(&cli->failure, -EINVAL, CONTROL_EXIT_USAGE,
-				   "--server: \"%s\" is no address or name",
-				   server);
+	if (server && !cmd_fstab_host_ok(server)) {
+		failure_set(&cli->failure, -EINVAL, CONTROL_EXIT_USAGE,
+			    "--server: \"%s\" is no address or name", server);
+		failure_hint(&cli->failure, "try: --server 10.20.0.1");
+		return -EINVAL;
+	}
 	if (server)
 		snprintf(host, sizeof(host), "%s", server);
 	fstab->is_v6 = strchr(host, ':') != NULL;
@@ -130,10 +132,11 @@ static int cmd_fstab_mountpoint(struct cli *cli, struct cmd_fstab *fstab)
 		ok = ok && (unsigned char)*p > ' ' && *p != '\\' && *p != 0x7f;
 	if (ok)
 		return 0;
-	return failure_set(&cli->failure, -EINVAL, CONTROL_EXIT_USAGE,
-			   "--mountpoint: \"%s\" must begin with / and have no "
-			   "spaces",
-			   fstab->mountpoint);
+	failure_set(&cli->failure, -EINVAL, CONTROL_EXIT_USAGE,
+		    "--mountpoint: \"%s\" must begin with / and have no spaces",
+		    fstab->mountpoint);
+	failure_hint(&cli->failure, "try: --mountpoint /sw");
+	return -EINVAL;
 }
 
 /* The guest must be there, and may be allowed devices. */

@@ -307,6 +307,20 @@ static int cmd_create_run(struct cmd_create *create, size_t argc,
 			     &create->summary);
 }
 
+/* What importers leave unsaid. */
+static void cmd_create_hint(struct failure *failure, const char *source)
+{
+	bool is_dir = strncmp(source, "dir:", 4) == 0;
+
+	if (failure->hint[0])
+		return;
+	if (failure->code == CONTROL_EXIT_MISSING && strlen(source) > 4)
+		failure_hint(failure, "try: ls -ld %s", source + 4);
+	else if (failure->code == CONTROL_EXIT_BAD_CONTENT && !is_dir)
+		failure_hint(failure, "try: dpkg-deb --contents FILE.deb, and "
+				      "another copy if that fails, too");
+}
+
 int cmd_package_create(struct cli *cli, size_t argc, const char *const *argv)
 {
 	CLEANUP(cmd_create_clear) struct cmd_create create = {.cli = cli};
@@ -323,8 +337,10 @@ int cmd_package_create(struct cli *cli, size_t argc, const char *const *argv)
 		return cmd_fail(cli);
 	json_decref(json);
 	clock_gettime(CLOCK_MONOTONIC, &start);
-	if (cmd_create_run(&create, argc - 1, argv + 1) < 0)
+	if (cmd_create_run(&create, argc - 1, argv + 1) < 0) {
+		cmd_create_hint(&cli->failure, argv[1]);
 		return cmd_fail(cli);
+	}
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	return cmd_create_done(&create,
 			       (double)(end.tv_sec - start.tv_sec) +

@@ -303,9 +303,12 @@ static int cmd_verify_against(struct cmd_verify *verify, const char *dir)
 	int rc;
 
 	verify->root_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (verify->root_fd < 0)
-		return failure_errno(&verify->cli->failure, -errno,
-				     "cannot open %s", dir);
+	if (verify->root_fd < 0) {
+		rc = failure_errno(&verify->cli->failure, -errno,
+				   "cannot open %s", dir);
+		failure_hint(&verify->cli->failure, "try: ls -ld %s", dir);
+		return rc;
+	}
 	verify->progress = (struct output_progress_state){
 	    .phase = "comparing",
 	    .bytes_total = tree_content_len(verify->tree),

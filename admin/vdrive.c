@@ -240,10 +240,11 @@ int main(int argc, char **argv)
 	/* Failures are told once, with what to try, by output_failure(). */
 	log_setup("vdrive", LOG_LEVEL_NONE);
 	interrupt_setup();
-	if (args_parse(&cli.args, argc, argv, &cli.failure) < 0) {
+	code = args_parse(&cli.args, argc, argv, &cli.failure);
+	cli.out.json = args_has(&cli.args, ARGS_JSON);
+	if (code < 0) {
 		code = cmd_fail(&cli);
 	} else {
-		cli.out.json = args_has(&cli.args, ARGS_JSON);
 		cli.out.no_header = args_has(&cli.args, ARGS_NO_HEADER);
 		cli.out.exact = args_has(&cli.args, ARGS_EXACT);
 		cli.out.quiet = args_has(&cli.args, ARGS_QUIET);

@@ -154,9 +154,10 @@ struct depot_piece {
  * One gathered request for chunks, of one parked call.
  *
  * 1. The caller fills piece[0..count) and done, and calls depot_read_start.
- * 2. 0: every chunk is pinned (all were hot).  -EINPROGRESS: done() will be
- *    called once, on another thread, with every chunk pinned and rc 0, or with
- *    the first error (-EIO: no source had right bytes for 5 minutes; -ENOMEM).
+ * 2. 0: every chunk is pinned (hot, or landed at once); no done().
+ *    -EINPROGRESS: done() will be called once, on another thread, with every
+ *    chunk pinned and rc 0, or with the first error (-EIO: no source had right
+ *    bytes for 5 minutes; -ENOMEM).  Another error: no done(), either.
  * 3. depot_read_release drops the pins, in every case but while in progress.
  */
 struct depot_read {

@@ -250,7 +250,7 @@ static void fetch_reset(struct fetch_job *job, uint64_t now)
 	job->off = job->len = 0;
 	job->tries = 0;
 	job->rc = 0;
-	job->refreshed = job->taken = false;
+	job->taken = false;
 	job->submitted_ms = now;
 	job->bad_since_ms = job->not_before_ms = job->unwanted_since_ms = 0;
 }

@@ -10,7 +10,8 @@
  * 3b. No answer: the whole lane backs off, one try at a time, 0.2 s doubling
  *     to 10 s, with jitter; the job waits in the lane.
  * 3c. An answer, but not these bytes (404, wrong bytes): tag and newest index
- *     are read again, once; then the job backs off by itself.
+ *     are read again, now and then (route.h), since it may be the index that
+ *     is wrong; the job tries at once, then backs off by itself.
  * 4. After 5 minutes of that without a break, or FETCH_LINGER_S after the last
  *    who wanted it has gone: done(-EIO).
  *
@@ -58,7 +59,7 @@ struct fetch_job {
 	uint32_t off, len;
 	unsigned int tries;
 	int rc;
-	bool refreshed, taken;
+	bool taken;
 	uint64_t submitted_ms, bad_since_ms, not_before_ms, unwanted_since_ms;
 };
 

@@ -110,10 +110,8 @@ static void fetch_refresh(struct fetch *fetch, struct fetch_batch *batch,
 	struct index *index;
 
 	for (struct fetch_job *job = batch->jobs; job; job = job->next) {
-		if (!fetch_is_bad(job->rc) || job->refreshed)
-			continue;
-		job->refreshed = true;
-		if (!route_refresh_due(fetch->routes, job->route))
+		if (!fetch_is_bad(job->rc) ||
+		    !route_refresh_due(fetch->routes, job->route))
 			continue;
 		if (take_index_again(fetch->state, fetch->root, upstream,
 				     job->tree, &index) == 0)
@@ -128,7 +126,6 @@ static void fetch_find_index(struct fetch *fetch, struct fetch_batch *batch,
 	struct fetch_job *job = batch->jobs;
 	struct index *index;
 
-	job->refreshed = true;
 	job->rc = take_index_again(fetch->state, fetch->root, upstream,
 				   job->tree, &index);
 	if (job->rc == 0)
@@ -150,10 +147,11 @@ void fetch_run(struct fetch *fetch, struct fetch_batch *batch)
 			job->rc = -ENODEV;
 		return;
 	}
-	if (batch->len == 0)
+	if (batch->len == 0) {
 		fetch_find_index(fetch, batch, upstream);
-	else
+	} else {
 		fetch_request(fetch, batch, upstream);
-	fetch_refresh(fetch, batch, upstream);
+		fetch_refresh(fetch, batch, upstream);
+	}
 	upstream_put(upstream);
 }

@@ -57,10 +57,9 @@ static int push_read_root(const struct push *push, struct root_doc *root)
 	if (rc < 0)
 		return rc;
 	rc = root_doc_read(text, len, root);
-	if (rc < 0)
-		return log_err(rc, "%s/%s: not read", push->publish->dir,
-			       LAYOUT_ROOT);
-	return 0;
+	return rc < 0
+		   ? publish_file_refused(push->publish->dir, LAYOUT_ROOT, rc)
+		   : 0;
 }
 
 /* -EAGAIN: somebody else has published since we began. */
@@ -309,9 +308,7 @@ static int push_read_tags(struct push *push, const char *path, const char *name,
 	rc = tag_doc_read(text, len, doc);
 	if (rc == 0 && strcmp(doc->name, name) != 0)
 		rc = -EBADMSG;
-	if (rc < 0)
-		return log_err(rc, "%s/%s: not read", push->publish->dir, path);
-	return 0;
+	return rc < 0 ? publish_file_refused(push->publish->dir, path, rc) : 0;
 }
 
 /* The row of a tag; a new one has revision zeros. */

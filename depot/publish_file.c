@@ -132,3 +132,11 @@ int publish_file_len(const char *root, const char *path, uint64_t *len)
 	*len = (uint64_t)st.st_size;
 	return 0;
 }
+
+int publish_file_refused(const char *root, const char *path, int rc)
+{
+	if (rc != -EPROTONOSUPPORT)
+		return log_err(rc, "%s/%s: not what it should be", root, path);
+	log_err(0, "%s/%s: written by a newer vdrive", root, path);
+	return rc;
+}

@@ -20,5 +20,7 @@ MUST_CHECK int publish_file_read(const char *root, const char *path,
 MUST_CHECK int publish_file_len(const char *root, const char *path,
 				uint64_t *len);
 MUST_CHECK int publish_file_mkdir(const char *dir);
+/* Says that what a file holds is refused, and why; returns rc. */
+int publish_file_refused(const char *root, const char *path, int rc);
 
 #endif

@@ -234,9 +234,7 @@ static int known_open_tree(const char *root, const struct digest *digest,
 	if (rc < 0)
 		return rc;
 	rc = tree_box_open(box, len, digest, tree);
-	if (rc < 0)
-		return log_err(rc, "%s/%s: damaged", root, path.text);
-	return 0;
+	return rc < 0 ? publish_file_refused(root, path.text, rc) : 0;
 }
 
 static int known_load_index(struct publish_known *known, const char *root,
@@ -260,7 +258,7 @@ static int known_load_index(struct publish_known *known, const char *root,
 		rc = known_add_all(known, root, tree, index);
 		index_put(index);
 	} else {
-		log_err(rc, "%s/%s: damaged", root, path.text);
+		rc = publish_file_refused(root, path.text, rc);
 	}
 	tree_put(tree);
 	return rc;

@@ -224,7 +224,8 @@ bool route_refresh_due(struct routes *routes, struct route *route)
 
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
 	pthread_mutex_lock(&routes->lock);
-	due = now.tv_sec - route->refreshed_sec >= ROUTE_REFRESH_S;
+	due = route->refreshed_sec == 0 ||
+	      now.tv_sec - route->refreshed_sec >= ROUTE_REFRESH_S;
 	if (due)
 		route->refreshed_sec = now.tv_sec;
 	pthread_mutex_unlock(&routes->lock);

@@ -34,8 +34,10 @@ bool route_place(struct routes *routes, struct route *route, uint32_t shard,
 void route_set_index(struct routes *routes, struct route *route,
 		     struct index *index);
 /* Nobody has asked this in the last ROUTE_REFRESH_S: a pack that has gone is
- * found by many at once, and one reading of the index serves all. */
-enum { ROUTE_REFRESH_S = 2 };
+ * found by many at once, and one reading of the index serves all.  Jobs that
+ * go on failing ask again and again: an index may have been damaged when it
+ * was read, and be good by now. */
+enum { ROUTE_REFRESH_S = 5 };
 bool route_refresh_due(struct routes *routes, struct route *route);
 /* A tree was taken over again, perhaps from elsewhere. */
 void routes_forget(struct routes *routes, const struct digest *tree);

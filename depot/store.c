@@ -83,8 +83,8 @@ int store_check_format(struct kv *kv, enum kv_kind kind, const char *what)
 static int store_load_figures(struct store *store)
 {
 	struct kv_value value;
-	int rc = kv_get(store->kv, store_figures_key, STORE_FIGURES_KEY_LEN,
-			&value);
+	int rc =
+	    kv_get(store->kv, store_figures_key, STORE_FIGURES_KEY_LEN, &value);
 
 	if (rc == -ENOENT)
 		return 0;

@@ -9,11 +9,13 @@
 #include <sys/uio.h>
 
 int conn_shared_init(struct conn_shared *shared, struct site *site,
-		     struct drc *drc, size_t receive_max)
+		     struct drc *drc, size_t receive_max, size_t unsent_max)
 {
 	int rc;
 
 	shared->quiet = false;
+	shared->unsent_max = unsent_max;
+	shared->unsent = 0;
 	shared->in = malloc(CONN_RECEIVE_MAX);
 	if (!shared->in)
 		return -ENOMEM;
@@ -62,6 +64,7 @@ static void conn_put_stash(struct conn *conn)
 void conn_close(struct conn *conn)
 {
 	rpc_close_peer(&conn->shared->rpc, &conn->peer);
+	conn->shared->unsent -= conn->queue.unsent;
 	out_queue_drop(&conn->queue);
 	conn->framing.len = 0;
 	conn_put_buffer(conn);
@@ -76,10 +79,25 @@ void conn_free(struct conn *conn)
 	free(conn);
 }
 
+/* Clients that take no replies hold as many as all together may. */
+static bool conn_all_unsent(const struct conn_shared *shared)
+{
+	return shared->unsent >= shared->unsent_max;
+}
+
+bool conn_must_relieve(const struct conn_shared *shared)
+{
+	return shared->unsent / 3 >= shared->unsent_max;
+}
+
 /* May another call be served now? */
 static bool conn_may_serve(const struct conn *conn)
 {
-	return conn->queue.unsent < OUT_UNSENT_MAX && !conn->peer.broken &&
+	size_t unsent = conn->queue.unsent;
+
+	if (unsent > 0 && conn_all_unsent(conn->shared))
+		return false;
+	return unsent < OUT_UNSENT_MAX && !conn->peer.broken &&
 	       !conn->shared->quiet && !rpc_peer_is_full(&conn->peer);
 }
 
@@ -300,7 +318,7 @@ static void conn_note_partial(struct conn *conn)
 		conn->partial_ms = conn->shared->rpc.now_ms + 1;
 }
 
-enum conn_next conn_turn(struct conn *conn, uint32_t events)
+static enum conn_next conn_take_turn(struct conn *conn, uint32_t events)
 {
 	struct rpc *rpc = &conn->shared->rpc;
 	bool more_woken;
@@ -308,7 +326,8 @@ enum conn_next conn_turn(struct conn *conn, uint32_t events)
 
 	ASSERT(conn->fd >= 0 && rpc->out.reply_count == 0);
 
-	conn->budget_calls = CONN_TURN_CALLS;
+	conn->budget_calls =
+	    conn_all_unsent(conn->shared) ? 1 : CONN_TURN_CALLS;
 	conn->budget_bytes = CONN_TURN_BYTES;
 	if ((events & (EPOLLHUP | EPOLLERR)) && !(events & EPOLLIN))
 		return CONN_END;
@@ -327,6 +346,20 @@ enum conn_next conn_turn(struct conn *conn, uint32_t events)
 	if (more_woken || (conn->stash && conn_may_serve(conn)))
 		return CONN_AGAIN;
 	return CONN_WAIT;
+}
+
+enum conn_next conn_turn(struct conn *conn, uint32_t events)
+{
+	size_t before = conn->queue.unsent;
+	enum conn_next next = conn_take_turn(conn, events);
+	size_t after = conn->queue.unsent;
+
+	conn->shared->unsent += after - before;
+	if (after == 0)
+		conn->stalled_ms = 0;
+	else if (before == 0 || after < before)
+		conn->stalled_ms = conn->shared->rpc.now_ms + 1;
+	return next;
 }
 
 uint32_t conn_events(const struct conn *conn)

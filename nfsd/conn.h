@@ -14,7 +14,11 @@
  * is not moved.
  *
  * Nothing is read from a client that leaves OUT_UNSENT_MAX bytes unread, or
- * has RPC_PEER_CHANGING_MAX calls parked.
+ * has RPC_PEER_CHANGING_MAX calls parked.  When all clients of a worker
+ * together leave unsent_max bytes unread, those who leave any are read no
+ * further, and the others are served one call a turn.  As that may still be a
+ * large reply each, the server closes, at three times as much, the connection
+ * that has taken nothing for longest.
  */
 #ifndef NFSD_CONN_H
 #define NFSD_CONN_H
@@ -44,8 +48,9 @@ struct conn;
 struct conn_shared {
 	struct rpc rpc;
 	struct bufpool pool;
-	uint8_t *in; /* owns; CONN_RECEIVE_MAX bytes */
-	bool quiet;  /* read no more calls */
+	size_t unsent_max, unsent; /* bytes of replies that wait */
+	uint8_t *in;               /* owns; CONN_RECEIVE_MAX bytes */
+	bool quiet;                /* read no more calls */
 	/* The budget of pool is spent: close a connection other than
 	 * `asking`.  false: there is none to close. */
 	bool (*make_room)(struct conn_shared *shared, struct conn *asking);
@@ -62,6 +67,7 @@ struct conn {
 	size_t receive_len;  /* how much to ask for */
 	size_t record_len;   /* of the last record that was gathered */
 	uint64_t partial_ms; /* when a partial record was first seen, or 0 */
+	uint64_t stalled_ms; /* when it last took a byte of what waits, or 0 */
 	unsigned int budget_calls;
 	size_t budget_bytes;
 	/* the server's own */
@@ -74,7 +80,8 @@ struct conn {
 };
 
 MUST_CHECK int conn_shared_init(struct conn_shared *shared, struct site *site,
-				struct drc *drc, size_t receive_max);
+				struct drc *drc, size_t receive_max,
+				size_t unsent_max);
 void conn_shared_fini(struct conn_shared *shared);
 
 /* takes fd, in every case.  NULL: no memory. */
@@ -93,6 +100,8 @@ enum conn_next {
 enum conn_next conn_turn(struct conn *conn, uint32_t events);
 /* What epoll is to report from now on. */
 uint32_t conn_events(const struct conn *conn);
+/* So much waits that somebody must go. */
+bool conn_must_relieve(const struct conn_shared *shared);
 /* A record has been partial for too long. */
 bool conn_is_late(const struct conn *conn);
 

@@ -29,7 +29,7 @@ static int control_param_name(struct control_request *req, const char *param,
 		return rc;
 	if (depot_name_ok(*name))
 		return 0;
-	return control_refuse(req, -EINVAL, NULL,
+	return control_refuse(req, -EINVAL, "a name such as web-1",
 			      "\"%s\" is no name of %s: at most %d of a-z 0-9 "
 			      ". _ + -, the first a letter or digit",
 			      *name, what, PACKAGE_NAME_MAX);
@@ -145,15 +145,32 @@ static int control_upstream_name(void *ctx, const struct upstream_info *info)
 	return 0;
 }
 
+/* What to try when it is another host's depot that fails; NULL: no idea. */
+static const char *control_depot_hint(int rc)
+{
+	switch (rc) {
+	case -EHOSTUNREACH:
+		return "the same when it answers; vdrive upstream list shows "
+		       "when";
+	case -EBADMSG:
+		return "another upstream, or have its publisher push to a new "
+		       "directory";
+	case -EPROTONOSUPPORT:
+		return "a newer vdrive on this host";
+	case -EINVAL:
+		return "dir:/PATH, http://HOST/PATH or https://HOST/PATH";
+	default:
+		return NULL;
+	}
+}
+
 static int control_resolve_fail(struct control_request *req, int rc,
 				const char *ref)
 {
 	char upstreams[CONTROL_URL_MAX] = "";
 
 	if (rc != -ENOENT)
-		return control_fail(req, rc,
-				    rc == -EHOSTUNREACH ? "vdrive upstream list"
-							: NULL,
+		return control_fail(req, rc, control_depot_hint(rc),
 				    "package \"%s\"", ref);
 	if (depot_upstream_list(req->control->daemon.depot,
 				control_upstream_name, upstreams) < 0)
@@ -183,7 +200,8 @@ static int control_assign_ref(struct control_request *req,
 	for (unsigned int i = 0; i < assign->count; i++)
 		if (digest_equal(&assign->packages[i].revision,
 				 &info->revision))
-			return control_refuse(req, -EINVAL, NULL,
+			return control_refuse(req, -EINVAL,
+					      "each package once",
 					      "package \"%s\" is named twice",
 					      text);
 	assign->count++;
@@ -327,7 +345,7 @@ static int control_guest_name(struct control_request *req, const char **name)
 		if (depot_name_ok(tenant) && depot_name_ok(slash + 1))
 			return 0;
 	}
-	return control_refuse(req, -EINVAL, NULL,
+	return control_refuse(req, -EINVAL, "vdrive guest add TENANT/GUEST",
 			      "\"%s\" is no guest: TENANT/GUEST", *name);
 }
 
@@ -342,7 +360,7 @@ static int control_guest_addr(struct control_request *req, const char *text,
 		       (inet_pton(AF_INET, text, buf) == 1 ||
 			inet_pton(AF_INET6, text, buf) == 1)))
 		return 0;
-	return control_refuse(req, -EINVAL, NULL,
+	return control_refuse(req, -EINVAL, "--addr 10.20.0.11",
 			      "\"%s\" is no IPv4 or IPv6 address", text);
 }
 
@@ -463,8 +481,8 @@ int control_upstream_add(struct control_request *req)
 		    "content",
 		    name, url);
 	if (rc < 0)
-		return control_fail(req, rc, NULL, "cannot add upstream %s, %s",
-				    name, url);
+		return control_fail(req, rc, control_depot_hint(rc),
+				    "cannot add upstream %s, %s", name, url);
 	return control_answer(req,
 			      json_pack("{s:s, s:s}", "schema",
 					"upstream-add/1", "upstream", name));

@@ -53,12 +53,14 @@ int nfs3_write(struct call *call)
 
 /* The verifier is opaque: the same bytes in WRITE and COMMIT are all that
  * matters (reliability.md N-02). */
-static uint8_t *nfs3_put_verifier(const struct call *call, uint8_t *p)
+static uint8_t *nfs3_put_verifier(uint8_t *p, uint64_t verifier)
 {
-	memcpy(p, &call->info->verifier, NFS3_WRITEVERFSIZE);
+	memcpy(p, &verifier, NFS3_WRITEVERFSIZE);
 	return p + NFS3_WRITEVERFSIZE;
 }
 
+/* The verifier is the one of the moment of the write: when a flush fails
+ * before this is sent, the client must see that it changed. */
 uint8_t *nfs3_write_done(struct call *call, const struct view_done *done,
 			 uint8_t *p)
 {
@@ -66,7 +68,7 @@ uint8_t *nfs3_write_done(struct call *call, const struct view_done *done,
 	p = attr3_put_wcc(p, &done->wcc[0], call->info->export_id);
 	p = put_u32(p, (uint32_t)done->written);
 	p = put_u32(p, done->stable ? FILE_SYNC : UNSTABLE);
-	return nfs3_put_verifier(call, p);
+	return nfs3_put_verifier(p, done->verifier);
 }
 
 /* RFC 1813 section 3.3.21 */
@@ -75,10 +77,13 @@ int nfs3_commit(struct call *call)
 	return view_commit(call->view, call->obj, &call->change);
 }
 
+/* Encoded when all is flushed (PROCEDURE_LATE): a flush that failed meanwhile
+ * has changed the verifier, and that is what tells the client. */
 uint8_t *nfs3_commit_done(struct call *call, const struct view_done *done,
 			  uint8_t *p)
 {
 	p = put_u32(p, NFS3_OK);
 	p = attr3_put_wcc(p, &done->wcc[0], call->info->export_id);
-	return nfs3_put_verifier(call, p);
+	return nfs3_put_verifier(
+	    p, __atomic_load_n(&call->info->verifier, __ATOMIC_RELAXED));
 }

@@ -13,6 +13,7 @@
 enum {
 	HANDLE = PROCEDURE_HANDLE,
 	CHANGES = PROCEDURE_HANDLE | PROCEDURE_CHANGES,
+	LATE = PROCEDURE_HANDLE | PROCEDURE_CHANGES | PROCEDURE_LATE,
 	ONCE = PROCEDURE_HANDLE | PROCEDURE_CHANGES | PROCEDURE_ONCE,
 };
 
@@ -46,7 +47,7 @@ static const struct procedure program_nfs3[NFS3_PROC_COUNT] = {
     {"FSSTAT", DECODE(FSSTAT3args), nfs3_fsstat, NULL, HANDLE, FAIL_ATTR},
     {"FSINFO", DECODE(FSINFO3args), nfs3_fsinfo, NULL, HANDLE, FAIL_ATTR},
     {"PATHCONF", DECODE(PATHCONF3args), nfs3_pathconf, NULL, HANDLE, FAIL_ATTR},
-    {"COMMIT", DECODE(COMMIT3args), nfs3_commit, nfs3_commit_done, CHANGES,
+    {"COMMIT", DECODE(COMMIT3args), nfs3_commit, nfs3_commit_done, LATE,
      FAIL_WCC},
 };
 

@@ -53,6 +53,7 @@ enum procedure_flags {
 	PROCEDURE_HANDLE = 1,  /* the arguments begin with a handle */
 	PROCEDURE_CHANGES = 2, /* the reply waits for change.settled */
 	PROCEDURE_ONCE = 4,    /* retransmissions are answered from the drc */
+	PROCEDURE_LATE = 8,    /* the reply is encoded when it has settled */
 };
 
 /* What a failed reply carries behind its status. */

@@ -695,6 +695,9 @@ static void rpc_resume_one(struct call *call)
 		return;
 	case CALL_PENDING:
 		if (call->settled_rc == 0) {
+			if (call->procedure->flags & PROCEDURE_LATE)
+				call->end = call->procedure->done(
+				    call, &call->change.done, call->body);
 			rpc_complete(call);
 			return;
 		}

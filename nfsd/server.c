@@ -154,8 +154,28 @@ static void worker_watch(struct conn *conn)
 	conn->events = events;
 }
 
+/* Replies that nobody takes: who has taken nothing for longest goes. */
+static void worker_relieve(struct worker *worker)
+{
+	struct conn *conn, *oldest;
+
+	while (conn_must_relieve(&worker->shared)) {
+		oldest = NULL;
+		LIST_FOREACH(conn, &worker->conns, all_link)
+		if (conn->stalled_ms > 0 &&
+		    (!oldest || conn->stalled_ms < oldest->stalled_ms))
+			oldest = conn;
+		if (!oldest)
+			return;
+		log_warn("send memory is full: closing the slowest connection");
+		worker_close(oldest);
+	}
+}
+
 static void worker_turn(struct conn *conn, uint32_t events)
 {
+	struct worker *worker = conn->worker;
+
 	switch (conn_turn(conn, events)) {
 	case CONN_AGAIN:
 		worker_make_ready(conn);
@@ -166,7 +186,9 @@ static void worker_turn(struct conn *conn, uint32_t events)
 		worker_close(conn);
 		return;
 	}
-	worker_watch(conn);
+	worker_relieve(worker);
+	if (!conn->closed)
+		worker_watch(conn);
 }
 
 /* The connection whose record has been partial for longest is the one that
@@ -633,7 +655,8 @@ static int worker_init(struct worker *worker, struct server *server,
 	if (worker->epoll_fd < 0)
 		return log_err(-errno, "epoll_create1");
 	rc = conn_shared_init(&worker->shared, server->site, server->drc,
-			      SERVER_RECEIVE_MAX / server->worker_count);
+			      SERVER_RECEIVE_MAX / server->worker_count,
+			      SERVER_UNSENT_MAX / server->worker_count);
 	if (rc < 0) {
 		close(STEAL_FD(worker->epoll_fd));
 		return log_err(rc, "worker");

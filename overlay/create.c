@@ -158,6 +158,7 @@ static int create_again(struct create *c, uint64_t verifier)
 	if (!inode.rec.has_verifier || inode.rec.verifier != verifier)
 		return -EEXIST;
 	inode_attr(c->view, &inode, &c->change->done.attr);
+	c->change->pending = true;
 	change_submit(c->view, c->change);
 	return 0;
 }

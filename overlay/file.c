@@ -32,8 +32,7 @@ static int read_check(struct view *view, const struct inode *inode,
 	return file_may_read(view, inode, cred) ? 0 : -EACCES;
 }
 
-/* --- from the package: iovecs into chunks
- * -------------------------------------- */
+/* --- from the package: iovecs into chunks --------------------------------- */
 
 static void read_add(struct view_read *read, const void *data, size_t len)
 {
@@ -98,8 +97,7 @@ static int read_package(struct view *view, const struct inode *inode,
 	return 0;
 }
 
-/* --- from the delta: a buffer
- * ----------------------------------------------------- */
+/* --- from the delta: a buffer --------------------------------------------- */
 
 static int read_inline(struct view *view, const struct inode *inode,
 		       uint64_t off, size_t len, uint8_t *buf)
@@ -267,8 +265,6 @@ static int read_host(struct view *view, const struct inode *inode, uint64_t off,
 	struct gather g;
 	int rc;
 
-	if (inode->node->broken)
-		return -EIO;
 	gather_begin(&g, view, wait, inode_base(view, &inode->rec));
 	if (g.tree)
 		*len = host_gather(&g, inode, off, off + *len) - off;
@@ -306,9 +302,7 @@ static int read_delta(struct view *view, const struct inode *inode,
 	return 0;
 }
 
-/* --- READ
- * ----------------------------------------------------------------------------
- */
+/* --- READ ----------------------------------------------------------------- */
 
 /* A host file's node is made under the lock held alone, then we begin anew. */
 static int read_open_node(struct view *view, struct view_object obj)
@@ -318,7 +312,9 @@ static int read_open_node(struct view *view, struct view_object obj)
 
 	pthread_rwlock_wrlock(&view->lock);
 	rc = inode_load(view, obj.fileid, obj.generation, &inode);
-	if (rc == 0 && !inode.node && inode.rec.data.kind == RECORD_DATA_HOST)
+	if (rc == 0 && inode.node)
+		rc = node_mend(view, &inode);
+	else if (rc == 0 && inode.rec.data.kind == RECORD_DATA_HOST)
 		rc = node_open(view, &inode);
 	pthread_rwlock_unlock(&view->lock);
 	return rc;
@@ -344,7 +340,8 @@ static int read_locked(struct view *view, const struct view_cred *cred,
 	len = off < size ? MIN(len, size - off) : 0;
 	if (inode.rec.data.kind == RECORD_DATA_NONE)
 		rc = read_package(view, &inode, off, len, wait, read);
-	else if (inode.rec.data.kind == RECORD_DATA_HOST && !inode.node)
+	else if (inode.rec.data.kind == RECORD_DATA_HOST &&
+		 (!inode.node || inode.node->broken))
 		return -ENOLINK; /* read_open_node, then again */
 	else
 		rc = read_delta(view, &inode, off, len, wait, read);
@@ -380,8 +377,7 @@ void view_read_release(struct view_read *read, struct view_wait *wait)
 	view_wait_release(wait);
 }
 
-/* --- READLINK
- * ------------------------------------------------------------------------ */
+/* --- READLINK ------------------------------------------------------------- */
 
 static int readlink_locked(struct view *view, struct view_object obj, char *buf,
 			   size_t *len, struct view_attr *attr)

@@ -90,25 +90,15 @@ int data_create(struct view *view, uint64_t data_id, int *fd)
 	return rc < 0 ? log_err(rc, "delta %s: %s", view->info.path, path) : 0;
 }
 
-/*
- * Nothing beyond `size`; then zeros to the end of its page, since a page that
- * is present is read whole.  Never makes the file longer than that.
- */
+/* Nothing beyond `size`; never makes the file longer, since sizes may be such
+ * that the host's file system has no room for. */
 static int data_cut(int fd, uint64_t size)
 {
-	uint64_t len, tail;
 	struct stat st;
-	int rc = 0;
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	len = MIN((uint64_t)st.st_size, size);
-	tail = len % RECORD_PAGE;
-	if (len < (uint64_t)st.st_size)
-		rc = io_truncate(fd, len);
-	if (rc == 0 && tail > 0)
-		rc = io_truncate(fd, len + RECORD_PAGE - tail);
-	return rc;
+	return (uint64_t)st.st_size > size ? io_truncate(fd, size) : 0;
 }
 
 /* --- opening and closing -----------------------------------------------------
@@ -233,8 +223,19 @@ void node_detach(struct view *view, struct node *node)
 		node_free(node);
 }
 
-/* --- waiting for quiet
- * ---------------------------------------------------------- */
+int node_mend(struct view *view, struct inode *inode)
+{
+	struct node *node = inode->node;
+
+	if (!node || !node->broken)
+		return 0;
+	ASSERT(!node->dirty && !node->flight && !node->cutting);
+	node_detach(view, node);
+	inode->node = NULL;
+	return node_open(view, inode);
+}
+
+/* --- waiting for quiet ---------------------------------------------------- */
 
 /* Unlink all that are parked; they are woken after the lock is dropped. */
 static struct view_wait *node_take_waits(struct node *node)
@@ -257,8 +258,7 @@ static void node_wake(struct view_wait *wait)
 	}
 }
 
-/* --- flights
- * ------------------------------------------------------------------------ */
+/* --- flights -------------------------------------------------------------- */
 
 struct flight {
 	struct pool_job job;
@@ -461,8 +461,7 @@ void node_commit(struct view *view, struct node *node,
 		log_warn("delta %s: no memory for a commit", view->info.path);
 }
 
-/* --- cuts
- * --------------------------------------------------------------------- */
+/* --- cuts ----------------------------------------------------------------- */
 
 struct cut {
 	struct journal_entry entry;

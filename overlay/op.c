@@ -270,7 +270,7 @@ static void change_stable(struct journal_entry *entry)
 
 void change_submit(struct view *view, struct view_change *change)
 {
-	change->pending = true;
+	ASSERT(change->pending); /* set by whoever the caller can see */
 	change->entry.run = change_stable;
 	journal_submit(view->journal, &change->entry);
 }

@@ -145,8 +145,7 @@ bool selection_same(const struct selection *a, const struct selection *b)
 	return true;
 }
 
-/* --- flattening
- * ----------------------------------------------------------------- */
+/* --- flattening ----------------------------------------------------------- */
 
 struct selection_conflicts {
 	const struct selection *selection;
@@ -194,8 +193,7 @@ int selection_image(struct depot *depot, const struct selection *selection,
 	return rc;
 }
 
-/* --- guests, counters
- * --------------------------------------------------------------- */
+/* --- guests, counters ----------------------------------------------------- */
 
 size_t guest_encode(const struct guest_record *guest, uint8_t *out)
 {

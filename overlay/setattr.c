@@ -152,15 +152,14 @@ static int resize_prepare(struct view *view, struct inode *inode,
 
 	if (node && (node->dirty || node->flight || node->cutting))
 		return node_park(view, node, wait);
-	if (node && node->broken)
-		return -EIO;
-	if (!node && inode->rec.data.kind == RECORD_DATA_HOST)
+	if (node)
+		return node_mend(view, inode);
+	if (inode->rec.data.kind == RECORD_DATA_HOST)
 		return node_open(view, inode);
 	return 0;
 }
 
-/* --- the change
- * --------------------------------------------------------------- */
+/* --- the change ----------------------------------------------------------- */
 
 static void setattr_mode(struct inode *inode, const struct view_cred *cred,
 			 const struct view_setattr *set)

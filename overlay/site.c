@@ -41,8 +41,7 @@ struct site {
 	uint32_t by_id_count;
 };
 
-/* --- look-ups
- * ---------------------------------------------------------------------- */
+/* --- look-ups ------------------------------------------------------------- */
 
 static struct tenant *site_find_tenant(struct site *site, const char *name)
 {
@@ -73,16 +72,18 @@ struct view *site_view_by_id(struct site *site, uint32_t export_id)
 
 struct view *site_view_by_path(struct site *site, const char *path)
 {
+	struct view *view = NULL;
 	struct site_view *found;
 
 	pthread_rwlock_rdlock(&site->lock);
 	found = site_find_view(site, path);
+	if (found) /* the table may move when the lock is dropped */
+		view = found->view;
 	pthread_rwlock_unlock(&site->lock);
-	return found ? found->view : NULL;
+	return view;
 }
 
-/* --- tables
- * ------------------------------------------------------------------------- */
+/* --- tables --------------------------------------------------------------- */
 
 static int site_add_tenant(struct site *site, struct tenant *tenant)
 {
@@ -165,8 +166,7 @@ static int site_add_view(struct site *site, struct tenant *tenant,
 	return 0;
 }
 
-/* --- opening
- * ------------------------------------------------------------------------- */
+/* --- opening -------------------------------------------------------------- */
 
 static void tenant_free(struct tenant *tenant)
 {
@@ -303,8 +303,7 @@ void site_quiesce(struct site *site)
 		view_drain(site->views[i].view);
 }
 
-/* --- operators' changes
- * ---------------------------------------------------------------- */
+/* --- operators' changes --------------------------------------------------- */
 
 static int site_write(struct site *site, struct kv_batch *batch)
 {
@@ -464,7 +463,8 @@ int site_tenant_assign(struct site *site, const char *tenant_name,
 	if (!next)
 		return -ENOMEM;
 	next->count = count;
-	memcpy(next->package, packages, count * sizeof(*packages));
+	if (count > 0)
+		memcpy(next->package, packages, count * sizeof(*packages));
 	pthread_rwlock_wrlock(&site->lock);
 	tenant = site_find_tenant(site, tenant_name);
 	if (!tenant)
@@ -537,8 +537,7 @@ int site_guest_add(struct site *site, const char *name,
 	return rc;
 }
 
-/* --- listings
- * ------------------------------------------------------------------------- */
+/* --- listings ------------------------------------------------------------- */
 
 int site_tenant_list(struct site *site,
 		     int (*visit)(void *ctx, const struct site_tenant_info *),

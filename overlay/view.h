@@ -189,6 +189,8 @@ struct view_done {
 				   [0] of the directory or object */
 	size_t written;         /* WRITE */
 	bool stable;            /* WRITE: all of it is stable once settled */
+	uint64_t verifier;      /* WRITE: to answer with; a COMMIT answers with
+				   view_get_info's when it has settled */
 };
 
 /*

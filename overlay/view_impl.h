@@ -119,6 +119,8 @@ struct node *node_find(struct view *view, uint64_t fileid);
 /* Make the node of a regular file (view->lock held alone); repeats a cut that
  * was not surely applied. */
 MUST_CHECK int node_open(struct view *view, struct inode *inode);
+/* Open a node anew whose host file could not be cut: that repeats the cut. */
+MUST_CHECK int node_mend(struct view *view, struct inode *inode);
 /* Nothing under way and nothing unsaved: free to go. */
 void node_close(struct view *view, struct node *node);
 /* The object or its data goes: forget the node, now or when its flight ends. */
@@ -223,6 +225,8 @@ MUST_CHECK int op_erase(struct op *op, struct inode *inode);
  */
 MUST_CHECK int op_end(struct op *op, bool hold);
 void op_abort(struct op *op); /* safe after op_end */
+/* change->pending is true already: once the operation has returned, its caller
+ * may read it at any time. */
 void change_submit(struct view *view, struct view_change *change);
 
 /* --- setattr.c ----------------------------------------------------------- */

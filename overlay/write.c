@@ -39,8 +39,7 @@ static int write_want(struct writing *w, struct gather *g, uint64_t off,
 	return 0;
 }
 
-/* --- small files: in the database
- * ----------------------------------------------- */
+/* --- small files: in the database ----------------------------------------- */
 
 /* The file as it is, at most RECORD_INLINE_MAX bytes of it. */
 static int inline_load(struct writing *w, uint8_t *buf, size_t *len)
@@ -116,8 +115,7 @@ static int write_inline(struct writing *w, const struct view_cred *cred,
 	return rc;
 }
 
-/* --- larger files: host file
- * ------------------------------------------------------- */
+/* --- larger files: host file ---------------------------------------------- */
 
 /* Is this page only partly written, absent, and has a base under it? */
 static bool page_needs_base(const struct writing *w, uint64_t page)
@@ -246,14 +244,12 @@ static int host_promote(struct writing *w)
 static int host_prepare(struct writing *w)
 {
 	struct inode *inode = w->inode;
-	int rc = 0;
+	int rc;
 
-	if (inode->node && inode->node->broken)
-		return -EIO;
 	if (inode->node && inode->node->cutting)
 		return node_park(w->view, inode->node, w->wait);
-	if (!inode->node)
-		rc = node_open(w->view, inode);
+	rc =
+	    inode->node ? node_mend(w->view, inode) : node_open(w->view, inode);
 	if (rc == 0)
 		rc = write_gather(w);
 	if (rc == 0 && inode->rec.data.kind != RECORD_DATA_HOST)
@@ -308,9 +304,7 @@ static int write_host(struct writing *w, const struct view_cred *cred,
 	return 0;
 }
 
-/* --- WRITE
- * ----------------------------------------------------------------------------
- */
+/* --- WRITE ---------------------------------------------------------------- */
 
 static int write_check(struct view *view, const struct inode *inode,
 		       const struct view_cred *cred, uint64_t off, size_t len)
@@ -376,6 +370,19 @@ int view_write(struct view *view, const struct view_cred *cred,
 	return rc;
 }
 
+static void commit_locked(struct view *view, struct inode *inode,
+			  struct view_change *change)
+{
+	struct node *node = inode->node;
+
+	if (node && (node->dirty || node->flight)) {
+		node_commit(view, node, change);
+	} else {
+		change->pending = true;
+		change_submit(view, change);
+	}
+}
+
 int view_commit(struct view *view, struct view_object obj,
 		struct view_change *change)
 {
@@ -392,11 +399,8 @@ int view_commit(struct view *view, struct view_object obj,
 		wcc_after(view, wcc, &inode);
 		if (!S_ISREG(inode.rec.mode))
 			rc = S_ISDIR(inode.rec.mode) ? -EISDIR : -EINVAL;
-		else if (inode.node &&
-			 (inode.node->dirty || inode.node->flight))
-			node_commit(view, inode.node, change);
 		else
-			change_submit(view, change);
+			commit_locked(view, &inode, change);
 	}
 	pthread_rwlock_unlock(&view->lock);
 	return rc;

@@ -1030,6 +1030,7 @@ int view_write(struct view *view, const struct view_cred *cred,
 		change->done.attr = node->attr;
 		change->done.written = len;
 		change->done.stable = stable;
+		change->done.verifier = view->info.verifier;
 		rc = fake_commit(view, change);
 	}
 	pthread_rwlock_unlock(&view->lock);

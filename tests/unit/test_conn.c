@@ -49,7 +49,7 @@ static struct wire *wire_new(size_t receive_max)
 	wire->rig = rig_new();
 	fake_view_info(wire->rig->red)->addr[0] = '\0';
 	ASSERT(conn_shared_init(&wire->shared, wire->rig->site, wire->rig->drc,
-				receive_max) == 0);
+				receive_max, 64 << 20) == 0);
 	wire->shared.make_room = no_room;
 	wire->shared.rpc.ready = no_ready;
 	ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) == 0);

@@ -103,8 +103,8 @@ static void test_revision_refused(void)
 	check_mute();
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		CLEANUP(revision_doc_clear) struct revision_doc got = {0};
-		int rc = revision_read(cases[i].json, strlen(cases[i].json),
-				       &got);
+		int rc =
+		    revision_read(cases[i].json, strlen(cases[i].json), &got);
 
 		CU_ASSERT_EQUAL(rc, cases[i].rc);
 	}
@@ -196,8 +196,7 @@ static void test_root(void)
 	CLEANUP(root_doc_clear) struct root_doc got = {0};
 	CLEANUP_FREE char *json = NULL;
 	char names[2][PACKAGE_NAME_MAX + 1] = {"a", "b"};
-	struct root_doc doc = {
-	    .generation = 4, .packages = names, .count = 2};
+	struct root_doc doc = {.generation = 4, .packages = names, .count = 2};
 
 	CU_ASSERT_EQUAL_FATAL(root_doc_write(&doc, &json), 0);
 	CU_ASSERT_STRING_EQUAL(json, "{\"format\":1,\"generation\":4,"
@@ -223,8 +222,8 @@ static void test_root_refused(void)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		CLEANUP(root_doc_clear) struct root_doc got = {0};
 
-		CU_ASSERT_EQUAL(
-		    root_doc_read(cases[i], strlen(cases[i]), &got), -EBADMSG);
+		CU_ASSERT_EQUAL(root_doc_read(cases[i], strlen(cases[i]), &got),
+				-EBADMSG);
 	}
 	check_unmute();
 }
@@ -232,8 +231,7 @@ static void test_root_refused(void)
 /* A cut at any byte is refused, and never crashes. */
 static void test_every_prefix(void)
 {
-	static const char text[] =
-	    TEST_TAGS(TEST_PAYLOAD(TEST_ROW("1", "1")));
+	static const char text[] = TEST_TAGS(TEST_PAYLOAD(TEST_ROW("1", "1")));
 
 	check_mute();
 	for (size_t len = 0; len < strlen(text); len++) {

@@ -563,6 +563,42 @@ static void test_write_waits(void)
 	rig_free(rig);
 }
 
+/* A flush fails between a call and its answer: WRITE answers with the verifier
+ * of its moment, COMMIT with that of the end. */
+static void test_verifier_moves(void)
+{
+	struct rig *rig = rig_new();
+	uint64_t file = fake_view_add_file(rig->red, ROOT, "w", NULL, 0);
+	uint64_t old = fake_view_info(rig->red)->verifier, new = old + 1;
+
+	fake_view_pend(rig->red, true);
+	rig_call(rig, NFS3_PROGRAM, NFS3_WRITE);
+	rig_fh_of(rig, rig->red, file);
+	rig_u64(rig, 0);
+	rig_u32(rig, 3);
+	rig_u32(rig, UNSTABLE);
+	rig_name(rig, "abc");
+	CU_ASSERT_EQUAL(rig_status(rig, &rig->peer), RIG_NO_REPLY);
+	fake_view_info(rig->red)->verifier = new;
+	fake_view_settle(rig->red, 0);
+	rig_pump(rig);
+	CU_ASSERT_EQUAL(rig_take(rig), 0);
+	CU_ASSERT_EQUAL(memcmp(rig->reply.end - 8, &old, 8), 0);
+
+	fake_view_info(rig->red)->verifier = old;
+	rig_call(rig, NFS3_PROGRAM, NFS3_COMMIT);
+	rig_fh_of(rig, rig->red, file);
+	rig_u64(rig, 0);
+	rig_u32(rig, 0);
+	CU_ASSERT_EQUAL(rig_status(rig, &rig->peer), RIG_NO_REPLY);
+	fake_view_info(rig->red)->verifier = new;
+	fake_view_settle(rig->red, 0);
+	rig_pump(rig);
+	CU_ASSERT_EQUAL(rig_take(rig), 0);
+	CU_ASSERT_EQUAL(memcmp(rig->reply.end - 8, &new, 8), 0);
+	rig_free(rig);
+}
+
 static const struct check_test tests[] = {
     {"programs, versions, procedures", test_programs},
     {"no call at all", test_no_call},
@@ -582,6 +618,7 @@ static const struct check_test tests[] = {
     {"duplicate of a waiting call", test_duplicate_of_waiting},
     {"full of changes", test_full},
     {"WRITE waits with its data", test_write_waits},
+    {"verifier of WRITE and of COMMIT", test_verifier_moves},
 };
 
 int main(void)

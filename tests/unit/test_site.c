@@ -107,8 +107,7 @@ static bool test_absent(struct view *view, const char *path)
 	return fixture_walk(view, path, &attr) == -ENOENT;
 }
 
-/* --- tables
- * -------------------------------------------------------------------- */
+/* --- tables --------------------------------------------------------------- */
 
 static int test_tenant_names(void *ctx, const struct site_tenant_info *info)
 {
@@ -232,8 +231,7 @@ static void test_site_nothing_selected(void)
 	fixture_close(&fx);
 }
 
-/* --- generations
- * ----------------------------------------------------------------- */
+/* --- generations ---------------------------------------------------------- */
 
 static void test_site_assign(void)
 {
@@ -337,8 +335,7 @@ static void test_site_package_conflict(void)
 	fixture_close(&t.fx);
 }
 
-/* --- deltas over a switch
- * ---------------------------------------------------------- */
+/* --- deltas over a switch ------------------------------------------------- */
 
 static void test_write(struct view *view, const char *path, uint64_t off,
 		       const char *text)
@@ -466,8 +463,7 @@ static void test_site_whiteout_stays(void)
 	fixture_close(&t.fx);
 }
 
-/* --- who sees what
- * ------------------------------------------------------------------ */
+/* --- who sees what -------------------------------------------------------- */
 
 static void test_site_apart(void)
 {
@@ -517,8 +513,7 @@ static void test_site_apart(void)
 	fixture_close(&t.fx);
 }
 
-/* --- more switches than a view can hold trees
- * ----------------------------------------- */
+/* --- more switches than a view can hold trees ----------------------------- */
 
 static void test_site_many_generations(void)
 {

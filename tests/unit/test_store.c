@@ -25,13 +25,13 @@ static void test_put_get(void)
 	CU_ASSERT_EQUAL_FATAL(store_open(dir, TEST_MEMORY, &store), 0);
 	CU_ASSERT_FALSE(store_has(store, &shard.name));
 	CU_ASSERT_EQUAL(store_get(store, &shard.name, &value), -ENOENT);
-	CU_ASSERT_EQUAL(store_put(store, &shard.name, shard.shard,
-				  shard.shard_len, &added),
-			0);
+	CU_ASSERT_EQUAL(
+	    store_put(store, &shard.name, shard.shard, shard.shard_len, &added),
+	    0);
 	CU_ASSERT(added);
-	CU_ASSERT_EQUAL(store_put(store, &shard.name, shard.shard,
-				  shard.shard_len, &added),
-			0);
+	CU_ASSERT_EQUAL(
+	    store_put(store, &shard.name, shard.shard, shard.shard_len, &added),
+	    0);
 	CU_ASSERT_FALSE(added);
 	CU_ASSERT_EQUAL(store_flush(store), 0);
 	store_close(store);
@@ -54,16 +54,15 @@ static void test_refuses(void)
 	kit_shard_make(&b, 5000, 4);
 	CU_ASSERT_EQUAL_FATAL(store_open(dir, TEST_MEMORY, &store), 0);
 	check_mute();
-	CU_ASSERT_EQUAL(
-	    store_put(store, &a.name, b.shard, b.shard_len, NULL), -EBADMSG);
+	CU_ASSERT_EQUAL(store_put(store, &a.name, b.shard, b.shard_len, NULL),
+			-EBADMSG);
 	CU_ASSERT_EQUAL(
 	    store_put(store, &a.name, a.shard, a.shard_len - 1, NULL),
 	    -EBADMSG);
-	CU_ASSERT_EQUAL(store_put(store, &a.name, a.shard, 0, NULL),
-			-EBADMSG);
+	CU_ASSERT_EQUAL(store_put(store, &a.name, a.shard, 0, NULL), -EBADMSG);
 	a.shard[a.shard_len / 2] ^= 1;
-	CU_ASSERT_EQUAL(
-	    store_put(store, &a.name, a.shard, a.shard_len, NULL), -EBADMSG);
+	CU_ASSERT_EQUAL(store_put(store, &a.name, a.shard, a.shard_len, NULL),
+			-EBADMSG);
 	check_unmute();
 	CU_ASSERT_FALSE(store_has(store, &a.name));
 	store_close(store);
@@ -82,9 +81,9 @@ static void test_heals(void)
 	CU_ASSERT_EQUAL_FATAL(store_open(dir, TEST_MEMORY, &store), 0);
 	CU_ASSERT_EQUAL(store_put_proved(store, &shard.name, "rot", 3), 0);
 	CU_ASSERT(store_has(store, &shard.name));
-	CU_ASSERT_EQUAL(store_put(store, &shard.name, shard.shard,
-				  shard.shard_len, &added),
-			0);
+	CU_ASSERT_EQUAL(
+	    store_put(store, &shard.name, shard.shard, shard.shard_len, &added),
+	    0);
 	CU_ASSERT(added);
 	check_mute();
 	store_quarantine(store, &shard.name, 3, "test");
@@ -121,8 +120,7 @@ static void test_formats(void)
 	store_close(store);
 	le32_put(number, FORMAT_STORE + 1);
 	test_set_format(dir, number, 4);
-	CU_ASSERT_EQUAL(store_open(dir, TEST_MEMORY, &store),
-			-EPROTONOSUPPORT);
+	CU_ASSERT_EQUAL(store_open(dir, TEST_MEMORY, &store), -EPROTONOSUPPORT);
 	test_set_format(dir, "x", 1);
 	CU_ASSERT_EQUAL(store_open(dir, TEST_MEMORY, &store), -EBADMSG);
 	le32_put(number, FORMAT_STORE);

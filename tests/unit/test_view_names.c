@@ -273,8 +273,7 @@ static void test_names_special(void)
 	fixture_close(&fx);
 }
 
-/* --- hard links
- * --------------------------------------------------------------- */
+/* --- hard links ----------------------------------------------------------- */
 
 static void test_names_link(void)
 {
@@ -348,8 +347,7 @@ static void test_names_link_born(void)
 	fixture_close(&fx);
 }
 
-/* --- removing
- * ------------------------------------------------------------------ */
+/* --- removing ------------------------------------------------------------- */
 
 static void test_names_remove(void)
 {
@@ -443,8 +441,7 @@ static void test_names_whiteout(void)
 	fixture_close(&fx);
 }
 
-/* --- rename
- * -------------------------------------------------------------------- */
+/* --- rename --------------------------------------------------------------- */
 
 static int test_rename(struct view *view, const char *from_dir,
 		       const char *from, const char *to_dir, const char *to)
@@ -568,8 +565,7 @@ static void test_names_rename_directory(void)
 	fixture_close(&fx);
 }
 
-/* --- rules
- * --------------------------------------------------------------------- */
+/* --- rules ---------------------------------------------------------------- */
 
 /* Rule N-29: what is no name, for every call that takes one. */
 static void test_names_rules(void)

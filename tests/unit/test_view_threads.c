@@ -157,6 +157,7 @@ static void *test_lister(void *arg)
 			WANT(fixture_list_find(&list, list.entries[i].name) ==
 			     &list.entries[i]);
 		WANT(fixture_attr(t->view, "lib").nlink == 2);
+		WANT(site_view_by_path(t->fx.site, "/red/vm1") == t->view);
 	}
 	return NULL;
 }

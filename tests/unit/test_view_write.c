@@ -332,8 +332,7 @@ static void test_write_keeps_identity(void)
 	fixture_close(&fx);
 }
 
-/* --- sizes
- * -------------------------------------------------------------------- */
+/* --- sizes ---------------------------------------------------------------- */
 
 static void test_write_sparse(void)
 {
@@ -496,8 +495,7 @@ static void test_write_random(void)
 	}
 }
 
-/* --- who may, and what goes with it
- * --------------------------------------------- */
+/* --- who may, and what goes with it --------------------------------------- */
 
 static void test_write_rights(void)
 {
@@ -614,8 +612,7 @@ static void test_write_setattr_rights(void)
 	fixture_close(&fx);
 }
 
-/* --- times
- * --------------------------------------------------------------------- */
+/* --- times ---------------------------------------------------------------- */
 
 static bool test_later(const struct timespec *a, const struct timespec *b)
 {
@@ -714,8 +711,7 @@ static void test_write_guard(void)
 	fixture_close(&fx);
 }
 
-/* --- things that go on beside
- * -------------------------------------------------- */
+/* --- things that go on beside --------------------------------------------- */
 
 /* A call of its own that is under way. */
 static void test_start_write(struct view *view, struct view_object obj,
@@ -806,8 +802,7 @@ static void test_write_removed_in_flight(void)
 	fixture_close(&fx);
 }
 
-/* --- trouble
- * --------------------------------------------------------------------- */
+/* --- trouble -------------------------------------------------------------- */
 
 static atomic_bool test_sync_fails;
 static atomic_uint test_syncs_held; /* 1: hold the next one; 2: it is held */
