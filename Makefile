@@ -62,7 +62,7 @@ $(B)/%.o: %.c
 	@echo "  CC   $<"
 	@$(CC) $(ALL_C) $(WARN) -c -o $@ $<
 $(B)/nfsd/%.o $(B)/tests/%.o: ALL_C += $(TIRPC)
-$(call objs,nfsd) $(UNIT:=.o) $(FUZZ:=.o) $(NFS:=.o): | $(GEN_H)
+$(call objs,nfsd) $(call objs,tests/fake) $(UNIT:=.o) $(FUZZ:=.o) $(NFS:=.o): | $(GEN_H)
 
 # rpcgen's output is built without our warnings: it is not ours.
 $(B)/gen/%.h: nfsd/%.x

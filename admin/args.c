@@ -61,7 +61,7 @@ bool args_has(const struct args *args, enum args_option option)
 	return args->given & ARGS_BIT(option);
 }
 
-/* --- likeness ------------------------------------------------------------- */
+/* --- likeness ------------------------------------------------------------ */
 
 /* Edits between two short words; two letters exchanged are one edit. */
 static size_t args_distance(const char *a, const char *b)
@@ -110,7 +110,7 @@ const char *args_closest(const char *text, const char *const *names,
 	return found;
 }
 
-/* --- options -------------------------------------------------------------- */
+/* --- options ------------------------------------------------------------- */
 
 static int args_unknown(const char *text, size_t len, struct failure *failure)
 {

@@ -31,7 +31,7 @@ struct client_reply {
 	int rc;
 };
 
-/* --- where the daemon is -------------------------------------------------- */
+/* --- where the daemon is ------------------------------------------------- */
 
 static char *client_default_socket(void)
 {
@@ -86,7 +86,7 @@ const char *client_socket(const struct client *client)
 	return client->socket;
 }
 
-/* --- one call ------------------------------------------------------------- */
+/* --- one call ------------------------------------------------------------ */
 
 static size_t client_take(char *data, size_t size, size_t count, void *ctx)
 {
@@ -189,7 +189,7 @@ static void client_prepare(struct client *client,
 			 request->body_len ? request->body : "");
 }
 
-/* --- what failed, in words ------------------------------------------------ */
+/* --- what failed, in words ----------------------------------------------- */
 
 static int client_fail_connect(struct client *client, struct failure *failure)
 {

@@ -44,8 +44,7 @@ static void cmd_push_clear(struct cmd_push *push)
 	free(push->frames);
 }
 
-/* --- which packages
- * ----------------------------------------------------------- */
+/* --- which packages ------------------------------------------------------ */
 
 static int cmd_push_add(struct cmd_push *push, const char *ref)
 {
@@ -126,8 +125,7 @@ static int cmd_push_choose(struct cmd_push *push, size_t argc,
 	return rc;
 }
 
-/* --- shards
- * --------------------------------------------------------------------- */
+/* --- shards -------------------------------------------------------------- */
 
 static const char *cmd_push_tree_hex(const struct cmd_push *push,
 				     const struct tree *tree)
@@ -196,8 +194,7 @@ static void cmd_push_progress(void *ctx, uint64_t done, uint64_t total)
 	output_progress(&push->cli->out, &push->progress);
 }
 
-/* --- result
- * ----------------------------------------------------------------------- */
+/* --- result -------------------------------------------------------------- */
 
 static void cmd_push_print_json(const struct cmd_push *push,
 				const struct publish *publish)

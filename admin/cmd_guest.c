@@ -61,7 +61,7 @@ int cmd_guest_add(struct cli *cli, size_t argc UNUSED, const char *const *argv)
 	return CONTROL_EXIT_OK;
 }
 
-/* --- fstab ---------------------------------------------------------------- */
+/* --- fstab --------------------------------------------------------------- */
 
 struct cmd_fstab {
 	char server[256]; /* as in the line: IPv6 in brackets */

@@ -77,7 +77,7 @@ int cmd_package_show(struct cli *cli, size_t argc UNUSED,
 	return CONTROL_EXIT_OK;
 }
 
-/* --- files ---------------------------------------------------------------- */
+/* --- files --------------------------------------------------------------- */
 
 struct cmd_files {
 	struct output *out;

@@ -127,8 +127,7 @@ static int cmd_verify_shards(struct cmd_verify *verify)
 	return rc;
 }
 
-/* --- against a directory
- * ------------------------------------------------------ */
+/* --- against a directory ------------------------------------------------- */
 
 /* Chunk `i` of a file on disk: is it the tree's? */
 static bool cmd_verify_chunk(struct cmd_verify *verify, int fd, uint32_t inode,
@@ -319,8 +318,7 @@ static int cmd_verify_against(struct cmd_verify *verify, const char *dir)
 		      : 0;
 }
 
-/* --- result
- * --------------------------------------------------------------------- */
+/* --- result -------------------------------------------------------------- */
 
 static void cmd_verify_print_json(struct cmd_verify *verify,
 				  const char *against)

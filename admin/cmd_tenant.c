@@ -82,7 +82,7 @@ int cmd_tenant_create(struct cli *cli, size_t argc UNUSED,
 	return CONTROL_EXIT_OK;
 }
 
-/* --- assign --------------------------------------------------------------- */
+/* --- assign -------------------------------------------------------------- */
 
 static void cmd_assign_print(struct cli *cli, const json_t *json)
 {

@@ -105,7 +105,7 @@ void import_set_total(struct import *import, uint64_t bytes_total)
 	import->progress.bytes_total = bytes_total;
 }
 
-/* --- objects -------------------------------------------------------------- */
+/* --- objects ------------------------------------------------------------- */
 
 static int import_refuse(struct import *import, const char *path,
 			 const char *why)
@@ -272,7 +272,7 @@ void import_file_drop(struct import *import)
 	import->entry_count--;
 }
 
-/* --- the end -------------------------------------------------------------- */
+/* --- the end ------------------------------------------------------------- */
 
 static void import_note_setuid(const struct import_entry *entry,
 			       struct import_summary *summary)

@@ -45,7 +45,7 @@ void import_data_close(struct import *import)
 	import_map_clear(&import->seen);
 }
 
-/* --- the batch ------------------------------------------------------------ */
+/* --- the batch ----------------------------------------------------------- */
 
 static int import_seal(struct import *import, const struct digest *name,
 		       const uint8_t *chunk, size_t len, size_t *used)
@@ -134,7 +134,7 @@ static int import_batch_add(struct import *import, const struct digest *name,
 	return 0;
 }
 
-/* --- chunks --------------------------------------------------------------- */
+/* --- chunks -------------------------------------------------------------- */
 
 static bool import_is_zeros(const uint8_t *data, size_t len)
 {

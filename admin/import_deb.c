@@ -54,7 +54,7 @@ static int deb_open(struct deb_reader *reader)
 	return 0;
 }
 
-/* --- an archive inside the archive ---------------------------------------- */
+/* --- an archive inside the archive --------------------------------------- */
 
 static la_ssize_t deb_inner_read(struct archive *inner, void *ctx,
 				 const void **block)

@@ -70,7 +70,7 @@ static int dir_unreadable(struct dir_walk *walk, const char *path, int rc)
 	return 0;
 }
 
-/* --- files ---------------------------------------------------------------- */
+/* --- files --------------------------------------------------------------- */
 
 static void dir_attr(const struct stat *st, struct tree_build_attr *attr)
 {
@@ -228,7 +228,7 @@ static int dir_symlink(struct dir_walk *walk, const struct dir_item *item,
 	return import_symlink(walk->import, item->path, attr, target);
 }
 
-/* --- the walk ------------------------------------------------------------- */
+/* --- the walk ------------------------------------------------------------ */
 
 static int dir_scan_one(struct dir_walk *walk, const struct dir_item *item)
 {

@@ -9,7 +9,7 @@
 #include "admin/import.h"
 #include "depot/chunker.h"
 
-/* --- import_map: bytes to a number -------------------------------------- */
+/* --- import_map: bytes to a number --------------------------------------- */
 
 struct import_slot {
 	void *key; /* owns; NULL: free */
@@ -28,7 +28,7 @@ MUST_CHECK int import_map_put(struct import_map *map, const void *key,
 			      size_t key_len, uint32_t value);
 void import_map_clear(struct import_map *map);
 
-/* --- objects ------------------------------------------------------------ */
+/* --- objects ------------------------------------------------------------- */
 
 enum { IMPORT_NONE = UINT32_MAX };
 

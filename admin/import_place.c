@@ -36,7 +36,7 @@ static int import_place_refuse(struct import *import,
 	    entry->path, why);
 }
 
-/* --- following links ------------------------------------------------------ */
+/* --- following links ----------------------------------------------------- */
 
 /* Append a component to a place of `used` bytes; false: too long. */
 static bool import_place_push(char *place, size_t *used, const char *name,
@@ -197,7 +197,7 @@ static int import_place_links(struct import_placing *placing, bool *changed)
 	return 0;
 }
 
-/* --- several objects at one place ----------------------------------------- */
+/* --- several objects at one place ---------------------------------------- */
 
 /* The file behind a hard link; NULL: it is not there, or links in a circle. */
 static const struct import_entry *
@@ -361,7 +361,7 @@ int import_place(struct import *import)
 	return rc;
 }
 
-/* --- the tree ------------------------------------------------------------- */
+/* --- the tree ------------------------------------------------------------ */
 
 static int import_build_file(struct import *import, struct tree_build *build,
 			     const struct import_entry *entry)

@@ -11,7 +11,7 @@
 
 #include "depot/log.h"
 
-/* --- failures ------------------------------------------------------------- */
+/* --- failures ------------------------------------------------------------ */
 
 int failure_code(int rc)
 {
@@ -159,7 +159,7 @@ int output_failure(struct output *out, const struct failure *failure)
 	return failure->code;
 }
 
-/* --- lines ---------------------------------------------------------------- */
+/* --- lines --------------------------------------------------------------- */
 
 void output_setup(struct output *out)
 {
@@ -241,7 +241,7 @@ json_t *output_json_name(char *text)
 	return json_string(text);
 }
 
-/* --- numbers and times ---------------------------------------------------- */
+/* --- numbers and times --------------------------------------------------- */
 
 void output_size(char text[OUTPUT_NUMBER_MAX], uint64_t bytes, bool exact)
 {

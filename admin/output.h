@@ -14,7 +14,7 @@
 #include "depot/base.h"
 #include "nfsd/control.h"
 
-/* --- failures ------------------------------------------------------------- */
+/* --- failures ------------------------------------------------------------ */
 
 enum {
 	FAILURE_MESSAGE_MAX = 2048,
@@ -47,7 +47,7 @@ void failure_clear(struct failure *failure);
 /* Exit code for a plain -errno. */
 int failure_code(int rc);
 
-/* --- where to, and how ---------------------------------------------------- */
+/* --- where to, and how --------------------------------------------------- */
 
 enum output_progress {
 	OUTPUT_PROGRESS_AUTO,
@@ -84,7 +84,7 @@ void output_json(const json_t *json);
  * nothing, changes text in place. */
 json_t *output_json_name(char *text);
 
-/* --- numbers and times ---------------------------------------------------- */
+/* --- numbers and times --------------------------------------------------- */
 
 enum { OUTPUT_NUMBER_MAX = 32 };
 
@@ -95,7 +95,7 @@ void output_count(char text[OUTPUT_NUMBER_MAX], uint64_t count, bool exact);
 /* "45 s", "5 min", "2 h 15 min", "3 d 4 h". */
 void output_duration(char text[OUTPUT_NUMBER_MAX], uint64_t sec);
 
-/* --- tables --------------------------------------------------------------- */
+/* --- tables -------------------------------------------------------------- */
 
 enum output_kind {
 	OUTPUT_TEXT, /* also of numbers and of lists (joined by ", ") */
@@ -123,7 +123,7 @@ MUST_CHECK int output_table(struct output *out,
 			    const struct output_column *columns, size_t count,
 			    const json_t *rows, struct failure *failure);
 
-/* --- progress ------------------------------------------------------------- */
+/* --- progress ------------------------------------------------------------ */
 
 /*
  * How far a phase ("sharding") is, for output to show now and then: a line

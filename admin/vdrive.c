@@ -74,7 +74,7 @@ static const char vdrive_exit_codes[] =
     "130  interrupted; nothing half-done stays\n"
     "Take codes that are not in this list as failure.\n";
 
-/* --- help ----------------------------------------------------------------- */
+/* --- help ---------------------------------------------------------------- */
 
 static void vdrive_help_command(const struct command *command)
 {

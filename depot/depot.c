@@ -12,6 +12,7 @@
 #include "depot/layout.h"
 #include "depot/log.h"
 #include "depot/registry.h"
+#include "depot/take.h"
 
 enum {
 	DEPOT_MEMORY_DEFAULT = 512 << 20,
@@ -187,6 +188,22 @@ static void depot_trees_add(struct depot *depot, struct tree *tree)
 	depot->tree_oldest = (depot->tree_oldest + 1) % DEPOT_TREES_MAX;
 }
 
+/* takes opened; *tree: it, or the one that another thread opened meanwhile. */
+static void depot_trees_share(struct depot *depot, struct tree *opened,
+			      struct tree **tree)
+{
+	struct tree *found;
+
+	pthread_mutex_lock(&depot->trees_lock);
+	found = depot_trees_find(depot, tree_digest(opened));
+	if (!found)
+		depot_trees_add(depot, tree_get(opened));
+	pthread_mutex_unlock(&depot->trees_lock);
+	if (found)
+		tree_put(opened);
+	*tree = found ? found : opened;
+}
+
 int depot_tree_get(struct depot *depot, const struct digest *digest,
 		   struct tree **tree)
 {
@@ -205,17 +222,40 @@ int depot_tree_get(struct depot *depot, const struct digest *digest,
 	}
 	/* Proving a large tree takes a while: not under the lock. */
 	rc = tree_open_file(path, digest, &opened);
+	if (rc == 0)
+		depot_trees_share(depot, opened, tree);
+	return rc;
+}
+
+int depot_tree_fetch(struct depot *depot, const struct digest *digest,
+		     struct tree **tree)
+{
+	CLEANUP_FREE char *path = layout_host_tree(depot->path, digest);
+	struct registry_origin origin;
+	struct upstream *upstream;
+	struct tree *opened;
+	int rc;
+
+	if (!path)
+		return -ENOMEM;
+	rc = registry_origin_get(depot->state, digest, &origin);
+	if (rc == -ENOENT)
+		log_err(0, "%s: damaged or missing; it was made here", path);
 	if (rc < 0)
 		return rc;
-	pthread_mutex_lock(&depot->trees_lock);
-	found = depot_trees_find(depot, digest);
-	if (!found)
-		depot_trees_add(depot, tree_get(opened));
-	pthread_mutex_unlock(&depot->trees_lock);
-	if (found)
-		tree_put(opened);
-	*tree = found ? found : opened;
-	return 0;
+	upstream = upstreams_find(depot->upstreams, origin.upstream);
+	if (!upstream)
+		return log_err(-ENOENT,
+			       "%s: damaged or missing; it came from upstream "
+			       "%s, which has been removed",
+			       path, origin.upstream);
+	log_warn("%s: damaged or missing; read again from upstream %s", path,
+		 origin.upstream);
+	rc = take_tree_again(depot->path, upstream, digest, &opened);
+	upstream_put(upstream);
+	if (rc == 0)
+		depot_trees_share(depot, opened, tree);
+	return rc;
 }
 
 /* --- shards, upstreams --------------------------------------------------- */

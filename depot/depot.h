@@ -47,7 +47,7 @@ const char *depot_path(const struct depot *depot);
 struct kv *depot_state(struct depot *depot);  /* borrowed */
 struct pool *depot_pool(struct depot *depot); /* borrowed */
 
-/* --- names: NAME:TAG, revisions, trees ------------------------------- */
+/* --- names: NAME:TAG, revisions, trees ----------------------------------- */
 
 enum {
 	PACKAGE_NAME_MAX = 63,
@@ -120,8 +120,14 @@ MUST_CHECK int depot_package_commit(struct depot *depot, const char *name,
  * *tree has one reference, the caller's.  -ENOENT, -EBADMSG. */
 MUST_CHECK int depot_tree_get(struct depot *depot, const struct digest *digest,
 			      struct tree **tree);
+/* The same of a tree that is damaged or missing here: it is read again from the
+ * upstream that it came from, and kept.  Blocks on the network.  -ENOENT: it
+ * came from none; -EHOSTUNREACH, -EBADMSG.  Logs. */
+MUST_CHECK int depot_tree_fetch(struct depot *depot,
+				const struct digest *digest,
+				struct tree **tree);
 
-/* --- shards, as stored (control thread) ------------------------------- */
+/* --- shards, as stored (control thread) ---------------------------------- */
 
 bool depot_shard_here(struct depot *depot, const struct digest *name);
 /* Proves the shard first; -EBADMSG.  Not durable before depot_package_commit.
@@ -138,7 +144,7 @@ MUST_CHECK int depot_shard_get(struct depot *depot, const struct digest *name,
 MUST_CHECK int depot_tree_shard_get(struct depot *depot, struct tree *tree,
 				    uint32_t shard, void **bytes, size_t *len);
 
-/* --- opened chunks ------------------------------------------------------ */
+/* --- opened chunks ------------------------------------------------------- */
 
 enum { DEPOT_READ_MAX = 72 }; /* 1 MiB in chunks of 16 KiB, and both ends */
 
@@ -186,7 +192,7 @@ size_t chunk_len(const struct chunk *chunk);
 /* Blocking form for the control thread; release with depot_read_release. */
 MUST_CHECK int depot_read_wait(struct depot *depot, struct depot_read *read);
 
-/* --- upstreams ------------------------------------------------------------ */
+/* --- upstreams ----------------------------------------------------------- */
 
 struct upstream_info {
 	char name[PACKAGE_NAME_MAX + 1];

@@ -153,7 +153,7 @@ static int document_check_canonical(const char *what, json_t *root,
 	return 0;
 }
 
-/* --- revision ---------------------------------------------------------- */
+/* --- revision ------------------------------------------------------------ */
 
 static json_t *revision_closure_json(const struct revision_doc *doc)
 {
@@ -257,7 +257,7 @@ void revision_doc_clear(struct revision_doc *doc)
 	memset(doc, 0, sizeof(*doc));
 }
 
-/* --- tag document ------------------------------------------------------ */
+/* --- tag document -------------------------------------------------------- */
 
 static json_t *tag_row_json(const struct tag_row *row)
 {
@@ -418,7 +418,7 @@ void tag_doc_clear(struct tag_doc *doc)
 	memset(doc, 0, sizeof(*doc));
 }
 
-/* --- root document ----------------------------------------------------- */
+/* --- root document ------------------------------------------------------- */
 
 int root_doc_write(const struct root_doc *doc, char **json)
 {

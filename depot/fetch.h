@@ -11,7 +11,7 @@
  *     to 10 s, with jitter; the job waits in the lane.
  * 3c. An answer, but not these bytes (404, wrong bytes): tag and newest index
  *     are read again, now and then (route.h), since it may be the index that
- *     is wrong; the job tries at once, then backs off by itself.
+ *     is wrong; the job tries again at once, then backs off by itself.
  * 4. After 5 minutes of that without a break, or FETCH_LINGER_S after the last
  *    who wanted it has gone: done(-EIO).
  *

@@ -186,7 +186,7 @@ static void fetch_rotate(struct fetch *fetch, struct fetch_lane *lane)
 	*p = lane;
 }
 
-/* --- after a range -------------------------------------------------------- */
+/* --- after a range ------------------------------------------------------- */
 
 static uint64_t fetch_backoff_ms(struct fetch *fetch, unsigned int fails)
 {

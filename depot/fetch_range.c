@@ -103,6 +103,15 @@ bool fetch_is_bad(int rc)
 	       rc != -ENODEV && rc != -ECANCELED;
 }
 
+/* What failed had been looked for in the wrong place: it starts anew. */
+static void fetch_try_at_once(struct fetch_batch *batch,
+			      const struct route *route)
+{
+	for (struct fetch_job *job = batch->jobs; job; job = job->next)
+		if (job->route == route)
+			job->tries = 0;
+}
+
 /* The upstream answered, but not with the shard: the index may have moved. */
 static void fetch_refresh(struct fetch *fetch, struct fetch_batch *batch,
 			  struct upstream *upstream)
@@ -114,8 +123,10 @@ static void fetch_refresh(struct fetch *fetch, struct fetch_batch *batch,
 		    !route_refresh_due(fetch->routes, job->route))
 			continue;
 		if (take_index_again(fetch->state, fetch->root, upstream,
-				     job->tree, &index) == 0)
-			route_set_index(fetch->routes, job->route, index);
+				     job->tree, &index) < 0)
+			continue;
+		if (route_set_index(fetch->routes, job->route, index))
+			fetch_try_at_once(batch, job->route);
 	}
 }
 

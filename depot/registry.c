@@ -54,7 +54,7 @@ static bool registry_name_get(const uint8_t *text, size_t len, bool may_miss,
 	       (strlen(out) == len && depot_name_ok(out));
 }
 
-/* --- tags -------------------------------------------------------------- */
+/* --- tags ---------------------------------------------------------------- */
 
 static int registry_tag_parse(const uint8_t *value, size_t len,
 			      struct registry_tag *row)
@@ -167,7 +167,7 @@ int registry_tag_list(struct kv *state, const char *name,
 	return rc;
 }
 
-/* --- revisions --------------------------------------------------------- */
+/* --- revisions ----------------------------------------------------------- */
 
 int registry_revision_get(struct kv *state, const struct digest *revision,
 			  char **json)
@@ -204,7 +204,7 @@ void registry_revision_put(struct kv_batch *batch,
 	kv_batch_put(batch, key, sizeof(key), json, strlen(json));
 }
 
-/* --- where trees came from --------------------------------------------- */
+/* --- where trees came from ----------------------------------------------- */
 
 int registry_origin_get(struct kv *state, const struct digest *tree,
 			struct registry_origin *row)
@@ -248,7 +248,7 @@ void registry_origin_put(struct kv_batch *batch, const struct digest *tree,
 		     sizeof(struct store_origin) + name_len);
 }
 
-/* --- upstreams --------------------------------------------------------- */
+/* --- upstreams ----------------------------------------------------------- */
 
 static size_t registry_upstream_key(uint8_t *key, const char *name)
 {

@@ -205,16 +205,31 @@ bool route_place(struct routes *routes, struct route *route, uint32_t shard,
 	return here;
 }
 
-void route_set_index(struct routes *routes, struct route *route,
+static bool route_same_index(const struct index *a, const struct index *b)
+{
+	const void *a_bytes, *b_bytes;
+	size_t a_len, b_len;
+
+	if (!a || !b)
+		return a == b;
+	a_bytes = index_bytes(a, &a_len);
+	b_bytes = index_bytes(b, &b_len);
+	return a_len == b_len && memcmp(a_bytes, b_bytes, a_len) == 0;
+}
+
+bool route_set_index(struct routes *routes, struct route *route,
 		     struct index *index)
 {
 	struct index *old;
+	bool same;
 
 	pthread_mutex_lock(&routes->lock);
 	old = route->index;
+	same = route_same_index(old, index);
 	route->index = index;
 	pthread_mutex_unlock(&routes->lock);
 	index_put(old);
+	return !same;
 }
 
 bool route_refresh_due(struct routes *routes, struct route *route)

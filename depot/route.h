@@ -30,8 +30,8 @@ const char *route_upstream(const struct route *route);
 /* false: no index is here (any more): take_index_again(). */
 bool route_place(struct routes *routes, struct route *route, uint32_t shard,
 		 struct index_place *place);
-/* takes index */
-void route_set_index(struct routes *routes, struct route *route,
+/* takes index; true: it says something else than the one before. */
+bool route_set_index(struct routes *routes, struct route *route,
 		     struct index *index);
 /* Nobody has asked this in the last ROUTE_REFRESH_S: a pack that has gone is
  * found by many at once, and one reading of the index serves all.  Jobs that

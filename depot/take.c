@@ -335,7 +335,23 @@ int take_package(struct kv *state, const char *root, struct upstream *upstream,
 	return 0;
 }
 
-/* --- the index alone ----------------------------------------------------- */
+/* --- the tree alone, the index alone ------------------------------------- */
+
+int take_tree_again(const char *root, struct upstream *upstream,
+		    const struct digest *tree, struct tree **opened)
+{
+	CLEANUP(take_clear)
+	struct take take = {.root = root,
+			    .upstream = upstream,
+			    .tries = UPSTREAM_TRIES,
+			    .doc.tree = *tree};
+	int rc;
+
+	rc = take_tree(&take);
+	if (rc == 0)
+		*opened = STEAL(take.tree);
+	return rc;
+}
 
 struct take_names {
 	const struct digest *tree;

@@ -28,6 +28,12 @@ MUST_CHECK int take_package(struct kv *state, const char *root,
 			    const struct package_ref *ref,
 			    struct digest *tree);
 
+/* Read a tree that came from `upstream`, and is damaged or missing here, again
+ * and keep it.  *opened: a reference for the caller. */
+MUST_CHECK int take_tree_again(const char *root, struct upstream *upstream,
+			       const struct digest *tree,
+			       struct tree **opened);
+
 /*
  * Read the newest index of a tree that came from `upstream` again, one try a
  * request, and keep it.  *index: a reference for the caller.

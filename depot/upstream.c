@@ -336,8 +336,10 @@ static int upstream_probe(struct upstream *upstream)
 	}
 	rc = root_doc_read(text, len, &root);
 	if (rc == -EBADMSG)
-		return log_err(rc, "upstream %s: %s: no depot's root document",
-			       upstream->row.name, upstream->row.url);
+		log_err(0,
+			"upstream %s: %s: its " LAYOUT_ROOT
+			" is no depot's root document",
+			upstream->row.name, upstream->row.url);
 	return rc;
 }
 

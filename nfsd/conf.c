@@ -317,8 +317,7 @@ void conf_free(struct conf *conf)
 	free(STEAL(conf->admin_socket));
 }
 
-/* --- places
- * ------------------------------------------------------------------- */
+/* --- places -------------------------------------------------------------- */
 
 static int conf_ini(void *user, const char *section, const char *key,
 		    const char *value)
@@ -467,8 +466,7 @@ int conf_set_option(struct conf *conf, const char *option)
 	return conf_error_at(conf, place);
 }
 
-/* --- defaults that depend on who we are
- * ----------------------------------------- */
+/* --- defaults that depend on who we are ---------------------------------- */
 
 static int conf_join(struct conf *conf, char **to, const char *dir,
 		     const char *name)

@@ -9,13 +9,13 @@
 #include <sys/uio.h>
 
 int conn_shared_init(struct conn_shared *shared, struct site *site,
-		     struct drc *drc, size_t receive_max, size_t unsent_max)
+		     struct drc *drc, size_t receive_max, size_t held_max)
 {
 	int rc;
 
 	shared->quiet = false;
-	shared->unsent_max = unsent_max;
-	shared->unsent = 0;
+	shared->held_max = held_max;
+	shared->held = 0;
 	shared->in = malloc(CONN_RECEIVE_MAX);
 	if (!shared->in)
 		return -ENOMEM;
@@ -64,7 +64,7 @@ static void conn_put_stash(struct conn *conn)
 void conn_close(struct conn *conn)
 {
 	rpc_close_peer(&conn->shared->rpc, &conn->peer);
-	conn->shared->unsent -= conn->queue.unsent;
+	conn->shared->held -= conn->queue.held;
 	out_queue_drop(&conn->queue);
 	conn->framing.len = 0;
 	conn_put_buffer(conn);
@@ -79,15 +79,15 @@ void conn_free(struct conn *conn)
 	free(conn);
 }
 
-/* Clients that take no replies hold as many as all together may. */
-static bool conn_all_unsent(const struct conn_shared *shared)
+/* Replies that wait for slow clients hold all the memory that they may. */
+static bool conn_is_tight(const struct conn_shared *shared)
 {
-	return shared->unsent >= shared->unsent_max;
+	return shared->held >= shared->held_max;
 }
 
 bool conn_must_relieve(const struct conn_shared *shared)
 {
-	return shared->unsent / 3 >= shared->unsent_max;
+	return shared->held / 3 >= shared->held_max;
 }
 
 /* May another call be served now? */
@@ -95,7 +95,7 @@ static bool conn_may_serve(const struct conn *conn)
 {
 	size_t unsent = conn->queue.unsent;
 
-	if (unsent > 0 && conn_all_unsent(conn->shared))
+	if (unsent > 0 && conn_is_tight(conn->shared))
 		return false;
 	return unsent < OUT_UNSENT_MAX && !conn->peer.broken &&
 	       !conn->shared->quiet && !rpc_peer_is_full(&conn->peer);
@@ -326,8 +326,7 @@ static enum conn_next conn_take_turn(struct conn *conn, uint32_t events)
 
 	ASSERT(conn->fd >= 0 && rpc->out.reply_count == 0);
 
-	conn->budget_calls =
-	    conn_all_unsent(conn->shared) ? 1 : CONN_TURN_CALLS;
+	conn->budget_calls = conn_is_tight(conn->shared) ? 1 : CONN_TURN_CALLS;
 	conn->budget_bytes = CONN_TURN_BYTES;
 	if ((events & (EPOLLHUP | EPOLLERR)) && !(events & EPOLLIN))
 		return CONN_END;
@@ -350,14 +349,13 @@ static enum conn_next conn_take_turn(struct conn *conn, uint32_t events)
 
 enum conn_next conn_turn(struct conn *conn, uint32_t events)
 {
-	size_t before = conn->queue.unsent;
+	size_t unsent = conn->queue.unsent, held = conn->queue.held;
 	enum conn_next next = conn_take_turn(conn, events);
-	size_t after = conn->queue.unsent;
 
-	conn->shared->unsent += after - before;
-	if (after == 0)
+	conn->shared->held += conn->queue.held - held;
+	if (conn->queue.unsent == 0)
 		conn->stalled_ms = 0;
-	else if (before == 0 || after < before)
+	else if (unsent == 0 || conn->queue.unsent < unsent)
 		conn->stalled_ms = conn->shared->rpc.now_ms + 1;
 	return next;
 }

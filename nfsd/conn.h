@@ -14,11 +14,11 @@
  * is not moved.
  *
  * Nothing is read from a client that leaves OUT_UNSENT_MAX bytes unread, or
- * has RPC_PEER_CHANGING_MAX calls parked.  When all clients of a worker
- * together leave unsent_max bytes unread, those who leave any are read no
- * further, and the others are served one call a turn.  As that may still be a
- * large reply each, the server closes, at three times as much, the connection
- * that has taken nothing for longest.
+ * has RPC_PEER_CHANGING_MAX calls parked.  When the replies that wait for all
+ * clients of a worker hold held_max bytes, clients that leave any unread are
+ * read no further, and the others are served one call a turn.  As that may
+ * still be a large reply each, the server closes, at three times as much, the
+ * connection that has taken nothing for longest.
  */
 #ifndef NFSD_CONN_H
 #define NFSD_CONN_H
@@ -48,9 +48,9 @@ struct conn;
 struct conn_shared {
 	struct rpc rpc;
 	struct bufpool pool;
-	size_t unsent_max, unsent; /* bytes of replies that wait */
-	uint8_t *in;               /* owns; CONN_RECEIVE_MAX bytes */
-	bool quiet;                /* read no more calls */
+	size_t held_max, held; /* bytes of replies that wait */
+	uint8_t *in;           /* owns; CONN_RECEIVE_MAX bytes */
+	bool quiet;            /* read no more calls */
 	/* The budget of pool is spent: close a connection other than
 	 * `asking`.  false: there is none to close. */
 	bool (*make_room)(struct conn_shared *shared, struct conn *asking);
@@ -81,7 +81,7 @@ struct conn {
 
 MUST_CHECK int conn_shared_init(struct conn_shared *shared, struct site *site,
 				struct drc *drc, size_t receive_max,
-				size_t unsent_max);
+				size_t held_max);
 void conn_shared_fini(struct conn_shared *shared);
 
 /* takes fd, in every case.  NULL: no memory. */

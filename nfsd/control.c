@@ -54,7 +54,7 @@ static const struct control_route control_routes[] = {
     {"POST", "/v1/upstreams/remove", control_upstream_remove, 0},
 };
 
-/* --- failures ------------------------------------------------------------- */
+/* --- failures ------------------------------------------------------------ */
 
 struct control_error {
 	int rc;
@@ -151,6 +151,8 @@ int control_fail(struct control_request *req, int rc, const char *hint,
 	va_start(args, fmt);
 	len = vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
+	if (!hint && (rc == -ENOSPC || rc == -EDQUOT))
+		hint = "free space where the store lies, then restart vdrived";
 	if (!*cause)
 		cause = strerrordesc_np(-rc);
 	if (len >= 0 && (size_t)len < sizeof(text))
@@ -188,7 +190,7 @@ void control_fail_list(struct control_request *req, const char *key,
 		log_warn("control: no memory for the list of %s", key);
 }
 
-/* --- for handlers --------------------------------------------------------- */
+/* --- for handlers -------------------------------------------------------- */
 
 const char *control_param_text(struct control_request *req, const char *name)
 {
@@ -271,7 +273,7 @@ json_t *control_time(int64_t sec)
 	return json_string(text);
 }
 
-/* --- one request ---------------------------------------------------------- */
+/* --- one request --------------------------------------------------------- */
 
 static bool control_peer_allowed(struct MHD_Connection *conn)
 {
@@ -480,7 +482,7 @@ static void control_request_free(void *cls UNUSED,
 	*slot = NULL;
 }
 
-/* --- socket --------------------------------------------------------------- */
+/* --- socket -------------------------------------------------------------- */
 
 /* 0: nobody answers on it, and what lay there is gone. */
 static int control_socket_clear(const struct sockaddr_un *addr)

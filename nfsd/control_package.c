@@ -15,7 +15,7 @@ enum {
 	CONTROL_HELD_BYTES_MAX = 1 << 30,
 };
 
-/* --- packages ------------------------------------------------------------- */
+/* --- packages ------------------------------------------------------------ */
 
 static json_t *control_package_json(const struct package_info *info)
 {
@@ -103,7 +103,7 @@ int control_package_get(struct control_request *req)
 	return control_answer(req, json);
 }
 
-/* --- trees held until their package is committed -------------------------- */
+/* --- trees held until their package is committed ------------------------- */
 
 void control_trees_drop(struct control *control)
 {
@@ -207,7 +207,7 @@ int control_tree_get(struct control_request *req)
 	return 0;
 }
 
-/* --- commit --------------------------------------------------------------- */
+/* --- commit -------------------------------------------------------------- */
 
 struct control_commit {
 	const char *name, *tag; /* borrow from the request */
@@ -362,7 +362,7 @@ int control_package_commit(struct control_request *req)
 					     "created", (int)!same));
 }
 
-/* --- shards --------------------------------------------------------------- */
+/* --- shards -------------------------------------------------------------- */
 
 int control_shards_have(struct control_request *req)
 {

@@ -54,7 +54,7 @@ static int control_answer_list(struct control_request *req, int rc,
 	    req, json_pack("{s:s, s:o}", "schema", schema, key, list));
 }
 
-/* --- tenants -------------------------------------------------------------- */
+/* --- tenants ------------------------------------------------------------- */
 
 static json_t *control_selection_json(const struct site_tenant_info *info)
 {
@@ -119,7 +119,7 @@ int control_tenant_create(struct control_request *req)
 					"tenant-create/1", "tenant", name));
 }
 
-/* --- assign --------------------------------------------------------------- */
+/* --- assign -------------------------------------------------------------- */
 
 struct control_assign {
 	const char *tenant; /* borrows */
@@ -300,7 +300,7 @@ int control_assign(struct control_request *req)
 	return control_assign_run(req, &assign);
 }
 
-/* --- guests and exports --------------------------------------------------- */
+/* --- guests and exports -------------------------------------------------- */
 
 static int control_guest_visit(void *ctx, const struct site_guest_info *info)
 {
@@ -430,7 +430,7 @@ int control_export_list(struct control_request *req)
 	return control_answer_list(req, rc, "export-list/1", "exports", list);
 }
 
-/* --- upstreams ------------------------------------------------------------ */
+/* --- upstreams ----------------------------------------------------------- */
 
 static int control_upstream_visit(void *ctx, const struct upstream_info *info)
 {
@@ -508,7 +508,7 @@ int control_upstream_remove(struct control_request *req)
 					"upstream-remove/1", "upstream", name));
 }
 
-/* --- status --------------------------------------------------------------- */
+/* --- status -------------------------------------------------------------- */
 
 struct control_count {
 	json_int_t tenants, guests;

@@ -70,8 +70,7 @@ static const char nfsd_usage[] =
     "Keys: nfs.listen nfs.threads nfs.poll-us store.path store.memory\n"
     "admin.socket log.level\n";
 
-/* --- options and configuration
- * ------------------------------------------------- */
+/* --- options and configuration ------------------------------------------- */
 
 /* -1: go on; otherwise exit with it. */
 static int nfsd_parse(int argc, char **argv, struct nfsd_options *options)
@@ -141,8 +140,7 @@ static int nfsd_load_conf(const struct nfsd_options *options, struct conf *conf)
 	return rc;
 }
 
-/* --- privileges
- * ------------------------------------------------------------------ */
+/* --- privileges ---------------------------------------------------------- */
 
 /* Make a directory and what is missing above it; *made: the last did not
  * exist. */
@@ -279,8 +277,7 @@ static void nfsd_raise_limits(void)
 	}
 }
 
-/* --- start, serve, stop
- * ---------------------------------------------------------- */
+/* --- start, serve, stop -------------------------------------------------- */
 
 static int nfsd_open(struct nfsd *nfsd, const struct conf *conf)
 {

@@ -17,6 +17,7 @@ enum {
 struct out_block {
 	struct out_block *next;
 	struct out_hold *held;
+	size_t held_len; /* bytes, sent ones too */
 	unsigned int iov_at, iov_count;
 	struct iovec *iov; /* in this allocation, as the bytes behind them */
 };
@@ -190,6 +191,8 @@ static int out_keep(struct out *out, unsigned int at, struct out_queue *queue)
 		return -ENOMEM;
 	block->next = NULL;
 	block->held = STEAL(out->held);
+	block->held_len = out->bytes;
+	queue->held += out->bytes;
 	block->iov_at = 0;
 	block->iov_count = count;
 	block->iov = (struct iovec *)(block + 1);
@@ -258,6 +261,7 @@ int out_queue_send(struct out_queue *queue, int fd)
 		queue->first = block->next;
 		if (!queue->first)
 			queue->last = NULL;
+		queue->held -= block->held_len;
 		out_block_free(block);
 	}
 	return 0;

@@ -50,6 +50,7 @@ struct out_block;
 struct out_queue {
 	struct out_block *first, *last; /* owns */
 	size_t unsent;                  /* bytes */
+	size_t held; /* bytes that stay until the last of them is sent */
 };
 
 MUST_CHECK int out_init(struct out *out); /* -ENOMEM */

@@ -176,8 +176,7 @@ static void rpc_sent(struct out_hold *hold)
 	call_put(container_of(hold, struct call, hold));
 }
 
-/* --- credentials
- * -------------------------------------------------------------- */
+/* --- credentials --------------------------------------------------------- */
 
 static uint32_t rpc_safe_id(uint32_t id)
 {
@@ -240,8 +239,7 @@ static uint64_t rpc_cred_hash(const struct call *call)
 	return siphash64(call->info->key, words, count * sizeof(words[0]));
 }
 
-/* --- parking
- * -------------------------------------------------------------------- */
+/* --- parking ------------------------------------------------------------- */
 
 static void rpc_park(struct call *call, enum call_state state)
 {
@@ -343,8 +341,7 @@ static int rpc_wait(struct call *call)
 	return 0;
 }
 
-/* --- replies
- * --------------------------------------------------------------------- */
+/* --- replies ------------------------------------------------------------- */
 
 static void rpc_accepted(struct rpc *rpc, uint32_t xid, uint32_t status)
 {
@@ -466,8 +463,7 @@ static void rpc_after(struct call *call, int rc)
 	rpc_complete(call);
 }
 
-/* --- running
- * ------------------------------------------------------------------------ */
+/* --- running ------------------------------------------------------------- */
 
 static bool rpc_decode(struct call *call)
 {
@@ -676,8 +672,7 @@ int rpc_serve(struct rpc *rpc, struct peer *peer, const uint8_t *record,
 	return 0;
 }
 
-/* --- waking
- * ------------------------------------------------------------------------- */
+/* --- waking -------------------------------------------------------------- */
 
 static void rpc_resume_one(struct call *call)
 {
@@ -825,8 +820,7 @@ void rpc_close_peer(struct rpc *rpc, struct peer *peer)
 	ASSERT(peer->waiting_count == 0 && peer->changing_count == 0);
 }
 
-/* --- for handlers
- * -------------------------------------------------------------------- */
+/* --- for handlers -------------------------------------------------------- */
 
 int call_second_handle(struct call *call, const nfs_fh3 *fh)
 {

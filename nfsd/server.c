@@ -362,8 +362,7 @@ static void server_accept(struct server *server)
 	}
 }
 
-/* --- the loop
- * ------------------------------------------------------------------ */
+/* --- the loop ------------------------------------------------------------ */
 
 static int worker_timeout(const struct worker *worker)
 {
@@ -552,8 +551,7 @@ static void *worker_run(void *arg)
 	}
 }
 
-/* --- start and stop
- * --------------------------------------------------------------- */
+/* --- start and stop ------------------------------------------------------ */
 
 /* "ADDRESS:PORT" or "[ADDRESS]:PORT" */
 static int server_resolve(const char *text, struct addrinfo **found)
@@ -656,7 +654,7 @@ static int worker_init(struct worker *worker, struct server *server,
 		return log_err(-errno, "epoll_create1");
 	rc = conn_shared_init(&worker->shared, server->site, server->drc,
 			      SERVER_RECEIVE_MAX / server->worker_count,
-			      SERVER_UNSENT_MAX / server->worker_count);
+			      SERVER_HELD_MAX / server->worker_count);
 	if (rc < 0) {
 		close(STEAL_FD(worker->epoll_fd));
 		return log_err(rc, "worker");

@@ -21,7 +21,7 @@ enum {
 	SERVER_LISTEN_MAX = 16,
 	SERVER_CONNS_MAX = 16384,       /* fewer when descriptors are fewer */
 	SERVER_RECEIVE_MAX = 128 << 20, /* bytes of partial records */
-	SERVER_UNSENT_MAX = 64 << 20,   /* bytes of replies not taken */
+	SERVER_HELD_MAX = 64 << 20,     /* bytes of replies that wait */
 };
 
 struct server;

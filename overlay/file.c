@@ -32,7 +32,7 @@ static int read_check(struct view *view, const struct inode *inode,
 	return file_may_read(view, inode, cred) ? 0 : -EACCES;
 }
 
-/* --- from the package: iovecs into chunks --------------------------------- */
+/* --- from the package: iovecs into chunks -------------------------------- */
 
 static void read_add(struct view_read *read, const void *data, size_t len)
 {
@@ -97,7 +97,7 @@ static int read_package(struct view *view, const struct inode *inode,
 	return 0;
 }
 
-/* --- from the delta: a buffer --------------------------------------------- */
+/* --- from the delta: a buffer -------------------------------------------- */
 
 static int read_inline(struct view *view, const struct inode *inode,
 		       uint64_t off, size_t len, uint8_t *buf)
@@ -302,7 +302,7 @@ static int read_delta(struct view *view, const struct inode *inode,
 	return 0;
 }
 
-/* --- READ ----------------------------------------------------------------- */
+/* --- READ ---------------------------------------------------------------- */
 
 /* A host file's node is made under the lock held alone, then we begin anew. */
 static int read_open_node(struct view *view, struct view_object obj)
@@ -377,7 +377,7 @@ void view_read_release(struct view_read *read, struct view_wait *wait)
 	view_wait_release(wait);
 }
 
-/* --- READLINK ------------------------------------------------------------- */
+/* --- READLINK ------------------------------------------------------------ */
 
 static int readlink_locked(struct view *view, struct view_object obj, char *buf,
 			   size_t *len, struct view_attr *attr)

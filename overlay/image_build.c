@@ -88,8 +88,7 @@ static uint64_t image_number(const uint8_t *key, char *path, size_t path_len,
 
 enum { IMAGE_NUMBER_ROOM = TREE_NAME_MAX + 16 };
 
-/* --- hard links: the number comes from the first path of the tree's walk ---
- */
+/* --- hard links: numbered by the first path of the tree's walk ----------- */
 
 struct image_link_walk {
 	struct image_build *b;
@@ -143,8 +142,7 @@ static int image_find_links(struct image_build *b, unsigned int t)
 	return tree_walk(tree, image_link_visit, &walk);
 }
 
-/* --- inodes and entries ----------------------------------------------------
- */
+/* --- inodes and entries -------------------------------------------------- */
 
 static int image_add_inode(struct image_build *b, struct image_source src,
 			   uint64_t fileid, uint32_t parent, uint32_t *added)
@@ -233,8 +231,7 @@ static int image_add_run(struct image_build *b, uint32_t dir, size_t path_len,
 	return 0;
 }
 
-/* --- merging the names of one directory ------------------------------------
- */
+/* --- merging the names of one directory ---------------------------------- */
 
 static int image_compare_names(const void *a, const void *b)
 {
@@ -529,8 +526,7 @@ static int image_merge_dir(struct image_build *b, uint32_t dir,
 	return rc;
 }
 
-/* --- the whole --------------------------------------------------------------
- */
+/* --- the whole ----------------------------------------------------------- */
 
 /* fileid -> inode; a number that is taken gives way to the next free one. */
 static int image_index(struct image *image)

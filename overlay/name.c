@@ -24,7 +24,7 @@ bool name_ok(const char *name, size_t name_len, int *rc)
 	return false;
 }
 
-/* --- one cookie of one directory ------------------------------------------ */
+/* --- one cookie of one directory ----------------------------------------- */
 
 struct slot {
 	const struct image_entry *image; /* NULL: the image has none here */
@@ -128,7 +128,7 @@ int place_find(struct view *view, const struct inode *dir, const char *name,
 	return 0; /* no free value in the chain: cookie stays 0 */
 }
 
-/* --- lookup --------------------------------------------------------------- */
+/* --- lookup -------------------------------------------------------------- */
 
 static int name_lookup_dots(struct view *view, const struct inode *dir,
 			    size_t name_len, struct inode *child)
@@ -196,7 +196,7 @@ int view_lookup(struct view *view, const struct view_cred *cred,
 	return rc;
 }
 
-/* --- taking a name out ---------------------------------------------------- */
+/* --- taking a name out --------------------------------------------------- */
 
 int op_unlink(struct op *op, const struct inode *dir, const struct place *place,
 	      const char *name, size_t name_len, bool chained)

@@ -55,8 +55,7 @@ void view_drain(struct view *view)
 	pthread_mutex_unlock(&view->idle_lock);
 }
 
-/* --- host files ------------------------------------------------------------
- */
+/* --- host files ---------------------------------------------------------- */
 
 static void data_dir(const struct view *view, uint64_t data_id, char *dir,
 		     size_t dir_len)
@@ -101,8 +100,7 @@ static int data_cut(int fd, uint64_t size)
 	return (uint64_t)st.st_size > size ? io_truncate(fd, size) : 0;
 }
 
-/* --- opening and closing -----------------------------------------------------
- */
+/* --- opening and closing ------------------------------------------------- */
 
 /* Bring the host file to what the record says of it. */
 static int node_open_file(struct view *view, struct node *node)
@@ -235,7 +233,7 @@ int node_mend(struct view *view, struct inode *inode)
 	return node_open(view, inode);
 }
 
-/* --- waiting for quiet ---------------------------------------------------- */
+/* --- waiting for quiet --------------------------------------------------- */
 
 /* Unlink all that are parked; they are woken after the lock is dropped. */
 static struct view_wait *node_take_waits(struct node *node)
@@ -258,7 +256,7 @@ static void node_wake(struct view_wait *wait)
 	}
 }
 
-/* --- flights -------------------------------------------------------------- */
+/* --- flights ------------------------------------------------------------- */
 
 struct flight {
 	struct pool_job job;
@@ -461,7 +459,7 @@ void node_commit(struct view *view, struct node *node,
 		log_warn("delta %s: no memory for a commit", view->info.path);
 }
 
-/* --- cuts ----------------------------------------------------------------- */
+/* --- cuts ---------------------------------------------------------------- */
 
 struct cut {
 	struct journal_entry entry;

@@ -138,7 +138,7 @@ int view_remove(struct view *view, const struct view_cred *cred,
 	return rc;
 }
 
-/* --- rename --------------------------------------------------------------- */
+/* --- rename -------------------------------------------------------------- */
 
 struct rename {
 	struct view *view;

@@ -145,7 +145,7 @@ bool selection_same(const struct selection *a, const struct selection *b)
 	return true;
 }
 
-/* --- flattening ----------------------------------------------------------- */
+/* --- flattening ---------------------------------------------------------- */
 
 struct selection_conflicts {
 	const struct selection *selection;
@@ -179,8 +179,10 @@ int selection_image(struct depot *depot, const struct selection *selection,
 		const struct package_info *p = &selection->package[count];
 
 		rc = depot_tree_get(depot, &p->tree, &trees[count]);
+		if (rc == -ENOENT || rc == -EBADMSG)
+			rc = depot_tree_fetch(depot, &p->tree, &trees[count]);
 		if (rc < 0) {
-			log_err(rc, "the tree of %s:%s is not in the depot",
+			log_err(rc, "package %s:%s cannot be served: its tree",
 				p->name, p->tag);
 			break;
 		}
@@ -193,7 +195,7 @@ int selection_image(struct depot *depot, const struct selection *selection,
 	return rc;
 }
 
-/* --- guests, counters ----------------------------------------------------- */
+/* --- guests, counters ---------------------------------------------------- */
 
 size_t guest_encode(const struct guest_record *guest, uint8_t *out)
 {

@@ -21,8 +21,7 @@ int view_getattr(struct view *view, struct view_object obj,
 	return rc;
 }
 
-/* --- who may ----------------------------------------------------------------
- */
+/* --- who may ------------------------------------------------------------- */
 
 static int setattr_may_own(const struct inode *inode,
 			   const struct view_cred *cred,
@@ -69,8 +68,7 @@ static int setattr_may(struct view *view, const struct inode *inode,
 	return write ? 0 : -EACCES;
 }
 
-/* --- size -------------------------------------------------------------------
- */
+/* --- size ---------------------------------------------------------------- */
 
 int inline_get(struct view *view, uint64_t fileid,
 	       uint8_t buf[RECORD_INLINE_MAX], size_t *len)
@@ -159,7 +157,7 @@ static int resize_prepare(struct view *view, struct inode *inode,
 	return 0;
 }
 
-/* --- the change ----------------------------------------------------------- */
+/* --- the change ---------------------------------------------------------- */
 
 static void setattr_mode(struct inode *inode, const struct view_cred *cred,
 			 const struct view_setattr *set)

@@ -41,7 +41,7 @@ struct site {
 	uint32_t by_id_count;
 };
 
-/* --- look-ups ------------------------------------------------------------- */
+/* --- look-ups ------------------------------------------------------------ */
 
 static struct tenant *site_find_tenant(struct site *site, const char *name)
 {
@@ -83,7 +83,7 @@ struct view *site_view_by_path(struct site *site, const char *path)
 	return view;
 }
 
-/* --- tables --------------------------------------------------------------- */
+/* --- tables -------------------------------------------------------------- */
 
 static int site_add_tenant(struct site *site, struct tenant *tenant)
 {
@@ -166,7 +166,7 @@ static int site_add_view(struct site *site, struct tenant *tenant,
 	return 0;
 }
 
-/* --- opening -------------------------------------------------------------- */
+/* --- opening ------------------------------------------------------------- */
 
 static void tenant_free(struct tenant *tenant)
 {
@@ -303,7 +303,7 @@ void site_quiesce(struct site *site)
 		view_drain(site->views[i].view);
 }
 
-/* --- operators' changes --------------------------------------------------- */
+/* --- operators' changes -------------------------------------------------- */
 
 static int site_write(struct site *site, struct kv_batch *batch)
 {
@@ -537,7 +537,7 @@ int site_guest_add(struct site *site, const char *name,
 	return rc;
 }
 
-/* --- listings ------------------------------------------------------------- */
+/* --- listings ------------------------------------------------------------ */
 
 int site_tenant_list(struct site *site,
 		     int (*visit)(void *ctx, const struct site_tenant_info *),

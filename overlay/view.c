@@ -13,7 +13,7 @@
 #include "depot/log.h"
 #include "overlay/view_impl.h"
 
-/* --- opening -------------------------------------------------------------- */
+/* --- opening ------------------------------------------------------------- */
 
 /* Hold the tree that a record is based on, for as long as the view lives. */
 static int view_hold_base(struct view *view, const struct record *rec)
@@ -190,7 +190,7 @@ void view_close(struct view *view)
 	free(view);
 }
 
-/* --- what nfsd asks of the view itself ------------------------------------ */
+/* --- what nfsd asks of the view itself ----------------------------------- */
 
 const struct view_info *view_get_info(const struct view *view)
 {
@@ -260,7 +260,7 @@ void view_new_verifier(struct view *view)
 	__atomic_store_n(&view->info.verifier, fresh, __ATOMIC_RELAXED);
 }
 
-/* --- another image -------------------------------------------------------- */
+/* --- another image ------------------------------------------------------- */
 
 struct switching {
 	struct view *view;

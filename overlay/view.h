@@ -295,7 +295,7 @@ MUST_CHECK int view_write(struct view *view, const struct view_cred *cred,
 MUST_CHECK int view_commit(struct view *view, struct view_object obj,
 			   struct view_change *change);
 
-/* --- the view itself ------------------------------------------------------ */
+/* --- the view itself ----------------------------------------------------- */
 
 struct view_info {
 	uint32_t export_id;

@@ -156,7 +156,7 @@ void reap_free(struct reap *reap);   /* not submitted */
 /* At opening: delete what an earlier life had to reap. */
 MUST_CHECK int reap_all(struct view *view);
 
-/* --- gather.c: chunks of a base ------------------------------------------- */
+/* --- gather.c: chunks of a base ------------------------------------------ */
 
 /* Start gathering; what an earlier run of the call has pinned stays. */
 struct gather {
@@ -182,8 +182,7 @@ MUST_CHECK int gather_run(struct gather *g);
 void gather_copy(const struct view_wait *wait, uint64_t off, size_t len,
 		 uint8_t *out);
 
-/* --- op.c: one changing operation ------------------------------------------
- */
+/* --- op.c: one changing operation ---------------------------------------- */
 
 enum { OP_INODES_MAX = 8, OP_REAPS_MAX = 2 };
 
@@ -245,7 +244,7 @@ MUST_CHECK int setattr_apply(struct view *view, const struct view_cred *cred,
 MUST_CHECK int inline_get(struct view *view, uint64_t fileid,
 			  uint8_t buf[RECORD_INLINE_MAX], size_t *len);
 
-/* --- name.c --------------------------------------------------------------- */
+/* --- name.c -------------------------------------------------------------- */
 
 struct place {
 	uint64_t cookie; /* where the name is, or would go; 0: no room */
@@ -267,8 +266,7 @@ MUST_CHECK int op_unlink(struct op *op, const struct inode *dir,
 			 const struct place *place, const char *name,
 			 size_t name_len, bool chained);
 
-/* --- readdir.c --------------------------------------------------------------
- */
+/* --- readdir.c ----------------------------------------------------------- */
 
 /* Merged entries of a directory with cookies > `after`. */
 struct dir_entry {
@@ -282,8 +280,7 @@ MUST_CHECK int dir_each(struct view *view, const struct inode *dir,
 			int (*visit)(void *ctx, const struct dir_entry *entry),
 			void *ctx);
 
-/* --- view.c ------------------------------------------------------------------
- */
+/* --- view.c -------------------------------------------------------------- */
 
 struct view_open {
 	struct depot *depot;

@@ -39,7 +39,7 @@ static int write_want(struct writing *w, struct gather *g, uint64_t off,
 	return 0;
 }
 
-/* --- small files: in the database ----------------------------------------- */
+/* --- small files: in the database ---------------------------------------- */
 
 /* The file as it is, at most RECORD_INLINE_MAX bytes of it. */
 static int inline_load(struct writing *w, uint8_t *buf, size_t *len)
@@ -115,7 +115,7 @@ static int write_inline(struct writing *w, const struct view_cred *cred,
 	return rc;
 }
 
-/* --- larger files: host file ---------------------------------------------- */
+/* --- larger files: host file --------------------------------------------- */
 
 /* Is this page only partly written, absent, and has a base under it? */
 static bool page_needs_base(const struct writing *w, uint64_t page)
@@ -304,7 +304,7 @@ static int write_host(struct writing *w, const struct view_cred *cred,
 	return 0;
 }
 
-/* --- WRITE ---------------------------------------------------------------- */
+/* --- WRITE --------------------------------------------------------------- */
 
 static int write_check(struct view *view, const struct inode *inode,
 		       const struct view_cred *cred, uint64_t off, size_t len)

@@ -55,8 +55,7 @@ struct view {
 	} * replies[VIEW_REPLY_SLOTS];
 };
 
-/* --- the tree
- * ------------------------------------------------------------------ */
+/* --- the tree ------------------------------------------------------------ */
 
 static struct timespec fake_now(struct view *view)
 {
@@ -218,8 +217,7 @@ struct view_attr *fake_view_attr(struct view *view, uint64_t fileid)
 	return &view->nodes[fileid]->attr;
 }
 
-/* --- what tests ask for
- * ----------------------------------------------------------- */
+/* --- what tests ask for -------------------------------------------------- */
 
 void fake_view_hold(struct view *view, unsigned int count)
 {
@@ -318,8 +316,7 @@ size_t fake_view_get_reply(struct view *view, uint32_t slot,
 	return view->replies[slot]->len;
 }
 
-/* --- waits
- * ------------------------------------------------------------------------- */
+/* --- waits --------------------------------------------------------------- */
 
 void view_wait_init(struct view_wait *wait)
 {
@@ -371,8 +368,7 @@ static int fake_begin(struct view *view)
 	return rc;
 }
 
-/* --- reading
- * ------------------------------------------------------------------------- */
+/* --- reading ------------------------------------------------------------- */
 
 const struct view_info *view_get_info(const struct view *view)
 {
@@ -611,8 +607,7 @@ int view_statfs(struct view *view, struct view_statfs *statfs)
 	return 0;
 }
 
-/* --- changing
- * -------------------------------------------------------------------------- */
+/* --- changing ------------------------------------------------------------ */
 
 static void fake_before(struct view_wcc *wcc, const struct fake_node *node)
 {

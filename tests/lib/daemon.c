@@ -37,7 +37,7 @@ void daemon_free(struct daemon *d)
 	tmpdir_remove(STEAL(d->dir));
 }
 
-/* --- a memory limit ------------------------------------------------------- */
+/* --- a memory limit ------------------------------------------------------ */
 
 static bool daemon_write_text(const char *path, const char *text)
 {
@@ -83,7 +83,7 @@ static void daemon_cgroup_remove(struct daemon *d)
 	d->in_cgroup = false;
 }
 
-/* --- start and end -------------------------------------------------------- */
+/* --- start and end ------------------------------------------------------- */
 
 static void daemon_limit_self(const struct daemon *d, pid_t parent)
 {
@@ -238,7 +238,7 @@ bool daemon_lives(struct daemon *d)
 	return info.si_pid == 0;
 }
 
-/* --- the CLI -------------------------------------------------------------- */
+/* --- the CLI ------------------------------------------------------------- */
 
 static void daemon_cli_exec(const struct daemon *d, char **argv)
 {
@@ -278,7 +278,7 @@ int daemon_cli(struct daemon *d, ...)
 				   : WEXITSTATUS(status);
 }
 
-/* --- figures -------------------------------------------------------------- */
+/* --- figures ------------------------------------------------------------- */
 
 uint64_t daemon_status_kb(const struct daemon *d, const char *field)
 {

@@ -17,7 +17,7 @@ const struct view_cred fixture_root = {0};
 const struct view_cred fixture_user = {1000, 1000, {2000, 2001}, 2};
 const struct view_cred fixture_other = {1001, 1001, {0}, 0};
 
-/* --- opening and closing -------------------------------------------------- */
+/* --- opening and closing ------------------------------------------------- */
 
 static void fixture_open_depot(struct fixture *fx)
 {
@@ -105,7 +105,7 @@ void fixture_crash(struct fixture *fx, struct fixture_block *block)
 	ASSERT(site_open(fx->depot, &fx->site) == 0);
 }
 
-/* --- packages and guests -------------------------------------------------- */
+/* --- packages and guests ------------------------------------------------- */
 
 static void fixture_put_chunk(struct depot *depot, const uint8_t *chunk,
 			      size_t len)
@@ -233,7 +233,7 @@ struct view *fixture_guest(struct fixture *fx,
 	return fixture_view(fx, "/red/vm1");
 }
 
-/* --- one call ------------------------------------------------------------- */
+/* --- one call ------------------------------------------------------------ */
 
 static void fixture_wake(struct view_wait *wait)
 {
@@ -311,7 +311,7 @@ static int fixture_finish(struct fixture_call *call, int rc,
 	return rc;
 }
 
-/* --- operations ----------------------------------------------------------- */
+/* --- operations ---------------------------------------------------------- */
 
 struct view_object fixture_object(const struct view_attr *attr)
 {
@@ -604,7 +604,7 @@ int fixture_rename(struct view *view, const struct view_cred *cred,
 	return fixture_finish(&call, rc, done);
 }
 
-/* --- listings and contents ------------------------------------------------ */
+/* --- listings and contents ----------------------------------------------- */
 
 struct fixture_emit {
 	struct fixture_list *list;

@@ -46,7 +46,7 @@ void fixture_unblock(struct fixture_block *block);
  * made; NULL: none. */
 void fixture_crash(struct fixture *fx, struct fixture_block *block);
 
-/* --- packages and guests -------------------------------------------------- */
+/* --- packages and guests ------------------------------------------------- */
 
 /* One object of a package.  By mode: type and permissions. */
 struct fixture_entry {
@@ -74,7 +74,7 @@ struct view *fixture_guest(struct fixture *fx,
 			   unsigned int count);
 struct view *fixture_view(struct fixture *fx, const char *path);
 
-/* --- one call ------------------------------------------------------------- */
+/* --- one call ------------------------------------------------------------ */
 
 struct fixture_call {
 	struct view_wait wait;
@@ -92,7 +92,7 @@ bool fixture_call_woken(struct fixture_call *call);
 /* Wait for settled() when it is to come.  Returns rc, or what settled said. */
 int fixture_call_done(struct fixture_call *call, int rc);
 
-/* --- operations ----------------------------------------------------------- */
+/* --- operations ---------------------------------------------------------- */
 
 extern const struct view_cred fixture_root;  /* uid 0 */
 extern const struct view_cred fixture_user;  /* 1000:1000, groups 2000 2001 */
@@ -153,7 +153,7 @@ int fixture_rename(struct view *view, const struct view_cred *cred,
 		   struct view_object to_dir, const char *to,
 		   struct view_done *done);
 
-/* --- listings and contents ------------------------------------------------ */
+/* --- listings and contents ----------------------------------------------- */
 
 enum { FIXTURE_LIST_MAX = 4096 };
 

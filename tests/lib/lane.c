@@ -51,7 +51,7 @@ bool lane_open(struct lane *lane, int number, uint64_t seed, int port,
 	       raw_mkdir(&lane->raw, &lane->root, name, 0755, &lane->dir) == 0;
 }
 
-/* --- one operation ---------------------------------------------------------------- */
+/* --- one operation ------------------------------------------------------- */
 
 static int lane_pick(struct lane *lane, bool existing)
 {
@@ -154,7 +154,7 @@ bool lane_begin(struct lane *lane)
 	return raw_send(&lane->raw);
 }
 
-/* --- the model ---------------------------------------------------------------------- */
+/* --- the model ----------------------------------------------------------- */
 
 static void model_size(struct lane_file *file, uint64_t size)
 {
@@ -291,7 +291,7 @@ void lane_drain(struct lane *lane)
 		;
 }
 
-/* --- after the death ------------------------------------------------------------------ */
+/* --- after the death ----------------------------------------------------- */
 
 bool lane_reopen(struct lane *lane, int port, const char *export)
 {

@@ -57,7 +57,7 @@ bool rig_expect_one_of(long long got, const int *wanted, const char *what,
 	return rig_judge(ok, got, text, what, file, line);
 }
 
-/* --- the package, as a directory of the host ------------------------------ */
+/* --- the package, as a directory of the host ----------------------------- */
 
 void rig_host_dir(const char *dir, const char *path, mode_t mode)
 {
@@ -130,7 +130,7 @@ static void rig_host_package(const char *dir, void (*more)(const char *dir))
 		more(dir);
 }
 
-/* --- daemon and connection ------------------------------------------------ */
+/* --- daemon and connection ----------------------------------------------- */
 
 void rig_open_with(struct rig *rig, void (*more)(const char *dir))
 {
@@ -196,7 +196,7 @@ void rig_kill(struct rig *rig)
 	rig_reconnect(rig);
 }
 
-/* --- things to work with -------------------------------------------------- */
+/* --- things to work with ------------------------------------------------- */
 
 void rig_become(struct raw *raw, uint32_t uid, uint32_t gid)
 {

@@ -139,7 +139,7 @@ int raw_lookup_bytes(struct raw *raw, const struct raw_fh *dir,
 	return rc;
 }
 
-/* --- any procedure -------------------------------------------------------- */
+/* --- any procedure ------------------------------------------------------- */
 
 /* What follows the handle in the calls that name nothing. */
 static void raw_put_rest(struct raw *raw, uint32_t proc)
@@ -221,7 +221,7 @@ void raw_begin_any(struct raw *raw, uint32_t proc, const struct raw_fh *fh,
 	}
 }
 
-/* --- listing -------------------------------------------------------------- */
+/* --- listing ------------------------------------------------------------- */
 
 void raw_listing_free(struct raw_listing *list)
 {

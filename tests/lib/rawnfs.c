@@ -60,8 +60,7 @@ void raw_close(struct raw *raw)
 	raw->out = raw->in = NULL;
 }
 
-/* --- building
- * ----------------------------------------------------------------- */
+/* --- building ------------------------------------------------------------ */
 
 void raw_put32(struct raw *raw, uint32_t v)
 {
@@ -191,8 +190,7 @@ bool raw_send(struct raw *raw)
 	return raw_send_bytes(raw, raw->out, raw->out_len);
 }
 
-/* --- receiving
- * ------------------------------------------------------------------ */
+/* --- receiving ----------------------------------------------------------- */
 
 /* 0, RAW_CLOSED or RAW_TIMEOUT */
 static int raw_recv(struct raw *raw, void *buf, size_t len)
@@ -359,8 +357,7 @@ void raw_get_wcc(struct raw *raw, struct raw_wcc *wcc)
 	raw_get_post_attr(raw, &wcc->after);
 }
 
-/* --- whole calls
- * ------------------------------------------------------------------ */
+/* --- whole calls --------------------------------------------------------- */
 
 int raw_status(struct raw *raw)
 {

@@ -21,7 +21,7 @@ enum {
 	ACC_ALL = 63,
 };
 
-/* --- ACCESS --------------------------------------------------------------- */
+/* --- ACCESS -------------------------------------------------------------- */
 
 /* Five identities: root, owner, group, supplementary group, other. */
 enum { WHO_ROOT, WHO_OWNER, WHO_GROUP, WHO_MEMBER, WHO_OTHER, WHO_COUNT };
@@ -139,7 +139,7 @@ static void t_N_38_root_squash(void)
 	raw_close(&raw);
 }
 
-/* --- who may read, write, set --------------------------------------------- */
+/* --- who may read, write, set -------------------------------------------- */
 
 static int try_read(const struct raw_fh *fh)
 {
@@ -288,7 +288,7 @@ static void t_N_37_suid(void)
 	rig_at("%s", "");
 }
 
-/* --- the guard ------------------------------------------------------------ */
+/* --- the guard ----------------------------------------------------------- */
 
 static void t_N_40_guard(void)
 {
@@ -354,7 +354,7 @@ static void t_N_40_race(void)
 	raw_close(&raws[1]);
 }
 
-/* --- times ---------------------------------------------------------------- */
+/* --- times --------------------------------------------------------------- */
 
 static void t_N_41_client_times(void)
 {
@@ -502,7 +502,7 @@ static void t_N_13_ctime_directory(void)
 	rig_at("%s", "");
 }
 
-/* --- wcc ------------------------------------------------------------------ */
+/* --- wcc ----------------------------------------------------------------- */
 
 /* N-12: what was before is what the last reply said was after. */
 static void wcc_follows(const struct raw_wcc *wcc, const struct raw_attr *last)
@@ -576,7 +576,7 @@ static void t_N_12_failures(void)
 	rig_at("%s", "");
 }
 
-/* --- sizes ---------------------------------------------------------------- */
+/* --- sizes --------------------------------------------------------------- */
 
 static void size_is(const struct raw_fh *fh, uint64_t size)
 {
@@ -686,7 +686,7 @@ static void t_N_42_no_file(void)
 	EXPECT(raw_set_size(&rig.raw, &fh, 0), S_INVAL);
 }
 
-/* --- what the file system says -------------------------------------------- */
+/* --- what the file system says ------------------------------------------- */
 
 static void t_N_43_fsinfo(void)
 {

@@ -61,7 +61,7 @@ static bool same_reply(const struct reply *a, const struct reply *b)
 	       memcmp(a->bytes, b->bytes, a->len) == 0;
 }
 
-/* --- the calls that change something -------------------------------------- */
+/* --- the calls that change something ------------------------------------- */
 
 enum {
 	C_CREATE,
@@ -252,7 +252,7 @@ static void t_N_08_refusals(void)
 	CU_ASSERT(same_reply(&first, &again));
 }
 
-/* --- N-11: what the key has in it ----------------------------------------- */
+/* --- N-11: what the key has in it ---------------------------------------- */
 
 static void t_N_11_other_arguments(void)
 {
@@ -586,7 +586,7 @@ static void t_N_10_killed_under_way(void)
 	rig_at("%s", "");
 }
 
-/* --- exclusive create ----------------------------------------------------- */
+/* --- exclusive create ---------------------------------------------------- */
 
 static int exclusive(const struct raw_fh *dir, const char *name, uint64_t verf,
 		     struct raw_fh *fh)

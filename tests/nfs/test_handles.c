@@ -12,7 +12,7 @@ enum { FH_LEN = 32 };
 
 static struct rig rig;
 
-/* --- handles that are none ------------------------------------------------ */
+/* --- handles that are none ----------------------------------------------- */
 
 static bool has_second(uint32_t proc)
 {
@@ -131,7 +131,7 @@ static void t_T_08_random(void)
 	rig_at("%s", "");
 }
 
-/* --- somebody else's ------------------------------------------------------ */
+/* --- somebody else's ----------------------------------------------------- */
 
 /* A second guest, which 127.0.0.2 alone may mount, and a connection of it. */
 static void foreign_open(struct raw *raw, struct raw_fh *root)
@@ -219,7 +219,7 @@ static void t_T_41_same_names(void)
 	raw_close(&other);
 }
 
-/* --- as long as the object lives ------------------------------------------ */
+/* --- as long as the object lives ----------------------------------------- */
 
 enum { KEPT_MAX = 4000 };
 
@@ -326,7 +326,7 @@ static void t_N_16_restarts(void)
 	keep_check(k);
 }
 
-/* --- objects that have gone ----------------------------------------------- */
+/* --- objects that have gone ---------------------------------------------- */
 
 /* STALE whatever is asked of it; nothing else is said. */
 static void expect_stale(const struct raw_fh *gone, const struct raw_fh *good)

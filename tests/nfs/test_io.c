@@ -33,7 +33,7 @@ static uint64_t size_of(const struct raw_fh *fh)
 	return attr.size;
 }
 
-/* --- READ ----------------------------------------------------------------- */
+/* --- READ ---------------------------------------------------------------- */
 
 static void read_case(const struct raw_fh *fh, const uint8_t *want,
 		      uint64_t size, uint64_t off, uint32_t count, uint8_t *buf)
@@ -98,7 +98,7 @@ static void t_N_49_random(void)
 	rig_at("%s", "");
 }
 
-/* --- WRITE: levels and sizes ---------------------------------------------- */
+/* --- WRITE: levels and sizes --------------------------------------------- */
 
 /* N-01: each level with each size; what is stable is there after kill -9. */
 static void t_N_01_levels(void)
@@ -188,7 +188,7 @@ static void t_N_50_count(void)
 	rig_at("%s", "");
 }
 
-/* --- verifiers and COMMIT ------------------------------------------------- */
+/* --- verifiers and COMMIT ------------------------------------------------ */
 
 static uint64_t commit_verifier(const struct raw_fh *fh)
 {
@@ -301,7 +301,7 @@ static void t_N_03_ranges(void)
 	rig_at("%s", "");
 }
 
-/* --- the delta over the package ------------------------------------------- */
+/* --- the delta over the package ------------------------------------------ */
 
 /* N-21: parts of pages, over package bytes, at every kind of place. */
 static void t_N_21_partial_pages(void)
@@ -523,7 +523,7 @@ static void t_N_47_no_file(void)
 	CU_ASSERT(check_now_ns() - begin < 1000000000ull);
 }
 
-/* --- a model: fsx in small ------------------------------------------------ */
+/* --- a model: fsx in small ----------------------------------------------- */
 
 enum { MODEL_MAX = 200000, MODEL_OPS = 1200 };
 

@@ -35,7 +35,7 @@ static int mount_path(const char *path, struct raw_fh *fh)
 	return mount_bytes(&rig.raw, path, strlen(path), fh);
 }
 
-/* --- MNT ------------------------------------------------------------------ */
+/* --- MNT ----------------------------------------------------------------- */
 
 /* The handle, then the flavours: AUTH_SYS. */
 static void t_N_59_root(void)
@@ -151,7 +151,7 @@ static void t_N_64_any_port(void)
 	CU_ASSERT(ntohs(addr.sin_port) >= 1024);
 }
 
-/* --- who may -------------------------------------------------------------- */
+/* --- who may ------------------------------------------------------------- */
 
 struct exports {
 	int count;

@@ -10,7 +10,7 @@
 
 static struct rig rig;
 
-/* --- legal names ---------------------------------------------------------- */
+/* --- legal names --------------------------------------------------------- */
 
 struct bad_name {
 	const char *bytes;
@@ -434,7 +434,7 @@ static void t_N_28_whiteouts(void)
 	raw_listing_free(&list);
 }
 
-/* --- hard links and copy-up ----------------------------------------------- */
+/* --- hard links and copy-up ---------------------------------------------- */
 
 static uint32_t nlink_of(const struct raw_fh *fh)
 {
@@ -547,7 +547,7 @@ static void t_N_21_copy_up(void)
 	raw_listing_free(&after);
 }
 
-/* --- symbolic links ------------------------------------------------------- */
+/* --- symbolic links ------------------------------------------------------ */
 
 static void t_N_48_symlinks(void)
 {
@@ -587,7 +587,7 @@ static void t_N_48_symlinks(void)
 	EXPECT(raw_lookup(raw, &fh, "file", &fh, NULL), S_NOTDIR);
 }
 
-/* --- who may -------------------------------------------------------------- */
+/* --- who may ------------------------------------------------------------- */
 
 /* N-35: in a sticky directory only owners take names away. */
 static void t_N_35_sticky(void)

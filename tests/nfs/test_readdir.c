@@ -61,7 +61,7 @@ static void make_many(void)
 	ASSERT(pipelined(&rig.raw, P_CREATE, &many, "delta-", 0, MANY) == 0);
 }
 
-/* --- what a listing must be ----------------------------------------------- */
+/* --- what a listing must be ---------------------------------------------- */
 
 static int by_name(const void *a, const void *b)
 {
@@ -278,7 +278,7 @@ static void t_N_23_verifier(void)
 	raw_listing_free(&page);
 }
 
-/* --- limits --------------------------------------------------------------- */
+/* --- limits -------------------------------------------------------------- */
 
 /* N-24: every limit up to 2,048: the reply's body is within it, and there is
  * an entry or it says TOOSMALL; never an empty list that goes on. */
@@ -386,7 +386,7 @@ static void t_N_24_long_names(void)
 	raw_listing_free(&list);
 }
 
-/* --- "." and ".." --------------------------------------------------------- */
+/* --- "." and ".." -------------------------------------------------------- */
 
 static void t_N_26_dots(void)
 {
@@ -416,7 +416,7 @@ static void t_N_26_dots(void)
 	raw_listing_free(&list);
 }
 
-/* --- while others change it ----------------------------------------------- */
+/* --- while others change it ---------------------------------------------- */
 
 /*
  * N-22: one connection lists, another creates, removes and renames between the

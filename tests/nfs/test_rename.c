@@ -244,7 +244,7 @@ static void t_N_33_refused(void)
 	}
 }
 
-/* --- a model -------------------------------------------------------------- */
+/* --- a model ------------------------------------------------------------- */
 
 enum { MODEL_DIRS = 4, MODEL_NAMES = 40, MODEL_OPS = 3000, MODEL_CHECK = 250 };
 enum { KIND_NONE, KIND_FILE, KIND_DIR };

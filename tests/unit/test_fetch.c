@@ -159,7 +159,7 @@ int source_new(const char *url, struct source **source)
 	return rc;
 }
 
-/* --- fixture: a host that has resolved a package, and has no shard -------- */
+/* --- fixture: a host that has resolved a package, and has no shard ------- */
 
 struct fixture {
 	char *dir, *host, *out; /* owns */

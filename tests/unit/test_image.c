@@ -349,8 +349,7 @@ static void test_image_links_split(void)
 	tree_put(trees[1]);
 }
 
-/* --- ties ------------------------------------------------------------------
- */
+/* --- ties ---------------------------------------------------------------- */
 
 /* `count` files NAME0, NAME1, ...; names are owned by the caller. */
 static struct fixture_entry *test_many(const char *name, unsigned int count)
@@ -431,8 +430,7 @@ static void test_image_chain_too_long(void)
 	name_cookie_cut_for_tests(63);
 }
 
-/* --- no memory --------------------------------------------------------------
- */
+/* --- no memory ----------------------------------------------------------- */
 
 static void test_image_no_memory(void)
 {

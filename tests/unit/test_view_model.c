@@ -30,7 +30,7 @@ int fdatasync(int fd)
 	return 0;
 }
 
-/* --- the plain tree ------------------------------------------------------- */
+/* --- the plain tree ------------------------------------------------------ */
 
 struct model_inode;
 struct model_name {
@@ -142,7 +142,7 @@ static struct model_inode *model_pick(struct model *m, uint32_t type,
 			return m->inodes[i];
 }
 
-/* --- the package, twice --------------------------------------------------- */
+/* --- the package, twice -------------------------------------------------- */
 
 static const struct fixture_entry model_package[] = {
     {"a", S_IFDIR | 0755, .uid = 1},
@@ -208,7 +208,7 @@ static void model_build(struct model *m)
 	}
 }
 
-/* --- comparing ------------------------------------------------------------ */
+/* --- comparing ----------------------------------------------------------- */
 
 static void model_compare_content(struct model *m, struct model_inode *inode,
 				  const struct view_attr *attr,
@@ -297,7 +297,7 @@ static void model_compare(struct model *m)
 		model_compare_dir(m, m->inodes[0], fixture_object(&attr));
 }
 
-/* --- operations ----------------------------------------------------------- */
+/* --- operations ---------------------------------------------------------- */
 
 enum model_kind {
 	MODEL_TOUCH,
@@ -576,7 +576,7 @@ static void model_do(struct model *m, const struct model_op *op)
 		model_wrong(m, model_words[op->kind], args.name, rc, want);
 }
 
-/* --- runs ----------------------------------------------------------------- */
+/* --- runs ---------------------------------------------------------------- */
 
 /* Empty text: all is well. */
 static void model_run(const struct model_op *ops, size_t count, bool hash6,

@@ -74,8 +74,7 @@ static uint64_t test_cookie(struct view *view, const char *dir,
 	return ent ? ent->cookie : 0;
 }
 
-/* --- create -----------------------------------------------------------------
- */
+/* --- create -------------------------------------------------------------- */
 
 static void test_names_create(void)
 {
@@ -273,7 +272,7 @@ static void test_names_special(void)
 	fixture_close(&fx);
 }
 
-/* --- hard links ----------------------------------------------------------- */
+/* --- hard links ---------------------------------------------------------- */
 
 static void test_names_link(void)
 {
@@ -347,7 +346,7 @@ static void test_names_link_born(void)
 	fixture_close(&fx);
 }
 
-/* --- removing ------------------------------------------------------------- */
+/* --- removing ------------------------------------------------------------ */
 
 static void test_names_remove(void)
 {
@@ -441,7 +440,7 @@ static void test_names_whiteout(void)
 	fixture_close(&fx);
 }
 
-/* --- rename --------------------------------------------------------------- */
+/* --- rename -------------------------------------------------------------- */
 
 static int test_rename(struct view *view, const char *from_dir,
 		       const char *from, const char *to_dir, const char *to)
@@ -565,7 +564,7 @@ static void test_names_rename_directory(void)
 	fixture_close(&fx);
 }
 
-/* --- rules ---------------------------------------------------------------- */
+/* --- rules --------------------------------------------------------------- */
 
 /* Rule N-29: what is no name, for every call that takes one. */
 static void test_names_rules(void)

@@ -295,7 +295,7 @@ static void test_restart_links(void)
 	fixture_close(&fx);
 }
 
-/* --- replies -------------------------------------------------------------- */
+/* --- replies ------------------------------------------------------------- */
 
 struct test_reply {
 	struct fixture_call call;

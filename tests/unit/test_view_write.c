@@ -126,8 +126,7 @@ static void test_is(struct view *view, struct view_object obj,
 	CU_ASSERT_TRUE(fixture_content_is(view, obj, bytes->at, bytes->len));
 }
 
-/* --- in the database --------------------------------------------------------
- */
+/* --- in the database ----------------------------------------------------- */
 
 static void test_write_inline(void)
 {
@@ -210,8 +209,7 @@ static void test_write_promote(void)
 	fixture_close(&fx);
 }
 
-/* --- over a package's file ---------------------------------------------------
- */
+/* --- over a package's file ----------------------------------------------- */
 
 static void test_write_partial_pages(void)
 {
@@ -332,7 +330,7 @@ static void test_write_keeps_identity(void)
 	fixture_close(&fx);
 }
 
-/* --- sizes ---------------------------------------------------------------- */
+/* --- sizes --------------------------------------------------------------- */
 
 static void test_write_sparse(void)
 {
@@ -495,7 +493,7 @@ static void test_write_random(void)
 	}
 }
 
-/* --- who may, and what goes with it --------------------------------------- */
+/* --- who may, and what goes with it -------------------------------------- */
 
 static void test_write_rights(void)
 {
@@ -612,7 +610,7 @@ static void test_write_setattr_rights(void)
 	fixture_close(&fx);
 }
 
-/* --- times ---------------------------------------------------------------- */
+/* --- times --------------------------------------------------------------- */
 
 static bool test_later(const struct timespec *a, const struct timespec *b)
 {
@@ -711,7 +709,7 @@ static void test_write_guard(void)
 	fixture_close(&fx);
 }
 
-/* --- things that go on beside --------------------------------------------- */
+/* --- things that go on beside -------------------------------------------- */
 
 /* A call of its own that is under way. */
 static void test_start_write(struct view *view, struct view_object obj,
@@ -802,7 +800,7 @@ static void test_write_removed_in_flight(void)
 	fixture_close(&fx);
 }
 
-/* --- trouble -------------------------------------------------------------- */
+/* --- trouble ------------------------------------------------------------- */
 
 static atomic_bool test_sync_fails;
 static atomic_uint test_syncs_held; /* 1: hold the next one; 2: it is held */
