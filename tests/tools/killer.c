@@ -180,6 +180,8 @@ int main(int argc, char **argv)
 	}
 	killer_kill(k);
 	killer_report(k, done, bad, seed);
+	for (int i = 0; i < KILLER_LANES; i++)
+		raw_close(&k->lanes[i].raw);
 	free(k);
 	return bad ? 1 : 0;
 }
