@@ -189,7 +189,8 @@ void depot_read_release(struct depot *depot, struct depot_read *read);
 const uint8_t *chunk_data(const struct chunk *chunk);
 size_t chunk_len(const struct chunk *chunk);
 
-/* Blocking form for the control thread; release with depot_read_release. */
+/* Blocking form for the control thread; release with depot_read_release.
+ * -EHOSTUNREACH: nothing came within 20 s; the fetch may go on. */
 MUST_CHECK int depot_read_wait(struct depot *depot, struct depot_read *read);
 
 /* --- upstreams ----------------------------------------------------------- */

@@ -13,6 +13,8 @@
 #include "depot/fetch.h"
 
 /* The jobs of one upstream.  Lanes are few, and stay. */
+enum { FETCH_TELL_MS = 10000 }; /* between two lines of one upstream */
+
 struct fetch_lane {
 	struct fetch_lane *next;
 	char upstream[PACKAGE_NAME_MAX + 1];
@@ -22,6 +24,7 @@ struct fetch_lane {
 	unsigned int fails;      /* lock; in a row */
 	uint64_t down_since_ms;  /* lock */
 	uint64_t retry_at_ms;    /* lock */
+	_Atomic uint64_t told_ms; /* when a refused range was last logged */
 };
 
 /* What one thread has in hand. */

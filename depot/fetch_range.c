@@ -42,6 +42,16 @@ static int fetch_prove(struct fetch *fetch, struct fetch_job *job,
 	return 0;
 }
 
+/* Every retry of every job would be a line: one in a while says it too. */
+static bool fetch_may_tell(struct fetch_lane *lane)
+{
+	uint64_t last = atomic_load(&lane->told_ms);
+	uint64_t now = fetch_now_ms();
+
+	return (last == 0 || now - last >= FETCH_TELL_MS) &&
+	       atomic_compare_exchange_strong(&lane->told_ms, &last, now);
+}
+
 static void fetch_say_wrong(struct fetch *fetch, struct fetch_batch *batch,
 			    struct fetch_job *job)
 {
@@ -92,7 +102,8 @@ static void fetch_request(struct fetch *fetch, struct fetch_batch *batch,
 	atomic_fetch_add(&fetch->errors, 1);
 	for (struct fetch_job *job = batch->jobs; job; job = job->next)
 		job->rc = batch->rc;
-	if (batch->rc == -ENOENT || batch->rc == -EBADMSG)
+	if ((batch->rc == -ENOENT || batch->rc == -EBADMSG) &&
+	    fetch_may_tell(batch->lane))
 		log_err(0, "upstream %s: %s", batch->lane->upstream,
 			batch->fault.text);
 }

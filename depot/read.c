@@ -345,6 +345,10 @@ void depot_read_release(struct depot *depot, struct depot_read *read)
 
 /* --- the control thread's forms ------------------------------------------ */
 
+/* The control thread serves one request at a time: an upstream that is down
+ * must not hold it for the five minutes that a guest's read may wait. */
+enum { READ_WAIT_S = 20 };
+
 struct read_wait {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
@@ -365,6 +369,22 @@ static void read_wait_wake(struct read_wait *wait, int rc)
 	pthread_cond_signal(&wait->wake);
 	/* The waiter may leave, and its stack go, once this is unlocked. */
 	pthread_mutex_unlock(&wait->lock);
+}
+
+/* false: it is not done after READ_WAIT_S. */
+static bool read_wait_some(struct read_wait *wait)
+{
+	struct timespec until;
+	int rc = 0;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += READ_WAIT_S;
+	pthread_mutex_lock(&wait->lock);
+	while (!wait->done && rc != ETIMEDOUT)
+		rc = pthread_cond_timedwait(&wait->wake, &wait->lock, &until);
+	rc = wait->done;
+	pthread_mutex_unlock(&wait->lock);
+	return rc;
 }
 
 static int read_wait_for(struct read_wait *wait)
@@ -400,6 +420,11 @@ int depot_read_wait(struct depot *depot, struct depot_read *read)
 	waiting.read.count = read->count;
 	waiting.read.done = read_waiting_done;
 	rc = depot_read_start(depot, &waiting.read);
+	if (rc == -EINPROGRESS && !read_wait_some(&waiting.wait) &&
+	    depot_read_cancel(depot, &waiting.read))
+		return log_err(-EHOSTUNREACH,
+			       "package data did not come within %d s",
+			       READ_WAIT_S);
 	if (rc == -EINPROGRESS)
 		rc = read_wait_for(&waiting.wait);
 	memcpy(read->piece, waiting.read.piece, sizeof(read->piece));

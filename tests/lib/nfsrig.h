@@ -6,9 +6,9 @@
  * The package holds RIG_PLOTS times the same small tree, "p00" to "p27", so
  * that each test gets one that nobody has touched:
  *
- *	file	100 bytes	0644 root		RIG_SEED_FILE
- *	big	300,000 bytes	0644 root		RIG_SEED_BIG
- *	one two	70,000 bytes	0644 root, one file	RIG_SEED_TWO
+ *	file	100 bytes	0644 root	RIG_SEED_FILE
+ *	big	300,000 bytes	0644 root	RIG_SEED_BIG
+ *	one two	70,000 bytes	0644 root	RIG_SEED_TWO (one file)
  *	suid	50 bytes	06755 uid 1000 gid 1000
  *	owned	200 bytes	0640 uid 1000 gid 1000
  *	link	-> ../file
