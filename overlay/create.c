@@ -97,7 +97,7 @@ static int create_inode(const struct create *c, uint32_t type,
 	memset(inode, 0, sizeof(*inode));
 	inode->fileid = id;
 	inode->image = IMAGE_NONE;
-	inode->rec.generation = (uint32_t)c->view->layer | 1u << 31;
+	inode->rec.generation = c->view->info.export_id | VIEW_BORN;
 	inode->rec.nlink = S_ISDIR(type) ? 2 : 1;
 	inode->rec.data.cut = RECORD_NO_CUT;
 	inode->rec.parent = S_ISDIR(type) ? c->dir.fileid : 0;
@@ -251,7 +251,7 @@ static int symlink_new(struct create *c, const char *target, size_t target_len,
 		rc = create_inode(c, S_IFLNK, &attrs, &inode);
 	if (rc == 0) {
 		inode.rec.data.size = target_len;
-		record_key_data(&key, c->view->layer, inode.fileid);
+		record_key_data(&key, view_top(c->view)->id, inode.fileid);
 		kv_batch_put(op.batch, key.bytes, key.len, target, target_len);
 		rc = create_end(c, &op, &inode);
 	}

@@ -119,16 +119,17 @@ static int read_inline(struct view *view, const struct inode *inode,
 static uint64_t host_gather(struct gather *g, const struct inode *inode,
 			    uint64_t off, uint64_t end)
 {
-	uint64_t base_end = MIN(end, inode->rec.data.base_limit);
-	const struct pages *pages = &inode->node->pages;
+	const struct node *node = inode->node;
+	uint64_t base_end =
+	    MIN(end, MIN(inode->rec.data.base_limit, node->base_seen));
 
 	while (off < base_end) {
 		uint64_t page = off / RECORD_PAGE;
 		uint64_t last = (base_end + RECORD_PAGE - 1) / RECORD_PAGE;
-		uint64_t run = pages_run_end(pages, page, last);
+		uint64_t run = node_source_end(node, page, last);
 		uint64_t run_end = MIN(run * RECORD_PAGE, base_end);
 
-		if (!pages_has(pages, page)) {
+		if (node_source(node, page).kind == NODE_BASE) {
 			uint64_t got = gather_add(g, inode->rec.base_inode, off,
 						  run_end - off);
 
@@ -166,8 +167,7 @@ static int host_pread_blocking(int fd, uint8_t *buf, size_t len, uint64_t off)
  * Read what the page cache has; the rest only when the file was read ahead
  * before (a worker must not wait for a disk).
  */
-static int host_pread(int fd, uint8_t *buf, size_t len, uint64_t off,
-		      bool may_block)
+int host_pread(int fd, uint8_t *buf, size_t len, uint64_t off, bool may_block)
 {
 	struct iovec iov = {buf, len};
 	struct stat st;
@@ -187,25 +187,30 @@ static int host_pread(int fd, uint8_t *buf, size_t len, uint64_t off,
 	return 0;
 }
 
+/* *fd: of the file to be read ahead, when -EAGAIN is returned. */
 static int host_copy(const struct inode *inode, uint64_t off, uint64_t end,
-		     const struct view_wait *wait, uint8_t *buf)
+		     const struct view_wait *wait, uint8_t *buf, int *fd)
 {
-	const struct pages *pages = &inode->node->pages;
-	uint64_t base_limit = inode->rec.data.base_limit;
+	const struct node *node = inode->node;
 
 	while (off < end) {
 		uint64_t page = off / RECORD_PAGE;
 		uint64_t last = (end + RECORD_PAGE - 1) / RECORD_PAGE;
 		uint64_t run_end =
-		    MIN(pages_run_end(pages, page, last) * RECORD_PAGE, end);
+		    MIN(node_source_end(node, page, last) * RECORD_PAGE, end);
+		struct node_source source = node_source(node, page);
 		size_t len = run_end - off;
 		int rc = 0;
 
-		if (pages_has(pages, page)) {
-			rc = host_pread(inode->node->fd, buf, len, off,
-					wait->warmed);
+		*fd = node->fd;
+		if (source.kind == NODE_HERE) {
+			rc = host_pread(node->fd, buf, len, off, wait->warmed);
+		} else if (source.kind == NODE_BELOW) {
+			*fd = source.below->fd;
+			rc = node_below_read(&source, buf, len, off,
+					     wait->warmed);
 		} else {
-			uint64_t base_end = MIN(run_end, MAX(off, base_limit));
+			uint64_t base_end = MIN(run_end, MAX(off, source.seen));
 
 			memset(buf, 0, len);
 			gather_copy(wait, off, base_end - off, buf);
@@ -242,11 +247,11 @@ static void read_ahead(struct pool_job *job)
 	view_flight_end(view);
 }
 
-static int read_ahead_start(struct view *view, const struct inode *inode,
-			    uint64_t off, size_t len, struct view_wait *wait)
+static int read_ahead_start(struct view *view, int fd, uint64_t off, size_t len,
+			    struct view_wait *wait)
 {
 	view_wait_release(wait);
-	wait->fd = fcntl(inode->node->fd, F_DUPFD_CLOEXEC, 0);
+	wait->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (wait->fd < 0)
 		return log_err(-errno, "%s: host file", view->info.path);
 	wait->view = view;
@@ -263,20 +268,20 @@ static int read_host(struct view *view, const struct inode *inode, uint64_t off,
 		     size_t *len, struct view_wait *wait, uint8_t *buf)
 {
 	struct gather g;
-	int rc;
+	int rc, fd;
 
 	gather_begin(&g, view, wait, inode_base(view, &inode->rec));
 	if (g.tree)
 		*len = host_gather(&g, inode, off, off + *len) - off;
-	else if (inode->rec.data.base_limit > 0)
+	else if (inode->node->base_seen > 0 && !inode->rec.data.lower)
 		return log_err(-EIO, "%s: base of a file is missing",
 			       view->info.path);
 	rc = gather_run(&g);
 	if (rc < 0)
 		return rc;
-	rc = host_copy(inode, off, off + *len, wait, buf);
+	rc = host_copy(inode, off, off + *len, wait, buf, &fd);
 	if (rc == -EAGAIN)
-		rc = read_ahead_start(view, inode, off, *len, wait);
+		rc = read_ahead_start(view, fd, off, *len, wait);
 	return rc;
 }
 
@@ -314,7 +319,7 @@ static int read_open_node(struct view *view, struct view_object obj)
 	rc = inode_load(view, obj.fileid, obj.generation, &inode);
 	if (rc == 0 && inode.node)
 		rc = node_mend(view, &inode);
-	else if (rc == 0 && inode.rec.data.kind == RECORD_DATA_HOST)
+	else if (rc == 0 && inode_is_pieced(&inode))
 		rc = node_open(view, &inode);
 	pthread_rwlock_unlock(&view->lock);
 	return rc;
@@ -338,11 +343,10 @@ static int read_locked(struct view *view, const struct view_cred *cred,
 		return rc;
 	size = inode.rec.data.size;
 	len = off < size ? MIN(len, size - off) : 0;
-	if (inode.rec.data.kind == RECORD_DATA_NONE)
-		rc = read_package(view, &inode, off, len, wait, read);
-	else if (inode.rec.data.kind == RECORD_DATA_HOST &&
-		 (!inode.node || inode.node->broken))
+	if (inode_is_pieced(&inode) && (!inode.node || inode.node->broken))
 		return -ENOLINK; /* read_open_node, then again */
+	if (inode.rec.data.kind == RECORD_DATA_NONE && !inode.rec.data.lower)
+		rc = read_package(view, &inode, off, len, wait, read);
 	else
 		rc = read_delta(view, &inode, off, len, wait, read);
 	read->eof = off + read->len >= size;

@@ -38,9 +38,10 @@ static bool view_wait_unpark(struct view_wait *wait)
 	bool parked;
 
 	pthread_rwlock_wrlock(&view->lock);
-	parked = wait->kind == WAIT_NODE;
+	parked = wait->kind == WAIT_NODE || wait->kind == WAIT_VIEW;
 	if (parked) {
-		struct view_wait **at = &wait->node->waits;
+		struct view_wait **at =
+		    wait->kind == WAIT_NODE ? &wait->node->waits : &view->waits;
 
 		while (*at != wait)
 			at = &(*at)->next;
@@ -62,7 +63,8 @@ bool view_wait_cancel(struct view_wait *wait)
 		wait->kind = WAIT_IDLE;
 		return true;
 	}
-	return kind == WAIT_NODE && view_wait_unpark(wait);
+	return (kind == WAIT_NODE || kind == WAIT_VIEW) &&
+	       view_wait_unpark(wait);
 }
 
 static void gather_done(struct depot_read *read, int rc)

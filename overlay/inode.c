@@ -36,45 +36,96 @@ static void inode_from_image(struct view *view, uint32_t i, struct inode *inode)
 	rec->data.kind = RECORD_DATA_NONE;
 }
 
-static int inode_from_record(struct view *view, struct inode *inode)
+int record_load(struct kv *kv, uint64_t layer, uint64_t fileid,
+		struct record *rec)
 {
 	struct record_key key;
 	struct kv_value value;
 	int rc;
 
-	record_key_inode(&key, view->layer, inode->fileid);
-	rc = kv_get(view->kv, key.bytes, key.len, &value);
+	record_key_inode(&key, layer, fileid);
+	rc = kv_get(kv, key.bytes, key.len, &value);
 	if (rc == -ENOENT)
-		return log_err(-EIO, "delta %s: record of %llx is missing",
-			       view->info.path,
-			       (unsigned long long)inode->fileid);
+		return log_err(-EIO, "layer %llu: record of %llx is missing",
+			       (unsigned long long)layer,
+			       (unsigned long long)fileid);
 	if (rc < 0)
 		return rc;
-	rc = record_decode(value.data, value.len, &inode->rec);
+	rc = record_decode(value.data, value.len, rec);
 	kv_value_release(&value);
+	if (rc == 0 && rec->data.data_id && !rec->data.layer)
+		rec->data.layer = layer;
 	return rc < 0 ? -EIO : 0;
 }
 
-/* A package directory is not older than the generation it is seen in. */
-static void inode_since(struct inode *inode, const struct timespec *since)
+/* The record of a frozen layer, as a copy-up to the top layer would write it:
+ * that has no bytes yet. */
+static void record_lift(struct record *rec)
 {
-	struct timespec *ctime = &inode->rec.ctime;
+	struct record_data_state *data = &rec->data;
 
-	if (ctime->tv_sec < since->tv_sec ||
-	    (ctime->tv_sec == since->tv_sec && ctime->tv_nsec < since->tv_nsec))
-		*ctime = *since;
+	data->used = 0;
+	if (data->kind != RECORD_DATA_HOST)
+		return; /* inline data are looked for in all layers */
+	*data = (struct record_data_state){
+	    .size = data->size,
+	    .base_limit = data->size,
+	    .cut = RECORD_NO_CUT,
+	    .kind = RECORD_DATA_NONE,
+	    .lower = true,
+	};
+}
+
+/* No ctime is shown that is earlier than `than`. */
+static void inode_since(struct inode *inode, const struct timespec *than)
+{
+	if (time_is_after(than, &inode->rec.ctime))
+		inode->rec.ctime = *than;
+}
+
+static int inode_from_record(struct view *view, struct inode *inode)
+{
+	int rc = record_load(view->kv, view->layer[inode->level]->id,
+			     inode->fileid, &inode->rec);
+
+	if (rc < 0)
+		return rc;
+	if (inode->level > 0)
+		record_lift(&inode->rec);
+	if (lives_was_cut(view->lives, inode->rec.life))
+		inode_since(inode, &inode->rec.ctime_bound);
+	return 0;
+}
+
+unsigned int view_recorded(const struct view *view, uint64_t fileid)
+{
+	for (unsigned int i = 0; i < view->layer_count; i++)
+		if (idset_has(&view->layer[i]->recorded, fileid))
+			return i;
+	return VIEW_LAYERS_MAX;
+}
+
+bool view_touched(const struct view *view, uint64_t dir)
+{
+	for (unsigned int i = 0; i < view->layer_count; i++)
+		if (idset_has(&view->layer[i]->touched, dir))
+			return true;
+	return false;
 }
 
 int inode_load_id(struct view *view, uint64_t fileid, struct inode *inode)
 {
 	int rc;
 
+	if (view->removed)
+		return -ESTALE;
 	inode->fileid = fileid;
 	inode->data_now = false;
 	inode->image =
 	    fileid & RECORD_BORN ? IMAGE_NONE : image_find(view->image, fileid);
 	inode->node = node_find(view, fileid);
-	inode->recorded = idset_has(&view->recorded, fileid);
+	inode->level = view_recorded(view, fileid);
+	inode->recorded = inode->level < VIEW_LAYERS_MAX;
 	if (inode->node) {
 		inode->rec = inode->node->rec;
 	} else if (inode->recorded) {
@@ -88,6 +139,7 @@ int inode_load_id(struct view *view, uint64_t fileid, struct inode *inode)
 	}
 	if (S_ISDIR(inode->rec.mode) && inode->image != IMAGE_NONE)
 		inode_since(inode, image_since(view->image));
+	inode_since(inode, &view->since);
 	return inode->rec.gone ? -ESTALE : 0;
 }
 
@@ -119,10 +171,47 @@ struct tree *inode_base(struct view *view, const struct record *rec)
 		if (digest_equal(tree_digest(image_tree(view->image, i)),
 				 &rec->base_tree))
 			return image_tree(view->image, i);
-	for (unsigned int i = 0; i < view->tree_count; i++)
-		if (digest_equal(tree_digest(view->trees[i]), &rec->base_tree))
-			return view->trees[i];
+	for (unsigned int i = 0; i < view->layer_count; i++) {
+		struct tree *tree = layer_tree(view->layer[i], &rec->base_tree);
+
+		if (tree)
+			return tree;
+	}
 	return NULL;
+}
+
+int view_hold_record(struct view *view, const struct record *rec)
+{
+	struct layer *top = view_top(view);
+	struct tree *tree = rec->gone ? NULL : inode_base(view, rec);
+	int rc = idset_reserve(&top->recorded, 1);
+
+	return rc == 0 && tree ? layer_hold_tree(top, tree) : rc;
+}
+
+void view_add_record(struct view *view, uint64_t fileid)
+{
+	struct layer *top = view_top(view);
+
+	if (idset_has(&top->recorded, fileid))
+		return;
+	idset_add(&top->recorded, fileid);
+	view_account(view, 0, 1);
+}
+
+int view_may_grow(const struct view *view, int64_t bytes, int64_t files)
+{
+	int rc = quota_check(&view->quota, bytes, files);
+
+	return rc < 0 ? rc : quota_check(view->tenant_quota, bytes, files);
+}
+
+void inode_bound(const struct view *view, struct record *rec)
+{
+	rec->life = view->lives->now;
+	rec->ctime_bound = rec->ctime;
+	if (S_ISREG(rec->mode))
+		rec->ctime_bound.tv_sec++;
 }
 
 uint32_t inode_nlink(struct view *view, const struct inode *inode)
@@ -210,13 +299,18 @@ void wcc_after(struct view *view, struct view_wcc *wcc,
 	inode_attr(view, inode, &wcc->after);
 }
 
+bool time_is_after(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec > b->tv_sec ||
+	       (a->tv_sec == b->tv_sec && a->tv_nsec > b->tv_nsec);
+}
+
 struct timespec time_after(const struct timespec *old)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	if (now.tv_sec > old->tv_sec ||
-	    (now.tv_sec == old->tv_sec && now.tv_nsec > old->tv_nsec))
+	if (time_is_after(&now, old))
 		return now;
 	now = *old;
 	if (++now.tv_nsec == 1000000000) {

@@ -2,12 +2,13 @@
 /*
  * name: names in directories, over image and delta.
  *
- * At one cookie of a directory stands at most one name: the delta's record, or
- * else the image's entry.  A name is found by probing from its own cookie
- * upward until a value is free; where a removed name would break a chain of
- * ties, a filler is left.  A whiteout stands at the cookie of the image's name
- * that it hides, and a new object of that name takes its place, so an entry
- * keeps its cookie through removal and re-creation (rule N-22).
+ * At one cookie of a directory stands at most one name: the delta's record (of
+ * the topmost layer that has one), or else the image's entry.  A name is found
+ * by probing from its own cookie upward until a value is free; where a removed
+ * name would break a chain of ties, a filler is left.  A whiteout stands at the
+ * cookie of the image's name that it hides, and a new object of that name takes
+ * its place, so an entry keeps its cookie through removal and re-creation (rule
+ * N-22).
  */
 #include "depot/log.h"
 #include "overlay/view_impl.h"
@@ -32,12 +33,33 @@ struct slot {
 	struct record_name name; /* when in_delta */
 };
 
+int name_from_layers(struct view *view, unsigned int level, uint64_t dir,
+		     uint64_t cookie, struct record_name *name)
+{
+	struct record_key key;
+	struct kv_value value;
+	int rc = -ENOENT;
+
+	for (; rc == -ENOENT && level < view->layer_count; level++) {
+		const struct layer *layer = view->layer[level];
+
+		if (!idset_has(&layer->touched, dir))
+			continue;
+		record_key_name(&key, layer->id, dir, cookie);
+		rc = kv_get(view->kv, key.bytes, key.len, &value);
+		if (rc < 0)
+			continue;
+		rc = record_name_decode(value.data, value.len, name) < 0 ? -EIO
+									 : 0;
+		kv_value_release(&value);
+	}
+	return rc;
+}
+
 static int slot_get(struct view *view, const struct inode *dir, uint64_t cookie,
 		    struct slot *slot)
 {
 	const struct image_entry *end;
-	struct record_key key;
-	struct kv_value value;
 	int rc;
 
 	slot->image = NULL;
@@ -49,20 +71,11 @@ static int slot_get(struct view *view, const struct inode *dir, uint64_t cookie,
 		if (entry != end && entry->cookie == cookie)
 			slot->image = entry;
 	}
-	if (!idset_has(&view->touched, dir->fileid))
-		return 0;
-	record_key_name(&key, view->layer, dir->fileid, cookie);
-	rc = kv_get(view->kv, key.bytes, key.len, &value);
-	if (rc == -ENOENT)
-		return 0;
-	if (rc < 0)
-		return rc;
-	rc = record_name_decode(value.data, value.len, &slot->name);
-	kv_value_release(&value);
-	/* A filler hides nothing: a switch may have put a name there. */
+	rc = name_from_layers(view, 0, dir->fileid, cookie, &slot->name);
+	/* A filler hides no image: a switch may have put a name there. */
 	slot->in_delta =
 	    rc == 0 && !(slot->name.kind == RECORD_NAME_FILLER && slot->image);
-	return rc < 0 ? -EIO : 0;
+	return rc == -ENOENT ? 0 : rc;
 }
 
 static bool slot_is(const char *name, size_t name_len, const char *other,
@@ -153,7 +166,7 @@ static int name_lookup(struct view *view, const struct view_cred *cred,
 	if (name[0] == '.' &&
 	    (name_len == 1 || (name_len == 2 && name[1] == '.')))
 		return name_lookup_dots(view, dir, name_len, child);
-	if (!idset_has(&view->touched, dir->fileid)) {
+	if (!view_touched(view, dir->fileid)) {
 		if (dir->image == IMAGE_NONE)
 			return -ENOENT;
 		entry = image_lookup(view->image, dir->image, name, name_len);
@@ -198,6 +211,14 @@ int view_lookup(struct view *view, const struct view_cred *cred,
 
 /* --- taking a name out --------------------------------------------------- */
 
+/* Would a frozen layer's name show through? */
+static bool op_name_is_below(struct op *op, uint64_t dir, uint64_t cookie)
+{
+	struct record_name name;
+
+	return name_from_layers(op->view, 1, dir, cookie, &name) != -ENOENT;
+}
+
 int op_unlink(struct op *op, const struct inode *dir, const struct place *place,
 	      const char *name, size_t name_len, bool chained)
 {
@@ -212,7 +233,8 @@ int op_unlink(struct op *op, const struct inode *dir, const struct place *place,
 	rc = slot_get(op->view, dir, name_cookie_next(place->cookie), &next);
 	if (rc < 0)
 		return rc;
-	if (chained || next.in_delta || next.image)
+	if (chained || next.in_delta || next.image ||
+	    op_name_is_below(op, dir->fileid, place->cookie))
 		op_name_put(op, dir->fileid, place->cookie, RECORD_NAME_FILLER,
 			    name, name_len, 0, 0);
 	else

@@ -57,32 +57,36 @@ void view_drain(struct view *view)
 
 /* --- host files ---------------------------------------------------------- */
 
-static void data_dir(const struct view *view, uint64_t data_id, char *dir,
-		     size_t dir_len)
+static void data_dir(const struct view *view, uint64_t layer, uint64_t data_id,
+		     char *dir, size_t dir_len)
 {
-	snprintf(dir, dir_len, "%s/%02x", view->data_dir,
-		 (unsigned int)(data_id & 0xff));
+	snprintf(dir, dir_len, "%s/%016llx/%02x", view->data_dir,
+		 (unsigned long long)layer, (unsigned int)(data_id & 0xff));
 }
 
-void data_path(const struct view *view, uint64_t data_id, char *path,
-	       size_t path_len)
+void data_path(const struct view *view, uint64_t layer, uint64_t data_id,
+	       char *path, size_t path_len)
 {
-	snprintf(path, path_len, "%s/%02x/%016llx", view->data_dir,
-		 (unsigned int)(data_id & 0xff), (unsigned long long)data_id);
+	snprintf(path, path_len, "%s/%016llx/%02x/%016llx", view->data_dir,
+		 (unsigned long long)layer, (unsigned int)(data_id & 0xff),
+		 (unsigned long long)data_id);
 }
 
 int data_create(struct view *view, uint64_t data_id, int *fd)
 {
-	char path[640];
+	uint64_t layer = view_top(view)->id;
+	char path[640], parent[640];
 	int rc;
 
-	data_dir(view, data_id, path, sizeof(path));
+	snprintf(parent, sizeof(parent), "%s/%016llx", view->data_dir,
+		 (unsigned long long)layer);
+	data_dir(view, layer, data_id, path, sizeof(path));
 	rc = io_mkdirs(path);
 	if (rc == 0)
-		rc = io_sync_dir(view->data_dir);
+		rc = io_sync_dir(parent);
 	if (rc < 0)
 		return log_err(rc, "delta %s: %s", view->info.path, path);
-	data_path(view, data_id, path, sizeof(path));
+	data_path(view, layer, data_id, path, sizeof(path));
 	rc = io_open(path, true, fd);
 	if (rc == 0)
 		rc = io_truncate(*fd, 0);
@@ -102,23 +106,42 @@ static int data_cut(int fd, uint64_t size)
 
 /* --- opening and closing ------------------------------------------------- */
 
-/* Bring the host file to what the record says of it. */
-static int node_open_file(struct view *view, struct node *node)
+int data_open(struct view *view, const struct record_data_state *data, int *fd)
 {
-	const struct record_data_state *data = &node->rec.data;
 	char path[640];
 	int rc;
 
-	data_path(view, data->data_id, path, sizeof(path));
-	rc = io_open(path, false, &node->fd);
+	data_path(view, data->layer, data->data_id, path, sizeof(path));
+	rc = io_open(path, false, fd);
 	if (rc == 0)
-		rc = data_cut(node->fd, MIN(data->cut, data->size));
-	if (rc == 0)
-		rc = pages_load(&node->pages, view->kv, view->layer,
-				node->fileid);
+		rc = data_cut(*fd, MIN(data->cut, data->size));
 	return rc < 0 ? log_err(-EIO, "delta %s: host file %s: %s",
 				view->info.path, path, strerror(-rc))
 		      : 0;
+}
+
+/* Bring the host file to what the record says of it. */
+static int node_open_file(struct view *view, struct node *node,
+			  unsigned int level)
+{
+	int rc = 0;
+
+	if (node->rec.data.kind == RECORD_DATA_HOST) {
+		rc = data_open(view, &node->rec.data, &node->fd);
+		if (rc == 0)
+			rc = pages_load(&node->pages, view->kv,
+					view_top(view)->id, node->fileid);
+	}
+	/* A record of a frozen layer stands for what that layer has. */
+	return rc < 0 ? rc : node_below_open(view, node, level);
+}
+
+static void node_free(struct node *node)
+{
+	base_close_ptr(&node->fd);
+	pages_free(&node->pages);
+	node_below_close(node);
+	free(node);
 }
 
 static bool node_is_idle(const struct node *node)
@@ -160,14 +183,10 @@ int node_open(struct view *view, struct inode *inode)
 	node->recorded = inode->recorded;
 	node->fd = -1;
 	node->commits_last = &node->commits;
-	if (node->rec.data.kind == RECORD_DATA_HOST) {
-		rc = node_open_file(view, node);
-		if (rc < 0) {
-			base_close_ptr(&node->fd);
-			pages_free(&node->pages);
-			free(node);
-			return rc;
-		}
+	rc = node_open_file(view, node, MAX(inode->level, 1u));
+	if (rc < 0) {
+		node_free(node);
+		return rc;
 	}
 	node->hash_next = *node_slot(view, node->fileid);
 	*node_slot(view, node->fileid) = node;
@@ -186,13 +205,6 @@ static void node_unhash(struct view *view, struct node *node)
 		*at = node->hash_next;
 		view->node_count--;
 	}
-}
-
-static void node_free(struct node *node)
-{
-	base_close_ptr(&node->fd);
-	pages_free(&node->pages);
-	free(node);
 }
 
 void node_close(struct view *view, struct node *node)
@@ -283,7 +295,7 @@ static void flight_snapshot(struct flight *f)
 	node->new_file = false;
 	node->dirty = false;
 	kv_batch_clear(f->batch);
-	pages_save(&node->pages, f->batch, f->view->layer, node->fileid);
+	pages_save(&node->pages, f->batch, view_top(f->view)->id, node->fileid);
 }
 
 /* 2. No lock held: the bytes, and the name of a new host file. */
@@ -292,7 +304,7 @@ static int flight_sync(struct flight *f)
 	char dir[640];
 	int rc = io_sync(f->node->fd);
 
-	data_dir(f->view, f->snap.data_id, dir, sizeof(dir));
+	data_dir(f->view, f->snap.layer, f->snap.data_id, dir, sizeof(dir));
 	if (rc == 0 && f->new_file)
 		rc = io_sync_dir(dir);
 	if (rc < 0)
@@ -307,6 +319,7 @@ static int flight_write(struct flight *f)
 {
 	struct view *view = f->view;
 	struct node *node = f->node;
+	struct layer *top = view_top(view);
 	struct record rec = node->rec;
 	uint8_t value[RECORD_INODE_LEN];
 	struct record_key key;
@@ -315,25 +328,27 @@ static int flight_write(struct flight *f)
 	if (node->dead)
 		return 0;
 	rec.data = f->snap;
+	inode_bound(view, &rec);
 	record_encode(&rec, value);
-	record_key_inode(&key, view->layer, node->fileid);
+	record_key_inode(&key, top->id, node->fileid);
 	kv_batch_put(f->batch, key.bytes, key.len, value, sizeof(value));
 	if (node->saved.kind == RECORD_DATA_INLINE) {
-		record_key_data(&key, view->layer, node->fileid);
+		record_key_data(&key, top->id, node->fileid);
 		kv_batch_delete(f->batch, key.bytes, key.len);
 	}
 	if (node->saved.kind != RECORD_DATA_HOST) {
-		record_key_reap(&key, view->layer, f->snap.data_id);
+		record_key_reap(&key, top->id, f->snap.data_id);
 		kv_batch_delete(f->batch, key.bytes, key.len);
 	}
-	rc = idset_reserve(&view->recorded, 1);
+	rc = view_hold_record(view, &rec);
 	if (rc == 0)
 		rc = kv_write(view->kv, f->batch);
 	if (rc < 0)
 		return rc;
-	idset_add(&view->recorded, node->fileid);
+	view_add_record(view, node->fileid);
 	node->recorded = true;
 	node->saved = f->snap;
+	node->rec.ctime_bound = rec.ctime_bound;
 	node->rec.data.cut = RECORD_NO_CUT;
 	return 0;
 }
@@ -427,6 +442,12 @@ static int flight_start(struct view *view, struct node *node)
 	view_flight_begin(view);
 	pool_submit(depot_pool(view->depot), &f->job);
 	return 0;
+}
+
+void node_flush(struct view *view, struct node *node)
+{
+	if (flight_start(view, node) < 0)
+		log_warn("delta %s: no memory for a commit", view->info.path);
 }
 
 int node_park(struct view *view, struct node *node, struct view_wait *wait)

@@ -42,7 +42,7 @@ int view_take_id(struct view *view, uint64_t *id)
 		rc = kv_put(view->kv, key.bytes, key.len, value, sizeof(value));
 		if (rc < 0)
 			return rc;
-		view->id_limit = limit;
+		__atomic_store_n(&view->id_limit, limit, __ATOMIC_RELAXED);
 	}
 	*id = view->next_id++ | RECORD_BORN;
 	return 0;
@@ -82,7 +82,7 @@ void op_name_put(struct op *op, uint64_t dir, uint64_t cookie,
 
 	memcpy(rec.name, name, name_len);
 	len = record_name_encode(&rec, value);
-	record_key_name(&key, op->view->layer, dir, cookie);
+	record_key_name(&key, view_top(op->view)->id, dir, cookie);
 	kv_batch_put(op->batch, key.bytes, key.len, value, len);
 	op_touched(op, dir);
 }
@@ -91,7 +91,7 @@ void op_name_delete(struct op *op, uint64_t dir, uint64_t cookie)
 {
 	struct record_key key;
 
-	record_key_name(&key, op->view->layer, dir, cookie);
+	record_key_name(&key, view_top(op->view)->id, dir, cookie);
 	kv_batch_delete(op->batch, key.bytes, key.len);
 }
 
@@ -119,20 +119,19 @@ int op_drop_data(struct op *op, struct inode *inode)
 {
 	struct record_data_state *data = &inode->rec.data;
 	struct record_key key;
-	uint64_t layer = op->view->layer;
+	uint64_t layer = view_top(op->view)->id;
 	/* A node may be ahead of the database: give up what either has. */
 	uint8_t kind = inode->node ? inode->node->saved.kind : data->kind;
 	int rc = 0;
 
 	if (data->kind == RECORD_DATA_HOST) {
 		ASSERT(op->reap_count < OP_REAPS_MAX);
-		rc = reap_new(op->view, data->data_id,
+		rc = reap_new(op->view, data->layer, data->data_id,
 			      &op->reaps[op->reap_count]);
 		if (rc < 0)
 			return rc;
 		op->reap_count++;
-		record_key_reap(&key, layer, data->data_id);
-		kv_batch_put(op->batch, key.bytes, key.len, "\1", 1);
+		reap_put_key(op->batch, layer, data->layer, data->data_id);
 		record_key_piece(&key, layer, inode->fileid, 0);
 		key.len -= 4;
 		rc = op_delete_all(op, &key);
@@ -151,42 +150,57 @@ int op_drop_data(struct op *op, struct inode *inode)
 	return rc;
 }
 
+/* Has a frozen layer a record of it? */
+static bool op_is_below(const struct op *op, uint64_t fileid)
+{
+	for (unsigned int i = 1; i < op->view->layer_count; i++)
+		if (idset_has(&op->view->layer[i]->recorded, fileid))
+			return true;
+	return false;
+}
+
 int op_erase(struct op *op, struct inode *inode)
 {
 	struct record_key key;
+	struct layer *top = view_top(op->view);
 	int rc = op_drop_data(op, inode);
 
+	op->frees = true;
 	if (rc == 0 && S_ISDIR(inode->rec.mode) &&
-	    idset_has(&op->view->touched, inode->fileid)) {
-		record_key_dir(&key, op->view->layer, inode->fileid);
+	    idset_has(&top->touched, inode->fileid)) {
+		record_key_dir(&key, top->id, inode->fileid);
 		rc = op_delete_all(op, &key);
 	}
 	if (rc < 0)
 		return rc;
-	if (inode->fileid & RECORD_BORN) {
-		record_key_inode(&key, op->view->layer, inode->fileid);
+	if ((inode->fileid & RECORD_BORN) && !op_is_below(op, inode->fileid)) {
+		record_key_inode(&key, top->id, inode->fileid);
 		kv_batch_delete(op->batch, key.bytes, key.len);
 		op->erased[op->erased_count++] = inode->fileid;
 		return 0;
 	}
-	/* The number of a package object stays retired: its handle is stale. */
+	/* The number of an object that lies below stays retired: its handle is
+	 * stale, its record there is hidden. */
 	inode->rec.gone = true;
 	op_inode(op, inode);
 	return 0;
 }
 
-static void op_put_inode(struct op *op, const struct inode *inode)
+static int op_put_inode(struct op *op, struct inode *inode)
 {
 	struct record rec = inode->rec;
 	uint8_t value[RECORD_INODE_LEN];
 	struct record_key key;
 
+	inode_bound(op->view, &rec);
+	inode->rec.ctime_bound = rec.ctime_bound;
 	/* Bytes that are not stable yet must not be named by a record. */
 	if (inode->node && !inode->data_now)
 		rec.data = inode->node->saved;
 	record_encode(&rec, value);
-	record_key_inode(&key, op->view->layer, inode->fileid);
+	record_key_inode(&key, view_top(op->view)->id, inode->fileid);
 	kv_batch_put(op->batch, key.bytes, key.len, value, sizeof(value));
+	return view_hold_record(op->view, &rec);
 }
 
 static int op_put_reply(struct op *op)
@@ -212,11 +226,12 @@ static int op_put_reply(struct op *op)
 static void op_apply(struct op *op)
 {
 	struct view *view = op->view;
+	struct layer *top = view_top(view);
 
 	for (unsigned int i = 0; i < op->inode_count; i++) {
 		struct inode *inode = op->inodes[i];
 
-		idset_add(&view->recorded, inode->fileid);
+		view_add_record(view, inode->fileid);
 		if (!inode->node)
 			continue;
 		inode->node->rec = inode->rec;
@@ -224,28 +239,46 @@ static void op_apply(struct op *op)
 		if (inode->data_now)
 			inode->node->saved = inode->rec.data;
 	}
-	for (unsigned int i = 0; i < op->erased_count; i++)
-		idset_remove(&view->recorded, op->erased[i]);
+	for (unsigned int i = 0; i < op->erased_count; i++) {
+		if (idset_has(&top->recorded, op->erased[i]))
+			view_account(view, 0, -1);
+		idset_remove(&top->recorded, op->erased[i]);
+	}
 	for (unsigned int i = 0; i < op->touched_count; i++)
-		idset_add(&view->touched, op->touched[i]);
+		idset_add(&top->touched, op->touched[i]);
 	for (unsigned int i = 0; i < op->detached_count; i++)
 		node_detach(view, op->detached[i]);
-	view->delta_bytes = (uint64_t)((int64_t)view->delta_bytes + op->bytes);
+	view_account(view, op->bytes, 0);
 	for (unsigned int i = 0; i < op->reap_count; i++)
 		reap_submit(op->reaps[i]);
 	op->reap_count = 0;
 }
 
+/* Is there room for what the operation adds? */
+static int op_may(const struct op *op)
+{
+	int64_t files = 0;
+
+	if (op->frees)
+		return 0;
+	for (unsigned int i = 0; i < op->inode_count; i++)
+		files += !idset_has(&view_top(op->view)->recorded,
+				    op->inodes[i]->fileid);
+	return view_may_grow(op->view, op->bytes, files);
+}
+
 int op_end(struct op *op, bool hold)
 {
 	struct view *view = op->view;
-	int rc;
+	struct layer *top = view_top(view);
+	int rc = op_may(op);
 
-	for (unsigned int i = 0; i < op->inode_count; i++)
-		op_put_inode(op, op->inodes[i]);
-	rc = idset_reserve(&view->recorded, op->inode_count);
+	for (unsigned int i = 0; i < op->inode_count && rc == 0; i++)
+		rc = op_put_inode(op, op->inodes[i]);
 	if (rc == 0)
-		rc = idset_reserve(&view->touched, op->touched_count);
+		rc = idset_reserve(&top->recorded, op->inode_count);
+	if (rc == 0)
+		rc = idset_reserve(&top->touched, op->touched_count);
 	if (rc == 0)
 		rc = op_put_reply(op);
 	if (rc == 0)

@@ -9,9 +9,16 @@
 struct merge {
 	struct view *view;
 	const struct image_entry *image, *image_end;
-	struct kv_iter *it; /* owns; NULL: nothing of it in the delta */
+	struct kv_iter *it[VIEW_LAYERS_MAX]; /* owns; topmost layer first */
+	unsigned int count;
 	size_t prefix_len;
 };
+
+static void merge_end(struct merge *m)
+{
+	for (unsigned int i = 0; i < m->count; i++)
+		kv_iter_free(m->it[i]);
+}
 
 static int merge_begin(struct merge *m, struct view *view,
 		       const struct inode *dir, uint64_t after)
@@ -22,14 +29,73 @@ static int merge_begin(struct merge *m, struct view *view,
 	if (dir->image != IMAGE_NONE)
 		m->image = image_from(view->image, dir->image, after + 1,
 				      &m->image_end);
-	if (!idset_has(&view->touched, dir->fileid))
+	for (unsigned int i = 0; i < view->layer_count; i++) {
+		const struct layer *layer = view->layer[i];
+
+		if (!idset_has(&layer->touched, dir->fileid))
+			continue;
+		record_key_dir(&prefix, layer->id, dir->fileid);
+		record_key_name(&from, layer->id, dir->fileid, after + 1);
+		m->prefix_len = prefix.len;
+		m->it[m->count] = kv_iter_new(view->kv, prefix.bytes,
+					      prefix.len, from.bytes, from.len);
+		if (!m->it[m->count]) {
+			merge_end(m);
+			return -ENOMEM;
+		}
+		m->count++;
+	}
+	return 0;
+}
+
+/*
+ * The lowest cookie at which a layer has a record: that of the topmost one,
+ * decoded into *name; the others' are passed over.  0: none, 1: one.
+ */
+static int merge_delta(struct merge *m, uint64_t *cookie,
+		       struct record_name *name)
+{
+	struct kv_iter *best = NULL;
+	const uint8_t *value;
+	size_t len;
+	int rc = 0;
+
+	for (unsigned int i = 0; i < m->count; i++) {
+		const uint8_t *key;
+		uint64_t at;
+
+		if (!kv_iter_valid(m->it[i])) {
+			rc = kv_iter_error(m->it[i]);
+			if (rc < 0)
+				return rc;
+			continue;
+		}
+		key = kv_iter_key(m->it[i], &len);
+		if (len != m->prefix_len + 8)
+			return log_err(-EIO, "state: damaged key");
+		at = be64_get(key + m->prefix_len);
+		if (!best || at < *cookie) {
+			best = m->it[i];
+			*cookie = at;
+		}
+	}
+	if (!best)
 		return 0;
-	record_key_dir(&prefix, view->layer, dir->fileid);
-	record_key_name(&from, view->layer, dir->fileid, after + 1);
-	m->prefix_len = prefix.len;
-	m->it = kv_iter_new(view->kv, prefix.bytes, prefix.len, from.bytes,
-			    from.len);
-	return m->it ? 0 : -ENOMEM;
+	value = kv_iter_value(best, &len);
+	return record_name_decode(value, len, name) < 0 ? -EIO : 1;
+}
+
+/* Go on behind a cookie that has been dealt with. */
+static void merge_pass(struct merge *m, uint64_t cookie)
+{
+	for (unsigned int i = 0; i < m->count; i++) {
+		size_t len;
+
+		if (kv_iter_valid(m->it[i]) &&
+		    be64_get(kv_iter_key(m->it[i], &len) + m->prefix_len) ==
+			cookie)
+			kv_iter_next(m->it[i]);
+	}
 }
 
 /* Next visible entry; 0 at the end, 1 when there is one. */
@@ -38,22 +104,12 @@ static int merge_next(struct merge *m, struct dir_entry *entry,
 {
 	for (;;) {
 		bool has_image = m->image != m->image_end;
-		bool has_delta = m->it && kv_iter_valid(m->it);
-		const uint8_t *value;
 		uint64_t cookie = 0;
-		size_t len;
-		int rc;
+		int rc = merge_delta(m, &cookie, name);
 
-		if (has_delta) {
-			const uint8_t *key = kv_iter_key(m->it, &len);
-
-			if (len != m->prefix_len + 8)
-				return log_err(-EIO, "state: damaged key");
-			cookie = be64_get(key + m->prefix_len);
-		}
-		if (!has_image && !has_delta)
-			return m->it ? kv_iter_error(m->it) : 0;
-		if (has_image && (!has_delta || m->image->cookie < cookie)) {
+		if (rc < 0 || (rc == 0 && !has_image))
+			return rc;
+		if (has_image && (rc == 0 || m->image->cookie < cookie)) {
 			const struct image_entry *e = m->image++;
 
 			*entry = (struct dir_entry){
@@ -62,13 +118,9 @@ static int merge_next(struct merge *m, struct dir_entry *entry,
 			    e->name, e->name_len};
 			return 1;
 		}
-		value = kv_iter_value(m->it, &len);
-		rc = record_name_decode(value, len, name);
-		if (rc < 0)
-			return -EIO;
-		kv_iter_next(m->it);
+		merge_pass(m, cookie);
 		if (name->kind == RECORD_NAME_FILLER)
-			continue; /* hides nothing */
+			continue; /* hides nothing of the image */
 		if (has_image && m->image->cookie == cookie)
 			m->image++; /* the delta's record stands for it */
 		if (name->kind != RECORD_NAME_ENTRY)
@@ -95,7 +147,7 @@ int dir_each(struct view *view, const struct inode *dir, uint64_t after,
 		if (rc != 0)
 			break;
 	}
-	kv_iter_free(m.it);
+	merge_end(&m);
 	return rc;
 }
 

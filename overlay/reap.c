@@ -10,27 +10,31 @@
 
 #include "depot/io.h"
 #include "depot/log.h"
+#include "overlay/each.h"
 #include "overlay/view_impl.h"
 
 struct reap {
 	struct journal_entry entry;
 	struct pool_job job;
 	struct view *view;
+	uint64_t top;   /* layer that has the key */
+	uint64_t layer; /* layer whose directory has the file */
 	uint64_t data_id;
 };
 
-static int reap_one(struct view *view, uint64_t data_id)
+static int reap_one(struct view *view, uint64_t top, uint64_t layer,
+		    uint64_t data_id)
 {
 	struct record_key key;
 	char path[640];
 	int rc;
 
-	data_path(view, data_id, path, sizeof(path));
+	data_path(view, layer, data_id, path, sizeof(path));
 	rc = io_unlink(path);
 	if (rc < 0)
 		return log_err(rc, "delta %s: deleting %s", view->info.path,
 			       path);
-	record_key_reap(&key, view->layer, data_id);
+	record_key_reap(&key, top, data_id);
 	return kv_delete(view->kv, key.bytes, key.len);
 }
 
@@ -40,7 +44,7 @@ static void reap_run(struct pool_job *job)
 	struct view *view = reap->view;
 
 	/* A failure is logged; the key stays, the next start tries again. */
-	if (reap_one(view, reap->data_id) < 0)
+	if (reap_one(view, reap->top, reap->layer, reap->data_id) < 0)
 		log_warn("delta %s: space of a deleted file is not free yet",
 			 view->info.path);
 	free(reap);
@@ -58,17 +62,31 @@ int reap_promise(struct view *view, uint64_t data_id)
 {
 	struct record_key key;
 
-	record_key_reap(&key, view->layer, data_id);
+	record_key_reap(&key, view_top(view)->id, data_id);
 	return kv_put(view->kv, key.bytes, key.len, "\1", 1);
 }
 
-int reap_new(struct view *view, uint64_t data_id, struct reap **reap)
+void reap_put_key(struct kv_batch *batch, uint64_t top, uint64_t layer,
+		  uint64_t data_id)
+{
+	uint8_t value[9] = {RECORD_FORMAT};
+	struct record_key key;
+
+	record_key_reap(&key, top, data_id);
+	le64_put(value + 1, layer);
+	kv_batch_put(batch, key.bytes, key.len, value, sizeof(value));
+}
+
+int reap_new(struct view *view, uint64_t layer, uint64_t data_id,
+	     struct reap **reap)
 {
 	struct reap *r = calloc(1, sizeof(*r));
 
 	if (!r)
 		return -ENOMEM;
 	r->view = view;
+	r->top = view_top(view)->id;
+	r->layer = layer;
 	r->data_id = data_id;
 	r->entry.run = reap_stable;
 	r->job.run = reap_run;
@@ -87,26 +105,31 @@ void reap_free(struct reap *reap)
 	free(reap);
 }
 
+struct reap_walk {
+	struct view *view;
+	uint64_t top;
+};
+
+static int reap_visit(void *ctx, const struct each_key *key)
+{
+	struct reap_walk *walk = ctx;
+	uint64_t layer = walk->top;
+
+	if (key->value_len == 9)
+		layer = le64_get(key->value + 1);
+	return reap_one(walk->view, walk->top, layer, be64_get(key->rest));
+}
+
 int reap_all(struct view *view)
 {
-	struct record_key prefix;
-	struct kv_iter *it;
 	int rc = 0;
 
-	record_key_kind(&prefix, view->layer, 'r');
-	it = kv_iter_new(view->kv, prefix.bytes, prefix.len, NULL, 0);
-	if (!it)
-		return -ENOMEM;
-	for (; rc == 0 && kv_iter_valid(it); kv_iter_next(it)) {
-		size_t len;
-		const uint8_t *key = kv_iter_key(it, &len);
+	for (unsigned int i = 0; rc == 0 && i < view->layer_count; i++) {
+		struct reap_walk walk = {view, view->layer[i]->id};
+		struct record_key prefix;
 
-		rc = len == prefix.len + 8
-			 ? reap_one(view, be64_get(key + prefix.len))
-			 : log_err(-EBADMSG, "state: damaged key");
+		record_key_kind(&prefix, walk.top, 'r');
+		rc = each_key(view->kv, &prefix, 8, reap_visit, &walk);
 	}
-	if (rc == 0)
-		rc = kv_iter_error(it);
-	kv_iter_free(it);
 	return rc;
 }

@@ -10,13 +10,16 @@
  *   0 format:1 flags:1 kind:1 0:1   4 generation   8 mode   12 uid   16 gid
  *  20 nlink   24 rdev:4+4   32 atime:8+4   44 mtime   56 ctime   68 bound
  *  80 parent   88 size   96 base_limit   104 cut   112 data_id   120 used
- * 128 verifier   136 base tree:32   168 base inode:4   172 zeros
+ * 128 verifier   136 base tree:32   168 base inode:4   172 life:4
+ * 176 layer of the host file   184 zeros
  */
 enum {
 	RECORD_FLAG_BASE = 1,
 	RECORD_FLAG_VERIFIER = 2,
 	RECORD_FLAG_GONE = 4,
-	RECORD_FLAGS_KNOWN = 7,
+	RECORD_FLAG_LOWER = 8,
+	RECORD_FLAGS_V1 = 7,
+	RECORD_FLAGS_V2 = 15,
 };
 
 static void record_put_time(uint8_t *out, const struct timespec *t)
@@ -35,10 +38,11 @@ static bool record_get_time(const uint8_t *in, struct timespec *t)
 void record_encode(const struct record *rec, uint8_t out[RECORD_INODE_LEN])
 {
 	memset(out, 0, RECORD_INODE_LEN);
-	out[0] = RECORD_FORMAT;
+	out[0] = RECORD_INODE_FORMAT;
 	out[1] = (rec->has_base ? RECORD_FLAG_BASE : 0) |
 		 (rec->has_verifier ? RECORD_FLAG_VERIFIER : 0) |
-		 (rec->gone ? RECORD_FLAG_GONE : 0);
+		 (rec->gone ? RECORD_FLAG_GONE : 0) |
+		 (rec->data.lower ? RECORD_FLAG_LOWER : 0);
 	out[2] = rec->data.kind;
 	le32_put(out + 4, rec->generation);
 	le32_put(out + 8, rec->mode);
@@ -60,6 +64,8 @@ void record_encode(const struct record *rec, uint8_t out[RECORD_INODE_LEN])
 	le64_put(out + 128, rec->verifier);
 	memcpy(out + 136, rec->base_tree.bytes, DIGEST_LEN);
 	le32_put(out + 168, rec->base_inode);
+	le32_put(out + 172, rec->life);
+	le64_put(out + 176, rec->data.layer);
 }
 
 /* Is the record one that this code could have written? */
@@ -69,7 +75,8 @@ static bool record_sound(const struct record *rec)
 		return false;
 	if ((rec->data.kind == RECORD_DATA_HOST) != (rec->data.data_id != 0))
 		return false;
-	if (rec->data.kind != RECORD_DATA_NONE && !S_ISREG(rec->mode))
+	if ((rec->data.kind != RECORD_DATA_NONE || rec->data.lower) &&
+	    !S_ISREG(rec->mode))
 		return false;
 	return rec->data.size <= VIEW_FILE_SIZE_MAX;
 }
@@ -81,12 +88,12 @@ int record_decode(const void *data, size_t len, struct record *rec)
 
 	if (len < 1)
 		return log_err(-EBADMSG, "state: empty inode record");
-	if (in[0] > RECORD_FORMAT)
+	if (in[0] > RECORD_INODE_FORMAT)
 		return log_err(-EPROTONOSUPPORT,
 			       "state: inode record of format %u, known is %u",
-			       in[0], RECORD_FORMAT);
-	if (in[0] != RECORD_FORMAT || len != RECORD_INODE_LEN ||
-	    (in[1] & ~RECORD_FLAGS_KNOWN))
+			       in[0], RECORD_INODE_FORMAT);
+	if (in[0] == 0 || len != RECORD_INODE_LEN ||
+	    (in[1] & ~(in[0] == 1 ? RECORD_FLAGS_V1 : RECORD_FLAGS_V2)))
 		return log_err(-EBADMSG, "state: damaged inode record");
 	memset(rec, 0, sizeof(*rec));
 	rec->has_base = in[1] & RECORD_FLAG_BASE;
@@ -113,6 +120,9 @@ int record_decode(const void *data, size_t len, struct record *rec)
 	rec->verifier = le64_get(in + 128);
 	memcpy(rec->base_tree.bytes, in + 136, DIGEST_LEN);
 	rec->base_inode = le32_get(in + 168);
+	rec->data.lower = in[1] & RECORD_FLAG_LOWER;
+	rec->life = le32_get(in + 172);
+	rec->data.layer = le64_get(in + 176);
 	if (!times || !record_sound(rec))
 		return log_err(-EBADMSG, "state: damaged inode record");
 	return 0;
@@ -241,4 +251,25 @@ void record_key_text(struct record_key *key, char prefix, const char *text)
 	key->bytes[0] = (uint8_t)prefix;
 	memcpy(key->bytes + 1, text, len);
 	key->len = 1 + len;
+}
+
+void record_key_snapshot(struct record_key *key, const char *guest,
+			 const char *name)
+{
+	record_key_text(key, 'P', guest);
+	key->bytes[key->len++] = '\0';
+	if (name) {
+		size_t len = strlen(name);
+
+		ASSERT(key->len + len <= RECORD_KEY_MAX);
+		memcpy(key->bytes + key->len, name, len);
+		key->len += len;
+	}
+}
+
+void record_key_layer(struct record_key *key, uint64_t layer)
+{
+	key->bytes[0] = 'L';
+	key->len = 1;
+	record_key_add64(key, layer);
 }

@@ -4,11 +4,14 @@
  *
  * Numbers in keys are big-endian (byte order = number order), in values
  * little-endian.  Every value begins with its format number; a newer one is
- * -EPROTONOSUPPORT, anything else that does not fit -EBADMSG.
+ * -EPROTONOSUPPORT, anything else that does not fit -EBADMSG.  A delta is a
+ * stack of layers: what the top one has hides what lies below.
  *
  *   'A' tenant                             tenant: key of its inode numbers
  *   'S' tenant 0 generation:4              selection: revision digests
  *   'G' tenant '/' guest                   guest: export, layer, keys, options
+ *   'P' tenant '/' guest 0 name            snapshot: layer, time
+ *   'L' layer:8                            layer: the one below; none: bottom
  *   'C' name                               counters ("boot", "export", "layer")
  *   'E' export:4                           next fileid of a guest, reserved
  *   'Y' export:4 slot:2                    reply record (opaque here)
@@ -16,7 +19,8 @@
  *   'D' layer:8 'd' dir:8 cookie:8         name: entry, whiteout or filler
  *   'D' layer:8 'x' fileid:8               inline data, or a link's target
  *   'D' layer:8 'p' fileid:8 piece:4       presence bits of 128 MiB
- *   'D' layer:8 'r' data:8                 host file to be reaped
+ *   'D' layer:8 'r' data:8                 host file to be reaped: layer whose
+ *                                          directory has it (absent: this one)
  */
 #ifndef OVERLAY_RECORD_H
 #define OVERLAY_RECORD_H
@@ -28,8 +32,9 @@
 #include "overlay/view.h"
 
 enum {
-	RECORD_FORMAT = 1,
-	RECORD_KEY_MAX = 160,
+	RECORD_FORMAT = 1,       /* of all values but the inode record's: */
+	RECORD_INODE_FORMAT = 2, /* 1 lacks layers and lives; is read too */
+	RECORD_KEY_MAX = 208,
 	RECORD_INODE_LEN = 208,
 	RECORD_NAME_HEAD = 16,
 	RECORD_NAME_MAX = RECORD_NAME_HEAD + VIEW_NAME_MAX,
@@ -43,7 +48,7 @@ enum {
 #define RECORD_BORN (UINT64_C(1) << 63)
 
 enum record_data {
-	RECORD_DATA_NONE = 0,   /* base below base_limit, zeros above */
+	RECORD_DATA_NONE = 0,   /* what is below base_limit, zeros above */
 	RECORD_DATA_INLINE = 1, /* 'x' value, zeros behind it */
 	RECORD_DATA_HOST = 2,   /* host file where pages are present */
 };
@@ -51,11 +56,14 @@ enum record_data {
 /* What says where the bytes of a file are; saved only after they are. */
 struct record_data_state {
 	uint64_t size;
-	uint64_t base_limit; /* bytes of the base still visible */
+	uint64_t base_limit; /* bytes of what is below that are still seen */
 	uint64_t cut;        /* lowest size not surely applied; RECORD_NO_CUT */
 	uint64_t data_id;    /* host file, 0 none */
-	uint64_t used;       /* bytes in this delta */
+	uint64_t layer;      /* whose directory has it; 0: that of the record */
+	uint64_t used;       /* bytes in this layer */
 	uint8_t kind;        /* enum record_data */
+	bool lower;          /* below is the file as the layers below have it,
+				not the package's */
 };
 
 struct record {
@@ -64,8 +72,9 @@ struct record {
 	int32_t nlink; /* package objects: difference to the image's count */
 	uint32_t rdev_major, rdev_minor;
 	struct timespec atime, mtime, ctime;
-	struct timespec ctime_bound; /* kept ahead, see design 7; 0 none */
-	uint64_t parent;             /* directories: fileid of the parent */
+	struct timespec ctime_bound; /* no reply has shown a later ctime */
+	uint32_t life;   /* boot number of the daemon that wrote it */
+	uint64_t parent; /* directories: fileid of the parent */
 	struct record_data_state data;
 	bool has_base;
 	uint32_t base_inode;
@@ -116,5 +125,9 @@ void record_key_reply(struct record_key *key, uint32_t export_id,
 void record_key_replies(struct record_key *key, uint32_t export_id);
 void record_key_fileids(struct record_key *key, uint32_t export_id);
 void record_key_text(struct record_key *key, char prefix, const char *text);
+/* A snapshot's; name NULL: prefix of all of the guest ("tenant/guest"). */
+void record_key_snapshot(struct record_key *key, const char *guest,
+			 const char *name);
+void record_key_layer(struct record_key *key, uint64_t layer);
 
 #endif

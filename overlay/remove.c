@@ -102,6 +102,7 @@ static int remove_locked(struct view *view, const struct view_cred *cred,
 	if (rc < 0)
 		return rc;
 	rc = op_begin(&op, view, change);
+	op.frees = true;
 	if (rc == 0)
 		rc = op_unlink(&op, n->dir, &n->place, n->name, n->name_len,
 			       false);

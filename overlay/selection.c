@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "depot/log.h"
+#include "overlay/each.h"
 #include "overlay/selection.h"
 
 enum {
@@ -10,6 +11,8 @@ enum {
 	SELECTION_ROW_MAX =
 	    2 * DIGEST_LEN + 2 + PACKAGE_NAME_MAX + TAG_NAME_MAX,
 	GUEST_HEAD = 31,
+	GUEST_TAIL = 28,
+	GUEST_FORMAT = 2, /* 1 lacks the tail */
 };
 
 static void selection_prefix(struct record_key *key, const char *tenant)
@@ -101,35 +104,32 @@ static int selection_decode(const uint8_t *in, size_t len,
 	return in == end ? 0 : -EBADMSG;
 }
 
+struct selection_walk {
+	const char *tenant;
+	struct selection *selection;
+};
+
+static int selection_visit(void *ctx, const struct each_key *key)
+{
+	const struct selection_walk *walk = ctx;
+	int rc = selection_decode(key->value, key->value_len, walk->selection);
+
+	if (rc == -EBADMSG)
+		log_err(rc, "state: selection of tenant %s", walk->tenant);
+	else if (rc == 0)
+		walk->selection->generation = be32_get(key->rest);
+	return rc;
+}
+
 int selection_load(struct kv *kv, const char *tenant,
 		   struct selection *selection)
 {
+	struct selection_walk walk = {tenant, selection};
 	struct record_key prefix;
-	struct kv_iter *it;
-	int rc = 0;
 
 	memset(selection, 0, sizeof(*selection));
 	selection_prefix(&prefix, tenant);
-	it = kv_iter_new(kv, prefix.bytes, prefix.len, NULL, 0);
-	if (!it)
-		return -ENOMEM;
-	for (; rc == 0 && kv_iter_valid(it); kv_iter_next(it)) {
-		size_t key_len, len;
-		const uint8_t *key = kv_iter_key(it, &key_len);
-		const uint8_t *value = kv_iter_value(it, &len);
-
-		rc = key_len == prefix.len + 4
-			 ? selection_decode(value, len, selection)
-			 : -EBADMSG;
-		if (rc == -EBADMSG)
-			log_err(rc, "state: selection of tenant %s", tenant);
-		else if (rc == 0)
-			selection->generation = be32_get(key + prefix.len);
-	}
-	if (rc == 0)
-		rc = kv_iter_error(it);
-	kv_iter_free(it);
-	return rc;
+	return each_key(kv, &prefix, 4, selection_visit, &walk);
 }
 
 bool selection_same(const struct selection *a, const struct selection *b)
@@ -200,26 +200,32 @@ int selection_image(struct depot *depot, const struct selection *selection,
 size_t guest_encode(const struct guest_record *guest, uint8_t *out)
 {
 	size_t addr_len = strlen(guest->addr);
+	uint8_t *tail = out + GUEST_HEAD + addr_len;
 
-	out[0] = RECORD_FORMAT;
+	out[0] = GUEST_FORMAT;
 	le32_put(out + 1, guest->export_id);
 	le64_put(out + 5, guest->layer);
 	memcpy(out + 13, guest->key, SIPHASH_KEY_LEN);
 	out[29] = guest->flags;
 	out[30] = (uint8_t)addr_len;
 	memcpy(out + GUEST_HEAD, guest->addr, addr_len);
-	return GUEST_HEAD + addr_len;
+	le64_put(tail, guest->quota.bytes);
+	le64_put(tail + 8, guest->quota.files);
+	le64_put(tail + 16, (uint64_t)guest->since.tv_sec);
+	le32_put(tail + 24, (uint32_t)guest->since.tv_nsec);
+	return GUEST_HEAD + addr_len + GUEST_TAIL;
 }
 
 int guest_decode(const void *data, size_t len, struct guest_record *guest)
 {
-	const uint8_t *in = data;
+	const uint8_t *in = data, *tail;
 
-	if (len >= 1 && in[0] > RECORD_FORMAT)
+	if (len >= 1 && in[0] > GUEST_FORMAT)
 		return log_err(-EPROTONOSUPPORT,
-			       "state: guest record of format %u", in[0]);
-	if (len < GUEST_HEAD || in[0] != RECORD_FORMAT ||
-	    in[30] >= sizeof(guest->addr) || len != (size_t)GUEST_HEAD + in[30])
+			       "state: guest record of format %u, known is %u",
+			       in[0], GUEST_FORMAT);
+	if (len < GUEST_HEAD || in[0] == 0 || in[30] >= sizeof(guest->addr) ||
+	    len != (size_t)GUEST_HEAD + in[30] + (in[0] > 1 ? GUEST_TAIL : 0))
 		return log_err(-EBADMSG, "state: damaged guest record");
 	memset(guest, 0, sizeof(*guest));
 	guest->export_id = le32_get(in + 1);
@@ -227,6 +233,41 @@ int guest_decode(const void *data, size_t len, struct guest_record *guest)
 	memcpy(guest->key, in + 13, SIPHASH_KEY_LEN);
 	guest->flags = in[29];
 	memcpy(guest->addr, in + GUEST_HEAD, in[30]);
+	if (in[0] == 1)
+		return 0;
+	tail = in + GUEST_HEAD + in[30];
+	guest->quota.bytes = le64_get(tail);
+	guest->quota.files = le64_get(tail + 8);
+	guest->since.tv_sec = (time_t)le64_get(tail + 16);
+	guest->since.tv_nsec = le32_get(tail + 24);
+	return guest->since.tv_nsec < 1000000000
+		   ? 0
+		   : log_err(-EBADMSG, "state: damaged guest record");
+}
+
+void snapshot_encode(const struct snapshot_record *snapshot,
+		     uint8_t out[SNAPSHOT_RECORD_LEN])
+{
+	out[0] = RECORD_FORMAT;
+	le64_put(out + 1, snapshot->layer);
+	le64_put(out + 9, (uint64_t)snapshot->time.tv_sec);
+	le32_put(out + 17, (uint32_t)snapshot->time.tv_nsec);
+}
+
+int snapshot_decode(const void *data, size_t len,
+		    struct snapshot_record *snapshot)
+{
+	const uint8_t *in = data;
+
+	if (len >= 1 && in[0] > RECORD_FORMAT)
+		return log_err(-EPROTONOSUPPORT,
+			       "state: snapshot of format %u, known is %u",
+			       in[0], RECORD_FORMAT);
+	if (len != SNAPSHOT_RECORD_LEN || in[0] != RECORD_FORMAT)
+		return log_err(-EBADMSG, "state: damaged snapshot record");
+	snapshot->layer = le64_get(in + 1);
+	snapshot->time.tv_sec = (time_t)le64_get(in + 9);
+	snapshot->time.tv_nsec = le32_get(in + 17);
 	return 0;
 }
 

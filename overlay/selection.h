@@ -4,10 +4,11 @@
  * database, and the records of tenants and guests.  Inside this floor only.
  *
  * Values, after the format byte:
- *   tenant      key:16
+ *   tenant      key:16, from format 2 quota bytes:8 files:8
  *   generation  seconds:8 nanoseconds:4 count:4, then for each package
  *               revision:32 tree:32 name length:1 name tag length:1 tag
- *   guest       export:4 layer:8 key:16 flags:1 address length:1 address
+ *   guest       export:4 layer:8 key:16 flags:1 address length:1 address, from
+ *               format 2 quota bytes:8 files:8 since:8+4
  */
 #ifndef OVERLAY_SELECTION_H
 #define OVERLAY_SELECTION_H
@@ -37,18 +38,31 @@ MUST_CHECK int selection_image(struct depot *depot,
 			       site_conflict_fn *conflict, void *ctx,
 			       struct image **image);
 
-enum { GUEST_FLAG_DEVICES = 1, GUEST_FLAG_SQUASH = 2 };
+enum { GUEST_FLAG_DEVICES = 1, GUEST_FLAG_SQUASH = 2, GUEST_FLAG_PAUSED = 4 };
 struct guest_record {
 	uint32_t export_id;
 	uint64_t layer;
 	uint8_t key[SIPHASH_KEY_LEN];
 	uint8_t flags;
 	char addr[64];
+	struct site_quota quota;
+	struct timespec since; /* of the last restore: no ctime is earlier */
 };
 /* out holds RECORD_KEY_MAX bytes; returns the length. */
 size_t guest_encode(const struct guest_record *guest, uint8_t *out);
 MUST_CHECK int guest_decode(const void *data, size_t len,
 			    struct guest_record *guest);
+
+/* Value of a snapshot: layer:8 (0: an empty delta) time:8+4. */
+enum { SNAPSHOT_RECORD_LEN = 21 };
+struct snapshot_record {
+	uint64_t layer;
+	struct timespec time;
+};
+void snapshot_encode(const struct snapshot_record *snapshot,
+		     uint8_t out[SNAPSHOT_RECORD_LEN]);
+MUST_CHECK int snapshot_decode(const void *data, size_t len,
+			       struct snapshot_record *snapshot);
 
 /* A counter that only rises; *value is the new one.  Durable: synced. */
 MUST_CHECK int counter_next(struct kv *kv, const char *name, uint64_t *value);

@@ -70,15 +70,19 @@ static int setattr_may(struct view *view, const struct inode *inode,
 
 /* --- size ---------------------------------------------------------------- */
 
-int inline_get(struct view *view, uint64_t fileid,
-	       uint8_t buf[RECORD_INLINE_MAX], size_t *len)
+int inline_get_from(struct view *view, unsigned int level, uint64_t fileid,
+		    uint8_t *buf, size_t *len)
 {
 	struct record_key key;
 	struct kv_value value;
-	int rc;
+	int rc = -ENOENT;
 
-	record_key_data(&key, view->layer, fileid);
-	rc = kv_get(view->kv, key.bytes, key.len, &value);
+	for (; rc == -ENOENT && level < view->layer_count; level++) {
+		if (!idset_has(&view->layer[level]->recorded, fileid))
+			continue;
+		record_key_data(&key, view->layer[level]->id, fileid);
+		rc = kv_get(view->kv, key.bytes, key.len, &value);
+	}
 	if (rc < 0)
 		return log_err(-EIO, "delta %s: data of %llx: %s",
 			       view->info.path, (unsigned long long)fileid,
@@ -94,6 +98,12 @@ int inline_get(struct view *view, uint64_t fileid,
 	return 0;
 }
 
+int inline_get(struct view *view, uint64_t fileid,
+	       uint8_t buf[RECORD_INLINE_MAX], size_t *len)
+{
+	return inline_get_from(view, 0, fileid, buf, len);
+}
+
 static int resize_inline(struct op *op, struct inode *inode, uint64_t size)
 {
 	uint8_t buf[RECORD_INLINE_MAX];
@@ -103,10 +113,10 @@ static int resize_inline(struct op *op, struct inode *inode, uint64_t size)
 
 	if (rc < 0 || len <= size)
 		return rc;
-	record_key_data(&key, op->view->layer, inode->fileid);
+	record_key_data(&key, view_top(op->view)->id, inode->fileid);
 	kv_batch_put(op->batch, key.bytes, key.len, buf, size);
+	op->bytes += (int64_t)size - (int64_t)inode->rec.data.used;
 	inode->rec.data.used = size;
-	op->bytes -= (int64_t)(len - size);
 	return 0;
 }
 
@@ -117,7 +127,7 @@ static void resize_host(struct op *op, struct inode *inode, uint64_t size)
 	uint64_t used = data->used;
 
 	pages_clear_from(pages, (size + RECORD_PAGE - 1) / RECORD_PAGE);
-	pages_save(pages, op->batch, op->view->layer, inode->fileid);
+	pages_save(pages, op->batch, view_top(op->view)->id, inode->fileid);
 	data->cut = MIN(data->cut, size);
 	data->used = pages_count(pages) * RECORD_PAGE;
 	op->bytes += (int64_t)(data->used - used);
@@ -148,6 +158,8 @@ static int resize_prepare(struct view *view, struct inode *inode,
 {
 	struct node *node = inode->node;
 
+	if (view->still)
+		return view_park(view, wait);
 	if (node && (node->dirty || node->flight || node->cutting))
 		return node_park(view, node, wait);
 	if (node)

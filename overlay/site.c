@@ -1,49 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * site: the tables of tenants and views of this host.
- *
- * site->lock guards the tables; it is shared by look-ups and held alone while
- * state changes (operators' commands, a few a second at most).  Tenants and
- * views are never freed before site_close, so a look-up's result stays good.
+ * site: the tables of tenants and views of this host.  Guests are made and
+ * unmade in site_guest.c, their deltas change in site_delta.c.
  */
 #include <stdio.h>
 
 #include "depot/log.h"
-#include "overlay/selection.h"
-#include "overlay/view_impl.h"
-
-enum { SITE_VIEWS_MAX = 65536, SITE_TENANTS_MAX = 16384 };
-
-struct site_view {
-	struct view *view; /* owns */
-	struct guest_record record;
-};
-
-struct tenant {
-	char name[PACKAGE_NAME_MAX + 1];
-	uint8_t key[SIPHASH_KEY_LEN]; /* of its inode numbers */
-	struct selection selection;
-	struct image *image; /* ref */
-};
-
-struct site {
-	struct depot *depot; /* borrows */
-	struct kv *kv;       /* borrows */
-	struct journal *journal;
-	uint64_t boot; /* this life's number */
-	pthread_rwlock_t lock;
-	/* guarded by lock: */
-	struct tenant **tenants; /* owns; sorted by name */
-	unsigned int tenant_count;
-	struct site_view *views; /* owns; sorted by path */
-	unsigned int view_count;
-	struct view **by_id; /* borrows; by export id */
-	uint32_t by_id_count;
-};
+#include "overlay/each.h"
+#include "overlay/site_impl.h"
 
 /* --- look-ups ------------------------------------------------------------ */
 
-static struct tenant *site_find_tenant(struct site *site, const char *name)
+struct tenant *site_find_tenant(struct site *site, const char *name)
 {
 	for (unsigned int i = 0; i < site->tenant_count; i++)
 		if (strcmp(site->tenants[i]->name, name) == 0)
@@ -51,7 +19,7 @@ static struct tenant *site_find_tenant(struct site *site, const char *name)
 	return NULL;
 }
 
-static struct site_view *site_find_view(struct site *site, const char *path)
+struct site_view *site_find_view(struct site *site, const char *path)
 {
 	for (unsigned int i = 0; i < site->view_count; i++)
 		if (strcmp(site->views[i].view->info.path, path) == 0)
@@ -59,13 +27,29 @@ static struct site_view *site_find_view(struct site *site, const char *path)
 	return NULL;
 }
 
+/* Where an export id is in by_id, or would go.  Ids are random. */
+static unsigned int site_id_slot(const struct site *site, uint32_t export_id)
+{
+	unsigned int mask = site->by_id_size - 1;
+	unsigned int at = (export_id * 2654435761u >> 7) & mask;
+
+	while (site->by_id[at] && site->by_id[at]->info.export_id != export_id)
+		at = (at + 1) & mask;
+	return at;
+}
+
+struct view *site_find_id(struct site *site, uint32_t export_id)
+{
+	return site->by_id_size > 0 ? site->by_id[site_id_slot(site, export_id)]
+				    : NULL;
+}
+
 struct view *site_view_by_id(struct site *site, uint32_t export_id)
 {
-	struct view *view = NULL;
+	struct view *view;
 
 	pthread_rwlock_rdlock(&site->lock);
-	if (export_id < site->by_id_count)
-		view = site->by_id[export_id];
+	view = site_find_id(site, export_id);
 	pthread_rwlock_unlock(&site->lock);
 	return view;
 }
@@ -104,42 +88,57 @@ static int site_add_tenant(struct site *site, struct tenant *tenant)
 	return 0;
 }
 
-static int site_room_for_view(struct site *site, uint32_t export_id)
+/* Enter all views in a table of `size` slots. */
+static int site_hash_ids(struct site *site, unsigned int size)
+{
+	struct view **fresh = calloc(size, sizeof(struct view *));
+
+	if (!fresh)
+		return -ENOMEM;
+	free(site->by_id);
+	site->by_id = fresh;
+	site->by_id_size = size;
+	for (unsigned int i = 0; i < site->view_count; i++) {
+		struct view *view = site->views[i].view;
+
+		fresh[site_id_slot(site, view->info.export_id)] = view;
+	}
+	return 0;
+}
+
+static int site_room_for_view(struct site *site)
 {
 	struct site_view *views;
-	struct view **by_id;
-	uint32_t count = MAX(site->by_id_count, export_id + 1);
 
-	if (export_id >= SITE_VIEWS_MAX)
+	if (site->view_count == SITE_VIEWS_MAX)
 		return log_err(-ENOSPC, "more than %d guests", SITE_VIEWS_MAX);
 	views = realloc(site->views, (site->view_count + 1) * sizeof(*views));
 	if (!views)
 		return -ENOMEM;
 	site->views = views;
-	by_id = realloc(site->by_id, count * sizeof(struct view *));
-	if (!by_id)
-		return -ENOMEM;
-	for (uint32_t i = site->by_id_count; i < count; i++)
-		by_id[i] = NULL;
-	site->by_id = by_id;
-	site->by_id_count = count;
+	if (2 * (site->view_count + 1) > site->by_id_size)
+		return site_hash_ids(site, MAX(64u, 2 * site->by_id_size));
 	return 0;
 }
 
-/* Open a guest's view and enter it in the tables. */
-static int site_add_view(struct site *site, struct tenant *tenant,
-			 const char *guest, const struct guest_record *record)
+int site_add_view(struct site *site, struct tenant *tenant, const char *guest,
+		  const struct guest_record *record)
 {
 	struct view_open open = {
 	    .depot = site->depot,
 	    .journal = site->journal,
+	    .layers = site->layers,
+	    .lives = &site->lives,
+	    .tenant_quota = &tenant->quota,
 	    .layer = record->layer,
+	    .since = record->since,
+	    .paused = record->flags & GUEST_FLAG_PAUSED,
 	    .tenant = tenant->name,
 	    .guest = guest,
 	};
 	unsigned int at = site->view_count;
 	struct view *view;
-	int rc = site_room_for_view(site, record->export_id);
+	int rc = site_room_for_view(site);
 
 	if (rc < 0)
 		return rc;
@@ -156,14 +155,31 @@ static int site_add_view(struct site *site, struct tenant *tenant,
 	rc = view_open(&open, tenant->image, &view);
 	if (rc < 0)
 		return rc;
+	quota_set(&view->quota, record->quota.bytes, record->quota.files);
 	for (; at > 0 &&
 	       strcmp(site->views[at - 1].view->info.path, view->info.path) > 0;
 	     at--)
 		site->views[at] = site->views[at - 1];
 	site->views[at] = (struct site_view){view, *record};
 	site->view_count++;
-	site->by_id[record->export_id] = view;
+	site->by_id[site_id_slot(site, record->export_id)] = view;
 	return 0;
+}
+
+int site_take_view(struct site *site, struct site_view *sv)
+{
+	struct view **bigger = realloc(
+	    site->removed, (site->removed_count + 1) * sizeof(struct view *));
+
+	if (!bigger)
+		return -ENOMEM;
+	site->removed = bigger;
+	site->removed[site->removed_count++] = sv->view;
+	memmove(sv, sv + 1,
+		(size_t)(site->views + site->view_count - sv - 1) *
+		    sizeof(*sv));
+	site->view_count--;
+	return site_hash_ids(site, site->by_id_size);
 }
 
 /* --- opening ------------------------------------------------------------- */
@@ -175,22 +191,50 @@ static void tenant_free(struct tenant *tenant)
 	free(tenant);
 }
 
+/* Value of a tenant: format 1 lacks the quota. */
+enum {
+	TENANT_FORMAT = 2,
+	TENANT_LEN_1 = 1 + SIPHASH_KEY_LEN,
+	TENANT_LEN = TENANT_LEN_1 + 16,
+};
+
+static void tenant_encode(const struct tenant *tenant, uint8_t out[TENANT_LEN])
+{
+	out[0] = TENANT_FORMAT;
+	memcpy(out + 1, tenant->key, SIPHASH_KEY_LEN);
+	le64_put(out + TENANT_LEN_1, tenant->quota.bytes_max);
+	le64_put(out + TENANT_LEN_1 + 8, tenant->quota.files_max);
+}
+
+static int tenant_decode(const uint8_t *value, size_t len,
+			 struct tenant *tenant)
+{
+	if (value[0] > TENANT_FORMAT)
+		return log_err(-EPROTONOSUPPORT,
+			       "state: tenant %s of format %u, known is %u",
+			       tenant->name, value[0], TENANT_FORMAT);
+	if (len != (size_t)(value[0] == 1 ? TENANT_LEN_1 : TENANT_LEN))
+		return log_err(-EBADMSG, "state: damaged record of tenant %s",
+			       tenant->name);
+	memcpy(tenant->key, value + 1, SIPHASH_KEY_LEN);
+	if (value[0] > 1)
+		quota_set(&tenant->quota, le64_get(value + TENANT_LEN_1),
+			  le64_get(value + TENANT_LEN_1 + 8));
+	return 0;
+}
+
 static int site_load_tenant(struct site *site, const char *name,
 			    const uint8_t *value, size_t len)
 {
-	struct tenant *tenant;
+	struct tenant *tenant = calloc(1, sizeof(*tenant));
 	int rc;
 
-	if (len != 1 + SIPHASH_KEY_LEN || value[0] != RECORD_FORMAT)
-		return log_err(value[0] > RECORD_FORMAT ? -EPROTONOSUPPORT
-							: -EBADMSG,
-			       "state: record of tenant %s", name);
-	tenant = calloc(1, sizeof(*tenant));
 	if (!tenant)
 		return -ENOMEM;
 	snprintf(tenant->name, sizeof(tenant->name), "%s", name);
-	memcpy(tenant->key, value + 1, SIPHASH_KEY_LEN);
-	rc = selection_load(site->kv, name, &tenant->selection);
+	rc = tenant_decode(value, len, tenant);
+	if (rc == 0)
+		rc = selection_load(site->kv, name, &tenant->selection);
 	if (rc == 0)
 		rc = selection_image(site->depot, &tenant->selection,
 				     tenant->key, NULL, NULL, &tenant->image);
@@ -222,34 +266,34 @@ static int site_load_guest(struct site *site, const char *name,
 	return site_add_view(site, tenant, slash + 1, &record);
 }
 
-/* Call `load` for each key with a one-letter prefix. */
-static int site_load_all(struct site *site, char prefix,
-			 int (*load)(struct site *, const char *,
-				     const uint8_t *, size_t))
+typedef int site_load_fn(struct site *site, const char *name,
+			 const uint8_t *value, size_t len);
+
+struct site_load {
+	struct site *site;
+	site_load_fn *load;
+};
+
+static int site_load_visit(void *ctx, const struct each_key *key)
 {
-	struct kv_iter *it = kv_iter_new(site->kv, &prefix, 1, NULL, 0);
-	int rc = 0;
+	const struct site_load *l = ctx;
+	char name[RECORD_KEY_MAX];
 
-	if (!it)
-		return -ENOMEM;
-	for (; rc == 0 && kv_iter_valid(it); kv_iter_next(it)) {
-		char name[RECORD_KEY_MAX];
-		size_t key_len, len;
-		const uint8_t *key = kv_iter_key(it, &key_len);
-		const uint8_t *value = kv_iter_value(it, &len);
+	if (key->rest_len >= sizeof(name) || key->value_len == 0)
+		return log_err(-EBADMSG, "state: damaged key");
+	memcpy(name, key->rest, key->rest_len);
+	name[key->rest_len] = '\0';
+	return l->load(l->site, name, key->value, key->value_len);
+}
 
-		if (key_len > sizeof(name) || len == 0) {
-			rc = log_err(-EBADMSG, "state: damaged key");
-			break;
-		}
-		memcpy(name, key + 1, key_len - 1);
-		name[key_len - 1] = '\0';
-		rc = load(site, name, value, len);
-	}
-	if (rc == 0)
-		rc = kv_iter_error(it);
-	kv_iter_free(it);
-	return rc;
+/* Call `load` for each key with a one-letter prefix. */
+static int site_load_all(struct site *site, char letter, site_load_fn *load)
+{
+	struct site_load l = {site, load};
+	struct record_key prefix;
+
+	record_key_text(&prefix, letter, "");
+	return each_key(site->kv, &prefix, SIZE_MAX, site_load_visit, &l);
 }
 
 int site_open(struct depot *depot, struct site **site)
@@ -262,13 +306,20 @@ int site_open(struct depot *depot, struct site **site)
 	s->depot = depot;
 	s->kv = depot_state(depot);
 	pthread_rwlock_init(&s->lock, NULL);
+	pthread_mutex_init(&s->verbs, NULL);
 	rc = journal_new(s->kv, &s->journal);
 	if (rc == 0)
+		rc = layers_new(depot, &s->layers);
+	if (rc == 0)
 		rc = counter_next(s->kv, "boot", &s->boot);
+	if (rc == 0)
+		rc = lives_begin(s->kv, (uint32_t)s->boot, &s->lives);
 	if (rc == 0)
 		rc = site_load_all(s, 'A', site_load_tenant);
 	if (rc == 0)
 		rc = site_load_all(s, 'G', site_load_guest);
+	if (rc == 0)
+		rc = drops_new(s, &s->drops);
 	if (rc < 0)
 		site_close(s);
 	else
@@ -276,20 +327,38 @@ int site_open(struct depot *depot, struct site **site)
 	return rc;
 }
 
+/* Files with bytes that were never synced make it no orderly end. */
+static void site_end_life(struct site *site)
+{
+	int rc = site->lives.now > 0 ? lives_end(site->kv, &site->lives) : 0;
+
+	if (rc == 0 && site->lives.now > 0)
+		rc = kv_sync_log(site->kv);
+	if (rc < 0)
+		log_warn("the end of this life could not be recorded");
+}
+
 void site_close(struct site *site)
 {
 	if (!site)
 		return;
+	drops_free(site->drops);
 	if (site->journal)
 		site_quiesce(site);
 	for (unsigned int i = 0; i < site->view_count; i++)
 		view_close(site->views[i].view);
+	for (unsigned int i = 0; i < site->removed_count; i++)
+		view_close(site->removed[i]);
 	for (unsigned int i = 0; i < site->tenant_count; i++)
 		tenant_free(site->tenants[i]);
+	site_end_life(site);
 	journal_free(site->journal);
+	layers_free(site->layers);
 	free(site->tenants);
 	free(site->views);
+	free(site->removed);
 	free(site->by_id);
+	pthread_mutex_destroy(&site->verbs);
 	pthread_rwlock_destroy(&site->lock);
 	free(site);
 }
@@ -298,57 +367,93 @@ void site_quiesce(struct site *site)
 {
 	for (unsigned int i = 0; i < site->view_count; i++)
 		view_drain(site->views[i].view);
+	for (unsigned int i = 0; i < site->removed_count; i++)
+		view_drain(site->removed[i]);
 	journal_drain(site->journal);
 	for (unsigned int i = 0; i < site->view_count; i++)
 		view_drain(site->views[i].view);
+	for (unsigned int i = 0; i < site->removed_count; i++)
+		view_drain(site->removed[i]);
 }
 
 /* --- operators' changes -------------------------------------------------- */
 
-static int site_write(struct site *site, struct kv_batch *batch)
+int site_write(struct site *site, struct kv_batch *batch)
 {
 	int rc = kv_write(site->kv, batch);
 
 	return rc < 0 ? rc : kv_sync_log(site->kv);
 }
 
-static int site_put(struct site *site, char prefix, const char *name,
-		    const void *value, size_t len)
+static int site_put_tenant(struct site *site, const struct tenant *tenant)
 {
 	struct kv_batch *batch = kv_batch_new();
+	uint8_t value[TENANT_LEN];
 	struct record_key key;
 	int rc;
 
 	if (!batch)
 		return -ENOMEM;
-	record_key_text(&key, prefix, name);
-	kv_batch_put(batch, key.bytes, key.len, value, len);
+	tenant_encode(tenant, value);
+	record_key_text(&key, 'A', tenant->name);
+	kv_batch_put(batch, key.bytes, key.len, value, sizeof(value));
 	rc = site_write(site, batch);
 	kv_batch_free(batch);
 	return rc;
 }
 
-static int site_tenant_create_locked(struct site *site, const char *name)
+int site_make_tenant(struct site *site, const char *name, const uint8_t *key)
 {
-	uint8_t value[1 + SIPHASH_KEY_LEN] = {RECORD_FORMAT};
+	struct tenant fresh = {0};
+	uint8_t value[TENANT_LEN];
 	int rc;
 
-	if (site_find_tenant(site, name))
-		return 0;
-	random_bytes(value + 1, SIPHASH_KEY_LEN);
-	rc = site_put(site, 'A', name, value, sizeof(value));
+	snprintf(fresh.name, sizeof(fresh.name), "%s", name);
+	if (key)
+		memcpy(fresh.key, key, SIPHASH_KEY_LEN);
+	else
+		random_bytes(fresh.key, SIPHASH_KEY_LEN);
+	rc = site_put_tenant(site, &fresh);
+	tenant_encode(&fresh, value);
 	return rc < 0 ? rc : site_load_tenant(site, name, value, sizeof(value));
 }
 
 int site_tenant_create(struct site *site, const char *name)
 {
-	int rc;
+	int rc = 0;
 
 	if (!depot_name_ok(name))
 		return log_err(-EINVAL, "\"%s\" is no name for a tenant", name);
+	pthread_mutex_lock(&site->verbs);
 	pthread_rwlock_wrlock(&site->lock);
-	rc = site_tenant_create_locked(site, name);
+	if (!site_find_tenant(site, name))
+		rc = site_make_tenant(site, name, NULL);
 	pthread_rwlock_unlock(&site->lock);
+	pthread_mutex_unlock(&site->verbs);
+	return rc;
+}
+
+int site_tenant_set_quota(struct site *site, const char *name,
+			  const struct site_quota *quota)
+{
+	struct tenant *tenant;
+	struct tenant next;
+	int rc;
+
+	pthread_mutex_lock(&site->verbs);
+	pthread_rwlock_wrlock(&site->lock);
+	tenant = site_find_tenant(site, name);
+	if (tenant) {
+		next = *tenant;
+		quota_set(&next.quota, quota->bytes, quota->files);
+		rc = site_put_tenant(site, &next);
+		if (rc == 0)
+			quota_set(&tenant->quota, quota->bytes, quota->files);
+	} else {
+		rc = log_err(-ENOENT, "no tenant \"%s\"", name);
+	}
+	pthread_rwlock_unlock(&site->lock);
+	pthread_mutex_unlock(&site->verbs);
 	return rc;
 }
 
@@ -465,6 +570,7 @@ int site_tenant_assign(struct site *site, const char *tenant_name,
 	next->count = count;
 	if (count > 0)
 		memcpy(next->package, packages, count * sizeof(*packages));
+	pthread_mutex_lock(&site->verbs);
 	pthread_rwlock_wrlock(&site->lock);
 	tenant = site_find_tenant(site, tenant_name);
 	if (!tenant)
@@ -473,67 +579,8 @@ int site_tenant_assign(struct site *site, const char *tenant_name,
 		rc = assign_locked(site, tenant, next, take_order, &c);
 	*generation = tenant ? tenant->selection.generation : 0;
 	pthread_rwlock_unlock(&site->lock);
+	pthread_mutex_unlock(&site->verbs);
 	free(next);
-	return rc;
-}
-
-static int guest_add_locked(struct site *site, const char *name,
-			    struct tenant *tenant, const char *guest,
-			    struct guest_record *record)
-{
-	char path[SITE_EXPORT_PATH_MAX];
-	uint8_t value[RECORD_KEY_MAX];
-	struct site_view *old;
-	uint64_t export_id, layer;
-	int rc;
-
-	snprintf(path, sizeof(path), "/%s", name);
-	old = site_find_view(site, path);
-	if (old) {
-		if (old->record.flags != record->flags ||
-		    strcmp(old->record.addr, record->addr) != 0)
-			return log_err(-EEXIST,
-				       "guest %s exists with other options",
-				       name);
-		return 0;
-	}
-	rc = counter_next(site->kv, "export", &export_id);
-	if (rc == 0)
-		rc = counter_next(site->kv, "layer", &layer);
-	if (rc < 0)
-		return rc;
-	record->export_id = (uint32_t)export_id;
-	record->layer = layer;
-	random_bytes(record->key, sizeof(record->key));
-	rc = site_put(site, 'G', name, value, guest_encode(record, value));
-	return rc < 0 ? rc : site_add_view(site, tenant, guest, record);
-}
-
-int site_guest_add(struct site *site, const char *name,
-		   const struct site_guest_options *options)
-{
-	const char *slash = strchr(name, '/');
-	char tenant_name[PACKAGE_NAME_MAX + 1] = "";
-	struct guest_record record = {0};
-	struct tenant *tenant;
-	int rc;
-
-	if (slash && slash - name <= PACKAGE_NAME_MAX)
-		snprintf(tenant_name, sizeof(tenant_name), "%.*s",
-			 (int)(slash - name), name);
-	if (!depot_name_ok(tenant_name) || !depot_name_ok(slash + 1))
-		return log_err(-EINVAL, "\"%s\" is no TENANT/GUEST", name);
-	record.flags = (options->allow_devices ? GUEST_FLAG_DEVICES : 0) |
-		       (options->root_squash ? GUEST_FLAG_SQUASH : 0);
-	if (options->addr &&
-	    snprintf(record.addr, sizeof(record.addr), "%s", options->addr) >=
-		(int)sizeof(record.addr))
-		return log_err(-EINVAL, "guest %s: address is too long", name);
-	pthread_rwlock_wrlock(&site->lock);
-	tenant = site_find_tenant(site, tenant_name);
-	rc = tenant ? guest_add_locked(site, name, tenant, slash + 1, &record)
-		    : log_err(-ENOENT, "no tenant \"%s\"", tenant_name);
-	pthread_rwlock_unlock(&site->lock);
 	return rc;
 }
 
@@ -557,6 +604,10 @@ int site_tenant_list(struct site *site,
 		info->package_count = t->selection.count;
 		memcpy(info->package, t->selection.package,
 		       sizeof(info->package));
+		info->quota.bytes = t->quota.bytes_max;
+		info->quota.files = t->quota.files_max;
+		info->delta_bytes = t->quota.bytes;
+		info->delta_files = t->quota.files;
 		info->guests = 0;
 		for (unsigned int v = 0; v < site->view_count; v++)
 			info->guests += view_is_of(site->views[v].view, t);
@@ -581,9 +632,12 @@ static void site_fill_guest(struct site *site, struct site_view *sv,
 	info->generation = tenant->selection.generation;
 	info->allow_devices = view->info.allow_devices;
 	info->root_squash = view->info.root_squash;
+	info->paused = view_is_paused(view);
+	info->quota = sv->record.quota;
 	pthread_rwlock_rdlock(&view->lock);
-	info->delta_bytes = view->delta_bytes;
-	info->delta_files = view->recorded.count;
+	info->delta_bytes = view->quota.bytes;
+	info->delta_files = view->quota.files;
+	info->layers = view->layer_count;
 	pthread_rwlock_unlock(&view->lock);
 }
 

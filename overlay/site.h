@@ -51,6 +51,11 @@ MUST_CHECK int site_tenant_assign(struct site *site, const char *tenant,
 				  site_conflict_fn *conflict, void *ctx,
 				  uint32_t *generation);
 
+struct site_quota {
+	uint64_t bytes; /* of data in the delta; 0: no limit */
+	uint64_t files; /* objects of the delta; 0: no limit */
+};
+
 struct site_guest_options {
 	const char *addr; /* client address that may mount; NULL or "" any */
 	bool allow_devices;
@@ -65,6 +70,8 @@ struct site_tenant_info {
 	char name[PACKAGE_NAME_MAX + 1];
 	uint32_t generation; /* 0: nothing assigned yet */
 	unsigned int guests;
+	struct site_quota quota; /* of all its guests together */
+	uint64_t delta_bytes, delta_files;
 	unsigned int package_count;
 	struct package_info package[SITE_SELECTION_MAX];
 };
@@ -75,7 +82,10 @@ struct site_guest_info {
 	uint32_t generation;
 	char addr[64];
 	bool allow_devices, root_squash;
-	uint64_t delta_bytes, delta_files;
+	bool paused; /* its calls are not answered: it is being moved */
+	struct site_quota quota;
+	uint64_t delta_bytes, delta_files; /* of all its layers */
+	unsigned int layers;               /* 1: no snapshot below */
 };
 /* In byte order of names; visit returns non-zero to stop, returned. */
 MUST_CHECK int site_tenant_list(struct site *site,
@@ -86,6 +96,115 @@ MUST_CHECK int site_guest_list(struct site *site,
 			       int (*visit)(void *ctx,
 					    const struct site_guest_info *),
 			       void *ctx);
+
+/* What a guest, or all guests of a tenant together, may keep in deltas.  Below
+ * what is there already it stops growth only.  -ENOENT. */
+MUST_CHECK int site_tenant_set_quota(struct site *site, const char *tenant,
+				     const struct site_quota *quota);
+MUST_CHECK int site_guest_set_quota(struct site *site, const char *guest,
+				    const struct site_quota *quota);
+
+/*
+ * --- deltas ---------------------------------------------------------------
+ *
+ * `guest` is "tenant/guest"; -ENOENT when there is none, or no such snapshot.
+ * Each logs what was wrong.  A snapshot holds everything that was written
+ * before the call, UNSTABLE bytes too; writers pause while those are synced.
+ */
+enum { SITE_LAYERS_MAX = 8 }; /* of one delta */
+
+/* O(1) in the size of the delta.  -EEXIST: the name is taken; -EMLINK: the
+ * delta has SITE_LAYERS_MAX layers. */
+MUST_CHECK int site_delta_snapshot(struct site *site, const char *guest,
+				   const char *snapshot);
+/* Its space comes back in the background, unless a delta stands on it. */
+MUST_CHECK int site_delta_snapshot_remove(struct site *site, const char *guest,
+					  const char *snapshot);
+struct site_snapshot {
+	char name[PACKAGE_NAME_MAX + 1];
+	struct timespec time;
+	uint64_t bytes, files; /* of the layers below it, its own too */
+};
+/* In byte order of names; visit returns non-zero to stop, returned. */
+MUST_CHECK int site_delta_snapshots(struct site *site, const char *guest,
+				    int (*visit)(void *ctx,
+						 const struct site_snapshot *),
+				    void *ctx);
+/* Back to a snapshot, or (NULL) to an empty delta.  What was changed since is
+ * lost; handles of objects that are not there then are stale. */
+MUST_CHECK int site_delta_restore(struct site *site, const char *guest,
+				  const char *snapshot);
+/* A new guest of the same tenant whose delta begins as a snapshot of `from`,
+ * or (NULL) as it is now.  O(1).  -EXDEV: another tenant; -EEXIST; -EMLINK. */
+MUST_CHECK int site_delta_clone(struct site *site, const char *from,
+				const char *snapshot, const char *to,
+				const struct site_guest_options *options);
+
+enum site_change {
+	SITE_CHANGE_ADDED = 'A',
+	SITE_CHANGE_MODIFIED = 'M', /* bytes, or replaced by another object */
+	SITE_CHANGE_DELETED = 'D',
+	SITE_CHANGE_RENAMED = 'R',
+	SITE_CHANGE_META = 'm', /* attributes only */
+};
+struct site_delta_change {
+	enum site_change kind;
+	const char *path; /* from the root, without a leading slash */
+	const char *from; /* RENAMED: the path it has in the packages */
+	uint32_t mode_before, mode; /* st_mode; 0 where there is none */
+	uint64_t size;              /* now, bytes */
+	uint64_t delta_bytes;       /* of it in the delta */
+};
+/* What the delta changes of the packages, in byte order of paths within each
+ * directory.  The lock is dropped between directories. */
+MUST_CHECK int site_delta_diff(struct site *site, const char *guest,
+			       int (*visit)(void *ctx,
+					    const struct site_delta_change *),
+			       void *ctx);
+
+struct site_delta_figures {
+	uint64_t files, names;       /* records looked at */
+	uint64_t bytes;              /* of data */
+	uint64_t problems, warnings; /* told */
+};
+/* Compare records, names, link counts, presence bits and host files.  tell()
+ * gets a sentence for each problem (or warning); 0 also when there are some. */
+MUST_CHECK int site_delta_verify(struct site *site, const char *guest,
+				 void (*tell)(void *ctx, bool problem,
+					      const char *what),
+				 void *ctx, struct site_delta_figures *figures);
+
+/*
+ * A delta as one stream (overlay/delta_stream.h draws it), from a snapshot or
+ * (NULL) as it is now.  fd: a regular file or a pipe, borrowed.
+ */
+MUST_CHECK int site_delta_export(struct site *site, const char *guest,
+				 const char *snapshot, int fd);
+/* Give a guest the delta of a stream in place of its own.  The stream must come
+ * from a guest of a tenant with the same key and selection: -EXDEV otherwise.
+ * -EBADMSG: damaged; -EPROTONOSUPPORT: of a newer format. */
+MUST_CHECK int site_delta_import(struct site *site, const char *guest, int fd);
+
+/*
+ * --- moving a guest -------------------------------------------------------
+ *
+ * On the source: pause, export, and when the destination has it, forget (or
+ * resume).  While it is paused its calls are neither carried out nor answered;
+ * pausing outlives a restart.  On the destination: import makes the guest, with
+ * its export id, keys, counters and reply records, paused until
+ * site_guest_pause(false).  The tenant is made when it is missing; -EXDEV when
+ * it has another key or selection, -EEXIST when guest or export id is taken,
+ * -ENOENT when a package is neither here nor upstream.
+ */
+MUST_CHECK int site_guest_pause(struct site *site, const char *guest,
+				bool pause);
+MUST_CHECK int site_guest_export(struct site *site, const char *guest, int fd);
+/* name: holds SITE_EXPORT_PATH_MAX bytes; "tenant/guest" of what came. */
+MUST_CHECK int site_guest_import(struct site *site, int fd, char *name);
+/* The guest and its delta are gone, and its handles stale.  -EBUSY: it is not
+ * paused and `force` is false. */
+MUST_CHECK int site_guest_remove(struct site *site, const char *guest,
+				 bool force);
 
 /* Wait until everything replied as stable is on disk; before exit. */
 void site_quiesce(struct site *site);

@@ -1,106 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * view: opening and closing a guest's view, and its switch to another image.
- *
- * Opening reads the keys of the delta once: which files have records, which
- * directories have names, on which trees records are based; and deletes what
- * an earlier life had to reap.
+ * view: opening and closing a guest's view, its figures, its layers.
  */
 #include <stdio.h>
 #include <sys/statvfs.h>
 
 #include "depot/io.h"
 #include "depot/log.h"
+#include "overlay/each.h"
 #include "overlay/view_impl.h"
 
 /* --- opening ------------------------------------------------------------- */
 
-/* Hold the tree that a record is based on, for as long as the view lives. */
-static int view_hold_base(struct view *view, const struct record *rec)
+int layers_get(struct layers *layers, uint64_t top,
+	       struct layer *out[VIEW_LAYERS_MAX], unsigned int *count)
 {
-	struct tree *tree;
-	int rc;
-
-	if (!rec->has_base || rec->gone || inode_base(view, rec))
-		return 0;
-	if (view->tree_count == VIEW_TREES_MAX)
-		return log_err(-ENOSPC,
-			       "delta %s is based on more than %d trees",
-			       view->info.path, VIEW_TREES_MAX);
-	rc = depot_tree_get(view->depot, &rec->base_tree, &tree);
-	if (rc < 0)
-		return rc;
-	view->trees[view->tree_count++] = tree;
-	return 0;
-}
-
-static int view_scan_inode(struct view *view, const uint8_t *key,
-			   size_t key_len, const uint8_t *value, size_t len)
-{
-	struct record rec;
-	uint64_t fileid;
-	int rc;
-
-	if (key_len != 18)
-		return log_err(-EBADMSG, "state: damaged key");
-	fileid = be64_get(key + 10);
-	rc = record_decode(value, len, &rec);
-	if (rc == 0)
-		rc = idset_reserve(&view->recorded, 1);
-	if (rc < 0)
-		return rc;
-	idset_add(&view->recorded, fileid);
-	view->delta_bytes += rec.data.used;
-	return view_hold_base(view, &rec);
-}
-
-static int view_scan_inodes(struct view *view)
-{
-	struct record_key prefix;
-	struct kv_iter *it;
+	uint64_t id = top;
 	int rc = 0;
 
-	record_key_kind(&prefix, view->layer, 'i');
-	it = kv_iter_new(view->kv, prefix.bytes, prefix.len, NULL, 0);
-	if (!it)
-		return -ENOMEM;
-	for (; rc == 0 && kv_iter_valid(it); kv_iter_next(it)) {
-		size_t key_len, len;
-		const uint8_t *key = kv_iter_key(it, &key_len);
-		const uint8_t *value = kv_iter_value(it, &len);
-
-		rc = view_scan_inode(view, key, key_len, value, len);
-	}
-	if (rc == 0)
-		rc = kv_iter_error(it);
-	kv_iter_free(it);
-	return rc;
-}
-
-static int view_scan_dirs(struct view *view)
-{
-	struct record_key prefix;
-	struct kv_iter *it;
-	int rc = 0;
-
-	record_key_kind(&prefix, view->layer, 'd');
-	it = kv_iter_new(view->kv, prefix.bytes, prefix.len, NULL, 0);
-	if (!it)
-		return -ENOMEM;
-	for (; rc == 0 && kv_iter_valid(it); kv_iter_next(it)) {
-		size_t len;
-		const uint8_t *key = kv_iter_key(it, &len);
-
-		if (len != 26)
-			rc = log_err(-EBADMSG, "state: damaged key");
+	for (*count = 0; rc == 0 && id != 0; id = out[*count - 1]->parent) {
+		if (*count == VIEW_LAYERS_MAX)
+			rc = log_err(
+			    -EMLINK, "layer %llu stands on more than %d others",
+			    (unsigned long long)top, VIEW_LAYERS_MAX - 1);
 		else
-			rc = idset_reserve(&view->touched, 1);
-		if (rc == 0)
-			idset_add(&view->touched, be64_get(key + 10));
+			rc = layer_get(layers, id, &out[*count]);
+		if (rc < 0)
+			break;
+		++*count;
 	}
-	if (rc == 0)
-		rc = kv_iter_error(it);
-	kv_iter_free(it);
+	while (rc < 0 && *count > 0)
+		layer_put(layers, out[--*count]);
 	return rc;
 }
 
@@ -127,21 +57,41 @@ static int view_load_ids(struct view *view)
 	return rc;
 }
 
-static int view_load(struct view *view)
+/* The directory of a layer's host files, made and named for good. */
+static int view_make_dir(struct view *view, uint64_t layer)
 {
-	int rc = io_mkdirs(view->data_dir);
+	char path[640];
+	int rc;
 
-	if (rc < 0)
-		return log_err(rc, "delta %s: %s", view->info.path,
-			       view->data_dir);
-	rc = view_load_ids(view);
+	snprintf(path, sizeof(path), "%s/%016llx", view->data_dir,
+		 (unsigned long long)layer);
+	rc = io_mkdirs(path);
+	return rc < 0 ? log_err(rc, "delta %s: %s", view->info.path, path) : 0;
+}
+
+/* Its space is the guest's, or no longer (sign -1). */
+static void view_count_layer(struct view *view, const struct layer *layer,
+			     int sign)
+{
+	int64_t bytes = sign * (int64_t)layer->bytes;
+	int64_t files = sign * (int64_t)layer->recorded.count;
+
+	quota_add(&view->quota, bytes, files);
+	quota_add(view->tenant_quota, bytes, files);
+}
+
+static int view_load(struct view *view, uint64_t top)
+{
+	int rc = view_make_dir(view, top);
+
 	if (rc == 0)
-		rc = view_scan_inodes(view);
+		rc = view_load_ids(view);
 	if (rc == 0)
-		rc = view_scan_dirs(view);
-	if (rc == 0)
-		rc = reap_all(view);
-	return rc;
+		rc = layers_get(view->layers, top, view->layer,
+				&view->layer_count);
+	for (unsigned int i = 0; i < view->layer_count; i++)
+		view_count_layer(view, view->layer[i], 1);
+	return rc < 0 ? rc : reap_all(view);
 }
 
 int view_open(const struct view_open *open, struct image *image,
@@ -159,13 +109,17 @@ int view_open(const struct view_open *open, struct image *image,
 	v->kv = depot_state(open->depot);
 	v->journal = open->journal;
 	v->info = open->info;
-	v->layer = open->layer;
+	v->layers = open->layers;
+	v->lives = open->lives;
+	v->tenant_quota = open->tenant_quota;
+	v->since = open->since;
+	v->paused = open->paused;
 	v->image = image_get(image);
 	snprintf(v->tenant, sizeof(v->tenant), "%s", open->tenant);
 	snprintf(v->guest, sizeof(v->guest), "%s", open->guest);
-	snprintf(v->data_dir, sizeof(v->data_dir), "%s/data/%016llx",
-		 depot_path(v->depot), (unsigned long long)v->layer);
-	rc = view_load(v);
+	snprintf(v->data_dir, sizeof(v->data_dir), "%s/data",
+		 depot_path(v->depot));
+	rc = view_load(v, open->layer);
 	if (rc < 0)
 		view_close(v);
 	else
@@ -173,17 +127,25 @@ int view_open(const struct view_open *open, struct image *image,
 	return rc;
 }
 
+void view_forget_layers(struct view *view)
+{
+	pthread_rwlock_wrlock(&view->lock);
+	node_close_all(view);
+	for (unsigned int i = 0; i < view->layer_count; i++) {
+		view_count_layer(view, view->layer[i], -1);
+		layer_put(view->layers, view->layer[i]);
+	}
+	view->layer_count = 0;
+	pthread_rwlock_unlock(&view->lock);
+}
+
 void view_close(struct view *view)
 {
 	if (!view)
 		return;
 	view_drain(view);
-	node_close_all(view);
-	for (unsigned int i = 0; i < view->tree_count; i++)
-		tree_put(view->trees[i]);
+	view_forget_layers(view);
 	image_put(view->image);
-	idset_clear(&view->recorded);
-	idset_clear(&view->touched);
 	pthread_cond_destroy(&view->idle);
 	pthread_mutex_destroy(&view->idle_lock);
 	pthread_rwlock_destroy(&view->lock);
@@ -207,6 +169,30 @@ struct view_object view_root(struct view *view)
 	return root;
 }
 
+static uint64_t quota_read(const uint64_t *figure)
+{
+	return __atomic_load_n(figure, __ATOMIC_RELAXED);
+}
+
+/* A limit looks like a smaller file system (rule N-44). */
+static void statfs_limit(struct view_statfs *s, const struct quota *q)
+{
+	uint64_t bytes = quota_read(&q->bytes), files = quota_read(&q->files);
+	uint64_t bytes_max = quota_read(&q->bytes_max);
+	uint64_t files_max = quota_read(&q->files_max);
+
+	s->avail_bytes = quota_left(bytes_max, bytes, s->avail_bytes);
+	s->avail_files = quota_left(files_max, files, s->avail_files);
+	if (bytes_max > 0) {
+		s->total_bytes = MIN(s->total_bytes, bytes_max);
+		s->free_bytes = s->avail_bytes;
+	}
+	if (files_max > 0) {
+		s->total_files = MIN(s->total_files, files_max);
+		s->free_files = s->avail_files;
+	}
+}
+
 int view_statfs(struct view *view, struct view_statfs *statfs)
 {
 	struct statvfs st;
@@ -220,6 +206,25 @@ int view_statfs(struct view *view, struct view_statfs *statfs)
 	statfs->total_files = st.f_files;
 	statfs->free_files = st.f_ffree;
 	statfs->avail_files = st.f_favail;
+	statfs_limit(statfs, &view->quota);
+	statfs_limit(statfs, view->tenant_quota);
+	return 0;
+}
+
+struct replies {
+	void (*visit)(void *ctx, uint32_t slot, const uint8_t *record,
+		      size_t len);
+	void *ctx;
+};
+
+static int view_visit_reply(void *ctx, const struct each_key *key)
+{
+	const struct replies *r = ctx;
+
+	if (key->value_len <= VIEW_REPLY_MAX)
+		r->visit(r->ctx,
+			 (uint32_t)key->rest[0] << 8 | (uint32_t)key->rest[1],
+			 key->value, key->value_len);
 	return 0;
 }
 
@@ -228,26 +233,16 @@ int view_replies(struct view *view,
 			       size_t len),
 		 void *ctx)
 {
+	struct replies r = {visit, ctx};
 	struct record_key prefix;
-	struct kv_iter *it;
-	int rc;
 
 	record_key_replies(&prefix, view->info.export_id);
-	it = kv_iter_new(view->kv, prefix.bytes, prefix.len, NULL, 0);
-	if (!it)
-		return -ENOMEM;
-	for (; kv_iter_valid(it); kv_iter_next(it)) {
-		size_t key_len, len;
-		const uint8_t *key = kv_iter_key(it, &key_len);
-		const uint8_t *value = kv_iter_value(it, &len);
+	return each_key(view->kv, &prefix, 2, view_visit_reply, &r);
+}
 
-		if (key_len == prefix.len + 2 && len <= VIEW_REPLY_MAX)
-			visit(ctx, (uint32_t)key[5] << 8 | (uint32_t)key[6],
-			      value, len);
-	}
-	rc = kv_iter_error(it);
-	kv_iter_free(it);
-	return rc;
+bool view_is_paused(const struct view *view)
+{
+	return __atomic_load_n(&view->paused, __ATOMIC_ACQUIRE);
 }
 
 void view_new_verifier(struct view *view)
@@ -260,254 +255,29 @@ void view_new_verifier(struct view *view)
 	__atomic_store_n(&view->info.verifier, fresh, __ATOMIC_RELAXED);
 }
 
-/* --- another image ------------------------------------------------------- */
+/* --- other layers -------------------------------------------------------- */
 
-struct switching {
-	struct view *view;
-	struct image *image;
-	void (*conflict)(void *ctx, const char *what);
-	void *ctx;
-	unsigned int count;
-};
-
-static void switch_tell(struct switching *s, const char *what, uint64_t fileid,
-			const char *name, size_t name_len)
+int view_prepare_layer(struct view *view, uint64_t id, uint64_t parent,
+		       struct layer **layer)
 {
-	char text[512];
+	int rc = view_make_dir(view, id);
 
-	s->count++;
-	snprintf(text, sizeof(text), "%s%s %.*s (file number %llu)",
-		 s->view->info.path, what, (int)name_len, name,
-		 (unsigned long long)fileid);
-	if (s->conflict)
-		s->conflict(s->ctx, text);
+	return rc < 0 ? rc : layer_new(view->layers, id, parent, layer);
 }
 
-/* A record of a package object: the new image must have the object. */
-static int switch_check_record(struct switching *s, uint64_t fileid,
-			       const uint8_t *value, size_t len)
+void view_set_layers(struct view *view, struct layer *const *layers,
+		     unsigned int count)
 {
-	struct record rec;
-	int rc;
+	struct layer *old[VIEW_LAYERS_MAX];
+	unsigned int old_count = view->layer_count;
 
-	if ((fileid & RECORD_BORN) ||
-	    image_find(s->image, fileid) != IMAGE_NONE)
-		return 0;
-	rc = record_decode(value, len, &rec);
-	if (rc == 0 && !rec.gone)
-		switch_tell(s, ": changed file is gone or other:", fileid, "",
-			    0);
-	return rc;
-}
-
-/* Is there a name at this cookie, in the delta or the new image? */
-static int switch_is_taken(struct switching *s, uint64_t dir, uint32_t image,
-			   uint64_t cookie, bool *taken)
-{
-	const struct image_entry *entry, *end;
-	struct record_key key;
-	struct kv_value value;
-	int rc;
-
-	entry = image_from(s->image, image, cookie, &end);
-	*taken = entry != end && entry->cookie == cookie;
-	if (*taken)
-		return 0;
-	record_key_name(&key, s->view->layer, dir, cookie);
-	rc = kv_get(s->view->kv, key.bytes, key.len, &value);
-	*taken = rc == 0;
-	kv_value_release(&value);
-	return rc == -ENOENT ? 0 : rc;
-}
-
-/* A name that gave way to others is found only while they are there. */
-static int switch_check_chain(struct switching *s, uint64_t dir, uint32_t image,
-			      uint64_t cookie, const struct record_name *name)
-{
-	uint64_t at = name_cookie(name->name, name->name_len);
-
-	for (int i = 0; at != cookie && i < NAME_CHAIN_MAX; i++) {
-		bool taken;
-		int rc = switch_is_taken(s, dir, image, at, &taken);
-
-		if (rc < 0)
-			return rc;
-		if (!taken) {
-			switch_tell(s, ": place moves of", dir, name->name,
-				    name->name_len);
-			return 0;
-		}
-		at = name_cookie_next(at);
-	}
-	return 0;
-}
-
-/* A name of the delta: the new image must not claim its cookie for another
- * name, nor the name at another cookie. */
-static int switch_check_name(struct switching *s, uint64_t dir, uint64_t cookie,
-			     const uint8_t *value, size_t len)
-{
-	const struct image_entry *entry, *end;
-	struct record_name name;
-	uint32_t i = image_find(s->image, dir);
-	int rc = record_name_decode(value, len, &name);
-
-	if (rc < 0 || i == IMAGE_NONE || name.kind == RECORD_NAME_FILLER)
-		return rc;
-	entry = image_from(s->image, i, cookie, &end);
-	if (entry != end && entry->cookie == cookie &&
-	    (entry->name_len != name.name_len ||
-	     memcmp(entry->name, name.name, name.name_len) != 0))
-		switch_tell(s, ": place is taken of", dir, name.name,
-			    name.name_len);
-	entry = image_lookup(s->image, i, name.name, name.name_len);
-	if (entry && entry->cookie != cookie)
-		switch_tell(s, ": place moves of", dir, name.name,
-			    name.name_len);
-	if (entry || name.kind != RECORD_NAME_ENTRY)
-		return 0;
-	return switch_check_chain(s, dir, i, cookie, &name);
-}
-
-static int switch_check_kind(struct switching *s, char kind)
-{
-	struct view *view = s->view;
-	struct record_key prefix;
-	struct kv_iter *it;
-	int rc = 0;
-
-	record_key_kind(&prefix, view->layer, kind);
-	it = kv_iter_new(view->kv, prefix.bytes, prefix.len, NULL, 0);
-	if (!it)
-		return -ENOMEM;
-	for (; rc == 0 && kv_iter_valid(it); kv_iter_next(it)) {
-		size_t key_len, len;
-		const uint8_t *key = kv_iter_key(it, &key_len);
-		const uint8_t *value = kv_iter_value(it, &len);
-
-		rc =
-		    kind == 'i'
-			? switch_check_record(s, be64_get(key + 10), value, len)
-			: switch_check_name(s, be64_get(key + 10),
-					    be64_get(key + 18), value, len);
-	}
-	if (rc == 0)
-		rc = kv_iter_error(it);
-	kv_iter_free(it);
-	return rc;
-}
-
-/* Files that are written to just now may have no record yet. */
-static void switch_check_nodes(struct switching *s)
-{
-	for (unsigned int i = 0; i < VIEW_NODE_SLOTS; i++)
-		for (struct node *n = s->view->nodes[i]; n; n = n->hash_next)
-			if (!n->recorded && !(n->fileid & RECORD_BORN) &&
-			    image_find(s->image, n->fileid) == IMAGE_NONE)
-				switch_tell(s, ": open file is gone or other:",
-					    n->fileid, "", 0);
-}
-
-int view_switch_check(struct view *view, struct image *image,
-		      void (*conflict)(void *ctx, const char *what), void *ctx)
-{
-	struct switching s = {view, image, conflict, ctx, 0};
-	int rc;
-
-	pthread_rwlock_rdlock(&view->lock);
-	switch_check_nodes(&s);
-	rc = switch_check_kind(&s, 'i');
-	if (rc == 0)
-		rc = switch_check_kind(&s, 'd');
-	pthread_rwlock_unlock(&view->lock);
-	if (rc == 0 && s.count > 0)
-		rc = -EEXIST;
-	return rc;
-}
-
-static void view_mark_tree(struct view *view, const struct record *rec,
-			   bool *wanted)
-{
-	for (unsigned int i = 0; i < view->tree_count; i++)
-		wanted[i] |=
-		    rec->has_base && !rec->gone &&
-		    digest_equal(tree_digest(view->trees[i]), &rec->base_tree);
-}
-
-/* Which of view->trees are records or open files based on? */
-static int view_mark_trees(struct view *view, bool *wanted)
-{
-	struct record_key prefix;
-	struct kv_iter *it;
-	struct record rec;
-	int rc = 0;
-
-	for (unsigned int i = 0; i < VIEW_NODE_SLOTS; i++)
-		for (struct node *n = view->nodes[i]; n; n = n->hash_next)
-			view_mark_tree(view, &n->rec, wanted);
-	record_key_kind(&prefix, view->layer, 'i');
-	it = kv_iter_new(view->kv, prefix.bytes, prefix.len, NULL, 0);
-	if (!it)
-		return -ENOMEM;
-	for (; rc == 0 && kv_iter_valid(it); kv_iter_next(it)) {
-		size_t len;
-		const uint8_t *value = kv_iter_value(it, &len);
-
-		rc = record_decode(value, len, &rec);
-		if (rc == 0)
-			view_mark_tree(view, &rec, wanted);
-	}
-	if (rc == 0)
-		rc = kv_iter_error(it);
-	kv_iter_free(it);
-	return rc;
-}
-
-/* Drop the trees that nothing is based on any more; all stay in doubt. */
-static void view_drop_trees(struct view *view)
-{
-	bool wanted[VIEW_TREES_MAX] = {false};
-	unsigned int kept = 0;
-
-	if (view_mark_trees(view, wanted) < 0)
-		return;
-	for (unsigned int i = 0; i < view->tree_count; i++)
-		if (wanted[i])
-			view->trees[kept++] = view->trees[i];
-		else
-			tree_put(view->trees[i]);
-	view->tree_count = kept;
-}
-
-/* Trees of the image that goes stay while records are based on them. */
-static void view_keep_trees(struct view *view, struct image *old)
-{
-	if (view->tree_count + image_tree_count(old) > VIEW_TREES_MAX)
-		view_drop_trees(view);
-	for (unsigned int i = 0; i < image_tree_count(old); i++) {
-		struct tree *tree = image_tree(old, i);
-		struct record probe = {.has_base = true};
-
-		probe.base_tree = *tree_digest(tree);
-		if (inode_base(view, &probe))
-			continue;
-		if (view->tree_count == VIEW_TREES_MAX)
-			log_err(-ENOSPC,
-				"delta %s is based on more than %d trees",
-				view->info.path, VIEW_TREES_MAX);
-		else
-			view->trees[view->tree_count++] = tree_get(tree);
-	}
-}
-
-void view_switch(struct view *view, struct image *image)
-{
-	struct image *old;
-
-	pthread_rwlock_wrlock(&view->lock);
-	old = view->image;
-	view->image = image_get(image);
-	view_keep_trees(view, old);
-	pthread_rwlock_unlock(&view->lock);
-	image_put(old);
+	memcpy(old, view->layer, old_count * sizeof(struct layer *));
+	for (unsigned int i = 0; i < old_count; i++)
+		view_count_layer(view, old[i], -1);
+	memcpy(view->layer, layers, count * sizeof(struct layer *));
+	view->layer_count = count;
+	for (unsigned int i = 0; i < count; i++)
+		view_count_layer(view, view->layer[i], 1);
+	for (unsigned int i = 0; i < old_count; i++)
+		layer_put(view->layers, old[i]);
 }

@@ -307,6 +307,9 @@ struct view_info {
 	bool root_squash;
 };
 const struct view_info *view_get_info(const struct view *view);
+/* It is being moved to another host: its calls must be neither carried out nor
+ * answered.  One atomic load. */
+bool view_is_paused(const struct view *view);
 
 /* Reply records that were stored with their effects, for the duplicate request
  * cache after a start.  -EIO. */

@@ -16,7 +16,10 @@
 #include "depot/kv.h"
 #include "overlay/idset.h"
 #include "overlay/image.h"
+#include "overlay/layer.h"
+#include "overlay/lives.h"
 #include "overlay/pages.h"
+#include "overlay/quota.h"
 #include "overlay/record.h"
 #include "overlay/view.h"
 
@@ -24,8 +27,21 @@ enum {
 	VIEW_NODES_MAX = 512,   /* open host files of a view kept when idle */
 	VIEW_NODE_SLOTS = 1024, /* hash table */
 	VIEW_ID_BLOCK = 1024,   /* fileids reserved at once */
-	VIEW_TREES_MAX = 256,   /* trees that deltas of a view are based on */
+	VIEW_LAYERS_MAX = 8,
 };
+
+/* A file as one of the frozen layers has it, under a node (node_below.c). */
+struct node_below {
+	uint64_t limit;      /* bytes of it, and of what is below, seen here */
+	int fd;              /* owns; host file, or -1 */
+	struct pages pages;  /* of the host file */
+	uint8_t *inline_buf; /* owns; the whole of it, or NULL */
+	size_t inline_len;
+};
+
+/* Generation of objects born in a delta: this and the export that made it, so
+ * that guests whose numbers are equal have other handles. */
+#define VIEW_BORN 0x80000000u
 
 struct node {
 	uint64_t fileid;
@@ -41,28 +57,36 @@ struct node {
 	bool broken;   /* its host file can't be trusted */
 	int fd;        /* owns; host file, -1 */
 	struct pages pages;
+	struct node_below *below; /* owns; topmost first */
+	unsigned int below_count;
+	uint64_t base_seen; /* bytes of the package's file that are seen */
 	struct view_change *commits, **commits_last; /* for the next flight */
 	struct view_wait *waits; /* parked until nothing is under way */
 };
 
 struct view {
-	pthread_rwlock_t lock;   /* guards all below; order in view.h */
-	struct depot *depot;     /* borrows */
-	struct kv *kv;           /* borrows; the state database */
-	struct journal *journal; /* borrows */
+	pthread_rwlock_t lock;     /* guards all below; order in view.h */
+	struct depot *depot;       /* borrows */
+	struct kv *kv;             /* borrows; the state database */
+	struct journal *journal;   /* borrows */
+	struct layers *layers;     /* borrows */
+	const struct lives *lives; /* borrows */
 	struct view_info info;
-	uint64_t layer;
+	struct layer *layer[VIEW_LAYERS_MAX]; /* refs; [0] is the top */
+	unsigned int layer_count;
+	struct timespec since;      /* no object has an earlier ctime */
+	struct quota quota;         /* of this guest */
+	struct quota *tenant_quota; /* borrows; shared by its guests */
+	bool paused;                /* atomic; its calls are not answered */
+	bool removed;               /* everything is stale */
+	bool still;                 /* writers park: see still.c */
+	struct view_wait *waits;    /* parked until the view stirs */
 	char tenant[PACKAGE_NAME_MAX + 1], guest[PACKAGE_NAME_MAX + 1];
-	struct image *image;                /* ref */
-	struct tree *trees[VIEW_TREES_MAX]; /* refs: bases of records */
-	unsigned int tree_count;
-	struct idset recorded;      /* fileids with an inode record */
-	struct idset touched;       /* directories with name records */
+	struct image *image;        /* ref */
 	uint64_t next_id, id_limit; /* fileids; the limit is stored */
 	struct node *nodes[VIEW_NODE_SLOTS];
 	unsigned int node_count;
-	uint64_t delta_bytes;
-	char data_dir[512];   /* of this layer's host files */
+	char data_dir[512];   /* of all layers' host files */
 	unsigned int flights; /* commits, cuts and read-aheads under way */
 	pthread_cond_t idle;  /* with idle_lock: flights became 0 */
 	pthread_mutex_t idle_lock;
@@ -71,10 +95,11 @@ struct view {
 /* One object, loaded for one operation. */
 struct inode {
 	uint64_t fileid;
-	uint32_t image; /* image inode, or IMAGE_NONE */
-	bool recorded;
-	bool data_now;     /* this operation decides rec.data */
-	struct node *node; /* borrows; NULL when there is none */
+	uint32_t image;     /* image inode, or IMAGE_NONE */
+	bool recorded;      /* in the top layer or one below */
+	unsigned int level; /* of the layer that has the record */
+	bool data_now;      /* this operation decides rec.data */
+	struct node *node;  /* borrows; NULL when there is none */
 	struct record rec;
 };
 
@@ -84,6 +109,7 @@ enum {
 	WAIT_READ,   /* chunks are being gathered */
 	WAIT_LANDED, /* they are pinned, or wait->error says why not */
 	WAIT_NODE,   /* parked on a node */
+	WAIT_VIEW,   /* parked on the view */
 	WAIT_POOL,   /* a host file is being read ahead */
 };
 
@@ -100,6 +126,42 @@ MUST_CHECK int inode_load_dir(struct view *view, struct view_object obj,
 uint32_t inode_nlink(struct view *view, const struct inode *inode);
 void inode_attr(struct view *view, const struct inode *inode,
 		struct view_attr *attr);
+/* An inode record; absent or damaged: -EIO. */
+MUST_CHECK int record_load(struct kv *kv, uint64_t layer, uint64_t fileid,
+			   struct record *rec);
+/* Number of the layer, top first, that has a record of it; VIEW_LAYERS_MAX:
+ * none has. */
+unsigned int view_recorded(const struct view *view, uint64_t fileid);
+/* The same for names of a directory. */
+bool view_touched(const struct view *view, uint64_t dir);
+static inline struct layer *view_top(const struct view *view)
+{
+	return view->layer[0];
+}
+static inline void view_account(struct view *view, int64_t bytes, int64_t files)
+{
+	quota_add(&view->quota, bytes, files);
+	quota_add(view->tenant_quota, bytes, files);
+	view_top(view)->bytes += (uint64_t)bytes;
+}
+/* Before a record is written to the top layer: hold its base, make room for
+ * view_add_record.  -ENOMEM. */
+MUST_CHECK int view_hold_record(struct view *view, const struct record *rec);
+void view_add_record(struct view *view, uint64_t fileid);
+/* Before a record is encoded: which life writes it, and how late a ctime may
+ * be shown before the next record (lives.h). */
+void inode_bound(const struct view *view, struct record *rec);
+/* -EDQUOT: there is no room for this growth. */
+MUST_CHECK int view_may_grow(const struct view *view, int64_t bytes,
+			     int64_t files);
+/* Are bytes of it in host files (of this layer or one below)?  Then reading it
+ * takes a node. */
+static inline bool inode_is_pieced(const struct inode *inode)
+{
+	return inode->rec.data.kind == RECORD_DATA_HOST ||
+	       (inode->rec.data.lower &&
+		inode->rec.data.kind == RECORD_DATA_NONE);
+}
 /* The tree a record is based on; NULL when it has no base. */
 struct tree *inode_base(struct view *view, const struct record *rec);
 bool inode_may(struct view *view, const struct inode *inode,
@@ -108,6 +170,7 @@ bool cred_in_group(const struct view_cred *cred, uint32_t gid);
 void wcc_before(struct view_wcc *wcc, const struct inode *inode);
 void wcc_after(struct view *view, struct view_wcc *wcc,
 	       const struct inode *inode);
+bool time_is_after(const struct timespec *a, const struct timespec *b);
 /* Now, but later than `old`: the next ctime of an object (rule N-13). */
 struct timespec time_after(const struct timespec *old);
 /* A change of the object: ctime, and mtime when `content`. */
@@ -134,6 +197,8 @@ MUST_CHECK int node_park(struct view *view, struct node *node,
  * then.  view->lock held alone. */
 void node_commit(struct view *view, struct node *node,
 		 struct view_change *change);
+/* Commit what is dirty, for nobody in particular. */
+void node_flush(struct view *view, struct node *node);
 /* Cut the host file once the batch just written is stable. */
 void node_cut(struct view *view, struct node *node);
 /* Wait until nothing of the view is under way. */
@@ -141,20 +206,64 @@ void view_drain(struct view *view);
 void view_flight_begin(struct view *view);
 void view_flight_end(struct view *view);
 /* Path of a host file: data/LAYER/xx/ID. */
-void data_path(const struct view *view, uint64_t data_id, char *path,
-	       size_t path_len);
+void data_path(const struct view *view, uint64_t layer, uint64_t data_id,
+	       char *path, size_t path_len);
+/* A new one, in the top layer's directory. */
 MUST_CHECK int data_create(struct view *view, uint64_t data_id, int *fd);
+/* Open one, and repeat a cut that was not surely applied.  -EIO, logged. */
+MUST_CHECK int data_open(struct view *view,
+			 const struct record_data_state *data, int *fd);
 /* Delete a host file, and the key that says so, once the batch just written
  * is stable. */
 struct reap;
 /* Before a host file is made: should no record ever name it, it is reaped. */
 MUST_CHECK int reap_promise(struct view *view, uint64_t data_id);
-MUST_CHECK int reap_new(struct view *view, uint64_t data_id,
+MUST_CHECK int reap_new(struct view *view, uint64_t layer, uint64_t data_id,
 			struct reap **reap);
+/* The key that says so, for the batch. */
+void reap_put_key(struct kv_batch *batch, uint64_t top, uint64_t layer,
+		  uint64_t data_id);
 void reap_submit(struct reap *reap); /* takes reap */
 void reap_free(struct reap *reap);   /* not submitted */
 /* At opening: delete what an earlier life had to reap. */
 MUST_CHECK int reap_all(struct view *view);
+
+/* --- node_below.c: the frozen layers under a node ------------------------ */
+
+/* Open what the layers from number `level` on have of the file. */
+MUST_CHECK int node_below_open(struct view *view, struct node *node,
+			       unsigned int level);
+void node_below_close(struct node *node);
+enum node_where { NODE_HERE, NODE_BELOW, NODE_BASE, NODE_ZERO };
+struct node_source {
+	enum node_where kind;
+	uint64_t seen; /* bytes of that source, from the file's start, that
+			  are seen; zeros behind them */
+	const struct node_below *below;
+};
+/* Where the bytes of a page are. */
+struct node_source node_source(const struct node *node, uint64_t page);
+/* First page > `page` and <= `end` that lies elsewhere than `page`. */
+uint64_t node_source_end(const struct node *node, uint64_t page, uint64_t end);
+/* Bytes of a NODE_BELOW source; -EAGAIN: they are not in memory. */
+MUST_CHECK int node_below_read(const struct node_source *source, uint8_t *buf,
+			       size_t len, uint64_t off, bool may_block);
+/* file.c: what lies behind the end of a host file reads as zeros. */
+MUST_CHECK int host_pread(int fd, uint8_t *buf, size_t len, uint64_t off,
+			  bool may_block);
+
+/* --- still.c: a moment in which nothing changes -------------------------- */
+
+/*
+ * Bring every byte written so far to stable media and keep writers out; returns
+ * with view->lock held alone, no node open, nothing under way.  -EIO: bytes
+ * cannot be made stable (nothing is kept out then, and no lock held).
+ */
+MUST_CHECK int view_still(struct view *view);
+/* Drop the lock; writers go on. */
+void view_stir(struct view *view);
+/* In a still view: park a call.  Always -EINPROGRESS. */
+MUST_CHECK int view_park(struct view *view, struct view_wait *wait);
 
 /* --- gather.c: chunks of a base ------------------------------------------ */
 
@@ -192,6 +301,7 @@ struct op {
 	struct kv_batch *batch;              /* owns */
 	struct inode *inodes[OP_INODES_MAX]; /* borrows: to be written */
 	unsigned int inode_count;
+	bool frees;         /* no quota stands against it */
 	uint64_t erased[2]; /* born objects whose record goes */
 	unsigned int erased_count;
 	uint64_t touched[2]; /* directories that get a name record */
@@ -243,6 +353,9 @@ MUST_CHECK int setattr_apply(struct view *view, const struct view_cred *cred,
  * -EIO when the record promises some and there is none. */
 MUST_CHECK int inline_get(struct view *view, uint64_t fileid,
 			  uint8_t buf[RECORD_INLINE_MAX], size_t *len);
+/* The same as layer `level` and those below it have it. */
+MUST_CHECK int inline_get_from(struct view *view, unsigned int level,
+			       uint64_t fileid, uint8_t *buf, size_t *len);
 
 /* --- name.c -------------------------------------------------------------- */
 
@@ -256,6 +369,11 @@ struct place {
 MUST_CHECK int place_find(struct view *view, const struct inode *dir,
 			  const char *name, size_t name_len,
 			  struct place *place);
+/* What the topmost layer, from number `level` on, has at a cookie of a
+ * directory.  -ENOENT: none has anything; -EIO. */
+MUST_CHECK int name_from_layers(struct view *view, unsigned int level,
+				uint64_t dir, uint64_t cookie,
+				struct record_name *name);
 bool name_ok(const char *name, size_t name_len, int *rc);
 /* Is there any name in the directory? */
 MUST_CHECK int dir_is_empty(struct view *view, const struct inode *dir,
@@ -285,11 +403,16 @@ MUST_CHECK int dir_each(struct view *view, const struct inode *dir,
 struct view_open {
 	struct depot *depot;
 	struct journal *journal;
+	struct layers *layers;
+	const struct lives *lives;
+	struct quota *tenant_quota;
 	struct view_info info;
-	uint64_t layer;
+	uint64_t layer; /* the top one */
+	struct timespec since;
+	bool paused;
 	const char *tenant, *guest;
 };
-/* Takes a reference of image.  Reads what is recorded and touched, reaps. */
+/* Takes a reference of image.  Loads the layers, reaps. */
 MUST_CHECK int view_open(const struct view_open *open, struct image *image,
 			 struct view **view);
 void view_close(struct view *view); /* drains; takes; NULL allowed */
@@ -298,10 +421,26 @@ void view_close(struct view *view); /* drains; takes; NULL allowed */
  * builds on what `image` lacks (each object is told); the caller keeps other
  * switches out between the two.
  */
+/* An empty layer over `parent`, for view_set_layers; its directory is made. */
+MUST_CHECK int view_prepare_layer(struct view *view, uint64_t id,
+				  uint64_t parent, struct layer **layer);
+/*
+ * In a still view: stand on other layers (taken over: references), in order
+ * from the top.  The batch that says so has been written.
+ */
+void view_set_layers(struct view *view, struct layer *const *layers,
+		     unsigned int count);
+/* Load a stack of layers from the top one; -EMLINK: more than
+ * VIEW_LAYERS_MAX.  On failure none is held. */
+MUST_CHECK int layers_get(struct layers *layers, uint64_t top,
+			  struct layer *out[VIEW_LAYERS_MAX],
+			  unsigned int *count);
 MUST_CHECK int view_switch_check(struct view *view, struct image *image,
 				 void (*conflict)(void *ctx, const char *what),
 				 void *ctx);
 void view_switch(struct view *view, struct image *image); /* takes a ref */
-void view_new_verifier(struct view *view);                /* lock held alone */
+/* The view of a removed guest, drained, lets its layers go. */
+void view_forget_layers(struct view *view);
+void view_new_verifier(struct view *view); /* lock held alone */
 
 #endif

@@ -73,10 +73,22 @@ static void write_attrs(struct writing *w, const struct view_cred *cred)
 	inode_touch(inode, true);
 }
 
+/*
+ * A reply is about to show a ctime that only memory has.  It must not be later
+ * than what a record on stable media allows for; else this call writes one,
+ * once a second at most, and is answered when that is stable (lives.h).
+ */
+static bool write_passes_bound(const struct timespec *bound,
+			       const struct inode *inode)
+{
+	return time_is_after(&inode->rec.ctime, bound);
+}
+
 static int write_inline(struct writing *w, const struct view_cred *cred,
 			bool stable)
 {
 	struct record_data_state *data = &w->inode->rec.data;
+	struct timespec bound = w->inode->rec.ctime_bound;
 	struct view_done *done = &w->change->done;
 	uint8_t buf[RECORD_INLINE_MAX];
 	struct record_key key;
@@ -92,12 +104,13 @@ static int write_inline(struct writing *w, const struct view_cred *cred,
 	len = MAX(len, writing_end(w));
 	rc = op_begin(&op, w->view, w->change);
 	if (rc == 0) {
-		record_key_data(&key, w->view->layer, w->inode->fileid);
+		record_key_data(&key, view_top(w->view)->id, w->inode->fileid);
 		kv_batch_put(op.batch, key.bytes, key.len, buf, len);
 		op.bytes = (int64_t)len - (int64_t)data->used;
 		data->kind = RECORD_DATA_INLINE;
 		data->used = len;
 		data->base_limit = 0;
+		data->lower = false;
 		data->size = MAX(data->size, len);
 		w->inode->data_now = true;
 		write_attrs(w, cred);
@@ -109,7 +122,8 @@ static int write_inline(struct writing *w, const struct view_cred *cred,
 		rc = op_end(&op, true);
 	}
 	op_abort(&op);
-	w->change->pending = rc == 0 && stable;
+	w->change->pending =
+	    rc == 0 && (stable || write_passes_bound(&bound, w->inode));
 	if (w->change->pending)
 		change_submit(w->view, w->change);
 	return rc;
@@ -117,59 +131,73 @@ static int write_inline(struct writing *w, const struct view_cred *cred,
 
 /* --- larger files: host file --------------------------------------------- */
 
-/* Is this page only partly written, absent, and has a base under it? */
-static bool page_needs_base(const struct writing *w, uint64_t page)
+/* Is this page only partly written, and is it the package's until now? */
+static bool page_needs_base(const struct writing *w, uint64_t page,
+			    uint64_t *seen)
 {
-	const struct inode *inode = w->inode;
 	uint64_t start = page * RECORD_PAGE;
+	struct node_source source;
 
-	if (inode->node && pages_has(&inode->node->pages, page))
-		return false;
 	if (start >= w->off && start + RECORD_PAGE <= writing_end(w))
 		return false;
-	return start < inode->rec.data.base_limit;
+	source = node_source(w->inode->node, page);
+	*seen = source.seen;
+	return source.kind == NODE_BASE;
 }
 
 static int write_gather(struct writing *w)
 {
-	const struct record_data_state *data = &w->inode->rec.data;
 	uint64_t first = w->off / RECORD_PAGE;
 	uint64_t last = (writing_end(w) - 1) / RECORD_PAGE;
 	struct gather g;
+	uint64_t seen;
 	int rc = 0;
 
 	gather_begin(&g, w->view, w->wait, inode_base(w->view, &w->inode->rec));
 	for (uint64_t page = first; rc == 0; page = last) {
 		uint64_t start = page * RECORD_PAGE;
 
-		if (page_needs_base(w, page))
-			rc = write_want(w, &g, start,
-					MIN(data->base_limit - start,
-					    (uint64_t)RECORD_PAGE));
+		if (page_needs_base(w, page, &seen))
+			rc = write_want(
+			    w, &g, start,
+			    MIN(seen - start, (uint64_t)RECORD_PAGE));
 		if (page == last)
 			break;
 	}
 	return rc < 0 ? rc : gather_run(&g);
 }
 
+/* A page that the top layer lacks, as it is now. */
+static int write_fill(struct writing *w, const struct node_source *source,
+		      uint64_t start, uint8_t buf[RECORD_PAGE])
+{
+	memset(buf, 0, RECORD_PAGE);
+	if (source->kind == NODE_BELOW)
+		return node_below_read(source, buf, RECORD_PAGE, start, true);
+	if (source->kind == NODE_BASE)
+		gather_copy(w->wait, start,
+			    MIN(source->seen - start, (uint64_t)RECORD_PAGE),
+			    buf);
+	return 0;
+}
+
 /* One page that is written in part: what is there, then the new bytes. */
 static int write_edge(struct writing *w, uint64_t page)
 {
 	struct inode *inode = w->inode;
+	struct node_source source = node_source(inode->node, page);
 	uint64_t start = page * RECORD_PAGE;
 	uint64_t from = MAX(start, w->off);
 	uint64_t to = MIN(start + RECORD_PAGE, writing_end(w));
 	uint8_t buf[RECORD_PAGE];
+	int rc;
 
-	if (pages_has(&inode->node->pages, page))
+	if (source.kind == NODE_HERE)
 		return io_pwrite_all(inode->node->fd, w->data + (from - w->off),
 				     to - from, from);
-	memset(buf, 0, sizeof(buf));
-	if (start < inode->rec.data.base_limit)
-		gather_copy(w->wait, start,
-			    MIN(inode->rec.data.base_limit - start,
-				(uint64_t)RECORD_PAGE),
-			    buf);
+	rc = write_fill(w, &source, start, buf);
+	if (rc < 0)
+		return rc;
 	memcpy(buf + (from - start), w->data + (from - w->off), to - from);
 	return io_pwrite_all(inode->node->fd, buf, sizeof(buf), start);
 }
@@ -232,8 +260,9 @@ static int host_promote(struct writing *w)
 	}
 	data->kind = RECORD_DATA_HOST;
 	data->data_id = id;
+	data->layer = view_top(w->view)->id;
 	data->used = pages_count(&node->pages) * RECORD_PAGE;
-	w->view->delta_bytes += data->used - used;
+	view_account(w->view, (int64_t)(data->used - used), 0);
 	node->new_file = true;
 	/* Also when the write fails: only a flight may name the file. */
 	node->dirty = true;
@@ -241,17 +270,38 @@ static int host_promote(struct writing *w)
 	return 0;
 }
 
+/* Pages of the write that the top layer has not yet. */
+static uint64_t host_absent(const struct writing *w)
+{
+	uint64_t end = (writing_end(w) - 1) / RECORD_PAGE + 1;
+	uint64_t absent = 0;
+
+	for (uint64_t page = w->off / RECORD_PAGE; page < end; page++)
+		absent += !pages_has(&w->inode->node->pages, page);
+	return absent;
+}
+
+static int host_room(const struct writing *w)
+{
+	return view_may_grow(w->view, (int64_t)(host_absent(w) * RECORD_PAGE),
+			     w->inode->node->recorded ? 0 : 1);
+}
+
 static int host_prepare(struct writing *w)
 {
 	struct inode *inode = w->inode;
 	int rc;
 
+	if (w->view->still)
+		return view_park(w->view, w->wait);
 	if (inode->node && inode->node->cutting)
 		return node_park(w->view, inode->node, w->wait);
 	rc =
 	    inode->node ? node_mend(w->view, inode) : node_open(w->view, inode);
 	if (rc == 0)
 		rc = write_gather(w);
+	if (rc == 0)
+		rc = host_room(w);
 	if (rc == 0 && inode->rec.data.kind != RECORD_DATA_HOST)
 		rc = host_promote(w);
 	return rc;
@@ -264,19 +314,33 @@ static int host_account(struct writing *w)
 	struct record_data_state *data = &node->rec.data;
 	uint64_t first = w->off / RECORD_PAGE;
 	uint64_t end = (writing_end(w) - 1) / RECORD_PAGE + 1;
-	uint64_t absent = 0;
+	uint64_t absent = host_absent(w);
 	int rc;
 
-	for (uint64_t page = first; page < end; page++)
-		absent += !pages_has(&node->pages, page);
 	rc = pages_set(&node->pages, first, end);
 	if (rc < 0)
 		return rc;
 	data->used += absent * RECORD_PAGE;
-	w->view->delta_bytes += absent * RECORD_PAGE;
+	view_account(w->view, (int64_t)(absent * RECORD_PAGE), 0);
 	data->size = MAX(data->size, writing_end(w));
 	node->dirty = true;
 	return 0;
+}
+
+/* Write a record that allows for this ctime, with the data as they were saved
+ * last; the call is answered when it is stable. */
+static int write_bound(struct writing *w)
+{
+	struct op op;
+	int rc = op_begin(&op, w->view, w->change);
+
+	if (rc == 0) {
+		op.frees = true; /* what was counted in host_room */
+		op_inode(&op, w->inode);
+		rc = op_end(&op, false);
+	}
+	op_abort(&op);
+	return rc;
 }
 
 static int write_host(struct writing *w, const struct view_cred *cred,
@@ -301,6 +365,8 @@ static int write_host(struct writing *w, const struct view_cred *cred,
 	wcc_after(w->view, &done->wcc[0], inode);
 	if (stable)
 		node_commit(w->view, inode->node, w->change);
+	else if (write_passes_bound(&inode->rec.ctime_bound, inode))
+		return write_bound(w);
 	return 0;
 }
 
@@ -337,8 +403,8 @@ static int write_locked(struct writing *w, const struct view_cred *cred,
 	if (data->kind == RECORD_DATA_INLINE &&
 	    writing_end(w) <= RECORD_INLINE_MAX)
 		return write_inline(w, cred, stable);
-	if (data->kind == RECORD_DATA_NONE && reach <= RECORD_INLINE_MAX &&
-	    !w->inode->node)
+	if (data->kind == RECORD_DATA_NONE && !data->lower &&
+	    reach <= RECORD_INLINE_MAX && !w->inode->node)
 		return write_inline(w, cred, stable);
 	return write_host(w, cred, stable);
 }

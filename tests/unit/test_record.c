@@ -25,8 +25,11 @@ static struct record test_record_full(void)
 		     .base_limit = 4096,
 		     .cut = 70000,
 		     .data_id = RECORD_BORN | 18,
+		     .layer = 19,
 		     .used = 8192,
-		     .kind = RECORD_DATA_HOST},
+		     .kind = RECORD_DATA_HOST,
+		     .lower = true},
+	    .life = 20,
 	    .has_base = true,
 	    .base_inode = 77,
 	    .has_verifier = true,
@@ -53,6 +56,9 @@ static void test_record_round_trip(void)
 	CU_ASSERT_EQUAL(out.data.cut, 70000);
 	CU_ASSERT_EQUAL(out.data.data_id, RECORD_BORN | 18);
 	CU_ASSERT_EQUAL(out.data.kind, RECORD_DATA_HOST);
+	CU_ASSERT_TRUE(out.data.lower);
+	CU_ASSERT_EQUAL(out.data.layer, 19);
+	CU_ASSERT_EQUAL(out.life, 20);
 	CU_ASSERT_EQUAL(out.parent, RECORD_BORN | 17);
 	CU_ASSERT_TRUE(out.has_base && out.has_verifier && out.gone);
 	CU_ASSERT_TRUE(digest_equal(&out.base_tree, &rec.base_tree));
@@ -99,7 +105,7 @@ static void test_record_refused(void)
 	check_mute();
 	record_encode(&rec, bytes);
 	CU_ASSERT_EQUAL(record_decode(bytes, sizeof(bytes), &out), -EBADMSG);
-	bytes[0] = RECORD_FORMAT + 1;
+	bytes[0] = RECORD_INODE_FORMAT + 1;
 	CU_ASSERT_EQUAL(record_decode(bytes, 1, &out), -EPROTONOSUPPORT);
 	bytes[0] = 0;
 	CU_ASSERT_EQUAL(record_decode(bytes, RECORD_INODE_LEN, &out), -EBADMSG);

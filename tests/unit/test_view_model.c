@@ -41,6 +41,7 @@ struct model_inode {
 	uint32_t mode, uid, gid;
 	uint32_t names_of; /* that it has; 0: gone */
 	uint64_t fileid;   /* 0: not seen yet */
+	uint32_t generation;
 	struct model_inode *parent;
 	struct model_name names[MODEL_NAMES_MAX]; /* of directories */
 	unsigned int count;
@@ -53,7 +54,8 @@ struct model {
 	unsigned int count;
 	struct fixture fx;
 	struct view *view;
-	char why[256]; /* what is wrong; "" nothing */
+	unsigned int frozen; /* snapshots and clones made */
+	char why[256];       /* what is wrong; "" nothing */
 };
 
 static void model_wrong(struct model *m, const char *what, const char *name,
@@ -237,8 +239,10 @@ static void model_compare_content(struct model *m, struct model_inode *inode,
 static void model_compare_inode(struct model *m, struct model_inode *inode,
 				const struct view_attr *attr, const char *name)
 {
-	if (inode->fileid == 0)
+	if (inode->fileid == 0) {
 		inode->fileid = attr->fileid;
+		inode->generation = attr->generation;
+	}
 	if (attr->fileid != inode->fileid)
 		model_wrong(m, "fileid", name, (long long)attr->fileid,
 			    (long long)inode->fileid);
@@ -314,14 +318,17 @@ enum model_kind {
 	MODEL_COMMIT,
 	MODEL_CHMOD,
 	MODEL_RESTART,
+	MODEL_SNAPSHOT,
+	MODEL_CLONE,
 	MODEL_KINDS,
 };
 static const char *const model_words[] = {
-    "touch",  "mkdir",      "symlink", "fifo",   "link",   "remove", "rmdir",
-    "rename", "rename_dir", "write",   "resize", "commit", "chmod",  "restart"};
+    "touch", "mkdir",   "symlink",    "fifo",  "link",   "remove",
+    "rmdir", "rename",  "rename_dir", "write", "resize", "commit",
+    "chmod", "restart", "snapshot",   "clone"};
 /* How often, of 64. */
-static const uint8_t model_weights[MODEL_KINDS] = {7, 5, 2,  1, 5, 6, 4,
-						   8, 4, 10, 5, 3, 3, 1};
+static const uint8_t model_weights[MODEL_KINDS] = {7, 5, 2, 1, 5, 6, 4, 8,
+						   4, 9, 5, 2, 3, 1, 1, 1};
 
 struct model_op {
 	uint32_t kind, a, b, c, d;
@@ -338,11 +345,8 @@ static struct view_object model_object(struct model *m,
 				       const struct model_inode *inode)
 {
 	struct view_attr attr = {.fileid = inode->fileid};
-	struct view_object obj = {inode->fileid, 0};
+	struct view_object obj = {inode->fileid, inode->generation};
 
-	/* Of born objects the generation is the layer's. */
-	if (inode->fileid >> 63)
-		obj.generation = 1u << 31 | 1;
 	if (view_getattr(m->view, obj, &attr) < 0)
 		model_wrong(m, "handle", "?", 0, (long long)inode->fileid);
 	return obj;
@@ -399,6 +403,7 @@ static int model_make(struct model *m, const struct model_op *op,
 			made->mode |= S_ISGID;
 	}
 	made->fileid = obj.fileid ? obj.fileid : done.attr.fileid;
+	made->generation = obj.fileid ? obj.generation : done.attr.generation;
 	snprintf(made->target, sizeof(made->target), "%s", args->name2);
 	model_add(args->dir, args->name, made);
 	return rc;
@@ -534,15 +539,37 @@ static int model_chmod(struct model *m, const struct model_op *op,
 /* What was written UNSTABLE would be lost: it is committed before. */
 static int model_restart(struct model *m)
 {
+	char path[SITE_EXPORT_PATH_MAX];
 	int rc = 0;
 
 	for (unsigned int i = 0; i < m->count && rc == 0; i++)
 		if (S_ISREG(m->inodes[i]->mode) && m->inodes[i]->names_of > 0)
 			rc = fixture_commit(m->view,
 					    model_object(m, m->inodes[i]));
+	snprintf(path, sizeof(path), "%s", view_get_info(m->view)->path);
 	fixture_restart(&m->fx, false);
-	m->view = fixture_view(&m->fx, "/red/vm1");
+	m->view = fixture_view(&m->fx, path);
 	return rc;
+}
+
+/* Nothing of either is seen; as many layers as there may be. */
+static int model_freeze(struct model *m, bool clone)
+{
+	const char *guest = view_get_info(m->view)->path + 1;
+	struct site_guest_options options = {0};
+	char name[16], path[64];
+	int rc;
+
+	snprintf(name, sizeof(name), "n%u", ++m->frozen);
+	if (!clone) {
+		rc = site_delta_snapshot(m->fx.site, guest, name);
+		return rc == -EMLINK ? 0 : rc;
+	}
+	snprintf(path, sizeof(path), "/red/%s", name);
+	rc = site_delta_clone(m->fx.site, guest, NULL, path + 1, &options);
+	if (rc == 0)
+		m->view = fixture_view(&m->fx, path);
+	return rc == -EMLINK ? 0 : rc;
 }
 
 static void model_do(struct model *m, const struct model_op *op)
@@ -564,6 +591,8 @@ static void model_do(struct model *m, const struct model_op *op)
 		    m, op, op->c % 2 || !args.file ? args.dir : args.file);
 	else if (op->kind == MODEL_RESTART)
 		rc = model_restart(m);
+	else if (op->kind >= MODEL_SNAPSHOT)
+		rc = model_freeze(m, op->kind == MODEL_CLONE);
 	else if (!args.file)
 		rc = 0;
 	else if (op->kind == MODEL_WRITE)

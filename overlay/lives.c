@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * lives: see lives.h.  Counter keys "clean" (last life that ended in order:8)
+ * and "cut" (oldest:4, then the lives that were cut off, 4 each).
+ */
+#include "overlay/lives.h"
+
+#include "depot/log.h"
+#include "overlay/record.h"
+
+static int lives_get(struct kv *kv, const char *name, uint8_t *out, size_t max,
+		     size_t *len)
+{
+	struct record_key key;
+	struct kv_value value;
+	int rc;
+
+	record_key_text(&key, 'C', name);
+	rc = kv_get(kv, key.bytes, key.len, &value);
+	*len = 0;
+	if (rc == -ENOENT)
+		return 0;
+	if (rc < 0)
+		return rc;
+	if (value.len < 1 || value.len > max ||
+	    value.data[0] != RECORD_FORMAT) {
+		rc = log_err(value.len > 0 && value.data[0] > RECORD_FORMAT
+				 ? -EPROTONOSUPPORT
+				 : -EBADMSG,
+			     "state: value of counter %s", name);
+	} else {
+		memcpy(out, value.data, value.len);
+		*len = value.len;
+	}
+	kv_value_release(&value);
+	return rc;
+}
+
+static int lives_put(struct kv *kv, const struct lives *lives)
+{
+	uint8_t value[5 + 4 * LIVES_MAX] = {RECORD_FORMAT};
+	struct record_key key;
+
+	le32_put(value + 1, lives->oldest);
+	for (unsigned int i = 0; i < lives->cut_count; i++)
+		le32_put(value + 5 + 4 * i, lives->cut[i]);
+	record_key_text(&key, 'C', "cut");
+	return kv_put(kv, key.bytes, key.len, value,
+		      5 + 4 * (size_t)lives->cut_count);
+}
+
+static void lives_add_cut(struct lives *lives, uint32_t life)
+{
+	if (lives->cut_count == LIVES_MAX) {
+		lives->oldest = lives->cut[0] + 1;
+		memmove(lives->cut, lives->cut + 1,
+			(LIVES_MAX - 1) * sizeof(lives->cut[0]));
+		lives->cut_count--;
+	}
+	lives->cut[lives->cut_count++] = life;
+}
+
+int lives_begin(struct kv *kv, uint32_t now, struct lives *lives)
+{
+	uint8_t value[5 + 4 * LIVES_MAX];
+	uint64_t clean = 0;
+	size_t len;
+	int rc = lives_get(kv, "cut", value, sizeof(value), &len);
+
+	*lives = (struct lives){.now = now};
+	if (rc == 0 && len >= 5) {
+		lives->oldest = le32_get(value + 1);
+		lives->cut_count = (unsigned int)((len - 5) / 4);
+		for (unsigned int i = 0; i < lives->cut_count; i++)
+			lives->cut[i] = le32_get(value + 5 + 4 * i);
+	}
+	if (rc == 0)
+		rc = lives_get(kv, "clean", value, 9, &len);
+	if (rc < 0)
+		return rc;
+	if (len == 9)
+		clean = le64_get(value + 1);
+	if (now <= 1 || clean == now - 1)
+		return 0;
+	lives_add_cut(lives, now - 1);
+	return lives_put(kv, lives);
+}
+
+int lives_end(struct kv *kv, const struct lives *lives)
+{
+	uint8_t value[9] = {RECORD_FORMAT};
+	struct record_key key;
+
+	le64_put(value + 1, lives->now);
+	record_key_text(&key, 'C', "clean");
+	return kv_put(kv, key.bytes, key.len, value, sizeof(value));
+}
+
+bool lives_was_cut(const struct lives *lives, uint32_t life)
+{
+	if (life == lives->now)
+		return false;
+	if (life < lives->oldest)
+		return true;
+	for (unsigned int i = 0; i < lives->cut_count; i++)
+		if (lives->cut[i] == life)
+			return true;
+	return false;
+}

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * site_guest: guests come, are paused, and go.
+ */
+#include <stdio.h>
+
+#include "depot/log.h"
+#include "overlay/each.h"
+#include "overlay/site_impl.h"
+
+int site_split_name(const char *name, char tenant[PACKAGE_NAME_MAX + 1],
+		    const char **guest)
+{
+	const char *slash = strchr(name, '/');
+
+	tenant[0] = '\0';
+	if (slash && slash - name <= PACKAGE_NAME_MAX)
+		snprintf(tenant, PACKAGE_NAME_MAX + 1, "%.*s",
+			 (int)(slash - name), name);
+	if (!depot_name_ok(tenant) || !depot_name_ok(slash + 1))
+		return log_err(-EINVAL, "\"%s\" is no TENANT/GUEST", name);
+	*guest = slash + 1;
+	return 0;
+}
+
+struct site_view *site_guest(struct site *site, const char *name)
+{
+	char path[SITE_EXPORT_PATH_MAX];
+	struct site_view *sv = NULL;
+
+	if (snprintf(path, sizeof(path), "/%s", name) < (int)sizeof(path))
+		sv = site_find_view(site, path);
+	if (!sv)
+		log_err(-ENOENT, "no guest \"%s\"", name);
+	return sv;
+}
+
+void site_put_guest(struct kv_batch *batch, const char *name,
+		    const struct guest_record *record)
+{
+	uint8_t value[RECORD_KEY_MAX];
+	struct record_key key;
+
+	record_key_text(&key, 'G', name);
+	kv_batch_put(batch, key.bytes, key.len, value,
+		     guest_encode(record, value));
+}
+
+static int guest_write(struct site *site, const char *name,
+		       const struct guest_record *record)
+{
+	struct kv_batch *batch = kv_batch_new();
+	int rc;
+
+	if (!batch)
+		return -ENOMEM;
+	site_put_guest(batch, name, record);
+	rc = site_write(site, batch);
+	kv_batch_free(batch);
+	return rc;
+}
+
+/* --- adding -------------------------------------------------------------- */
+
+int guest_fill(struct site *site, const char *name,
+	       const struct site_guest_options *options,
+	       struct guest_record *record)
+{
+	uint32_t id;
+
+	record->flags = (options->allow_devices ? GUEST_FLAG_DEVICES : 0) |
+			(options->root_squash ? GUEST_FLAG_SQUASH : 0);
+	if (options->addr &&
+	    snprintf(record->addr, sizeof(record->addr), "%s", options->addr) >=
+		(int)sizeof(record->addr))
+		return log_err(-EINVAL, "guest %s: address is too long", name);
+	/* Random, so that a guest can move to any other host (design 6). */
+	do {
+		random_bytes(&id, sizeof(id));
+		id &= INT32_MAX;
+	} while (id == 0 || site_find_id(site, id));
+	record->export_id = id;
+	random_bytes(record->key, sizeof(record->key));
+	return 0;
+}
+
+static int guest_add_locked(struct site *site, const char *name,
+			    struct tenant *tenant, const char *guest,
+			    struct guest_record *record)
+{
+	char path[SITE_EXPORT_PATH_MAX];
+	struct site_view *old;
+	int rc;
+
+	snprintf(path, sizeof(path), "/%s", name);
+	old = site_find_view(site, path);
+	if (old) {
+		if ((old->record.flags & ~GUEST_FLAG_PAUSED) != record->flags ||
+		    strcmp(old->record.addr, record->addr) != 0)
+			return log_err(-EEXIST,
+				       "guest %s exists with other options",
+				       name);
+		return 0;
+	}
+	rc = counter_next(site->kv, "layer", &record->layer);
+	if (rc == 0)
+		rc = guest_write(site, name, record);
+	return rc < 0 ? rc : site_add_view(site, tenant, guest, record);
+}
+
+int site_guest_add(struct site *site, const char *name,
+		   const struct site_guest_options *options)
+{
+	char tenant_name[PACKAGE_NAME_MAX + 1];
+	struct guest_record record = {0};
+	struct tenant *tenant;
+	const char *guest;
+	int rc = site_split_name(name, tenant_name, &guest);
+
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&site->verbs);
+	pthread_rwlock_wrlock(&site->lock);
+	rc = guest_fill(site, name, options, &record);
+	tenant = site_find_tenant(site, tenant_name);
+	if (rc == 0)
+		rc = tenant
+			 ? guest_add_locked(site, name, tenant, guest, &record)
+			 : log_err(-ENOENT, "no tenant \"%s\"", tenant_name);
+	pthread_rwlock_unlock(&site->lock);
+	pthread_mutex_unlock(&site->verbs);
+	return rc;
+}
+
+/* --- changing ------------------------------------------------------------ */
+
+/* Give a guest another record, durably; verbs is held. */
+static int guest_change(struct site *site, const char *name,
+			struct site_view *sv, const struct guest_record *record)
+{
+	int rc = guest_write(site, name, record);
+
+	if (rc < 0)
+		return rc;
+	pthread_rwlock_wrlock(&site->lock);
+	sv->record = *record;
+	pthread_rwlock_unlock(&site->lock);
+	return 0;
+}
+
+int site_guest_set_quota(struct site *site, const char *name,
+			 const struct site_quota *quota)
+{
+	struct guest_record record;
+	struct site_view *sv;
+	int rc = -ENOENT;
+
+	pthread_mutex_lock(&site->verbs);
+	sv = site_guest(site, name);
+	if (sv) {
+		record = sv->record;
+		record.quota = *quota;
+		rc = guest_change(site, name, sv, &record);
+		if (rc == 0)
+			quota_set(&sv->view->quota, quota->bytes, quota->files);
+	}
+	pthread_mutex_unlock(&site->verbs);
+	return rc;
+}
+
+static int guest_pause(struct site *site, const char *name,
+		       struct site_view *sv, bool pause)
+{
+	struct guest_record record = sv->record;
+	struct view *view = sv->view;
+	int rc;
+
+	record.flags = pause ? record.flags | GUEST_FLAG_PAUSED
+			     : record.flags & ~GUEST_FLAG_PAUSED;
+	rc = guest_change(site, name, sv, &record);
+	if (rc < 0)
+		return rc;
+	__atomic_store_n(&view->paused, pause, __ATOMIC_RELEASE);
+	if (!pause)
+		return 0;
+	/* What was begun before is carried out to its end. */
+	rc = view_still(view);
+	if (rc < 0)
+		return rc;
+	view_stir(view);
+	view_drain(view);
+	journal_drain(site->journal);
+	return 0;
+}
+
+int site_guest_pause(struct site *site, const char *name, bool pause)
+{
+	struct site_view *sv;
+	int rc;
+
+	pthread_mutex_lock(&site->verbs);
+	sv = site_guest(site, name);
+	rc = sv ? guest_pause(site, name, sv, pause) : -ENOENT;
+	pthread_mutex_unlock(&site->verbs);
+	return rc;
+}
+
+/* --- removing ------------------------------------------------------------ */
+
+static int guest_forget_key(void *ctx, const struct each_key *key)
+{
+	kv_batch_delete(ctx, key->key, key->key_len);
+	return 0;
+}
+
+/* Record, counters, replies, snapshots: in one batch.  The layers go later. */
+static int guest_remove_keys(struct site *site, const char *name,
+			     const struct site_view *sv, struct kv_batch *batch)
+{
+	const struct guest_record *record = &sv->record;
+	struct record_key key, prefix;
+	int rc;
+
+	record_key_fileids(&key, record->export_id);
+	kv_batch_delete(batch, key.bytes, key.len);
+	record_key_replies(&prefix, record->export_id);
+	rc = each_key(site->kv, &prefix, 2, guest_forget_key, batch);
+	record_key_snapshot(&prefix, name, NULL);
+	if (rc == 0)
+		rc = each_key(site->kv, &prefix, SIZE_MAX, guest_forget_key,
+			      batch);
+	record_key_text(&key, 'G', name);
+	kv_batch_delete(batch, key.bytes, key.len);
+	layer_put_key(batch, record->layer, view_top(sv->view)->parent);
+	return rc < 0 ? rc : site_write(site, batch);
+}
+
+static int guest_remove(struct site *site, const char *name,
+			struct site_view *sv, bool force)
+{
+	struct view *view = sv->view;
+	struct kv_batch *batch;
+	int rc;
+
+	if (!force && !view_is_paused(view))
+		return log_err(-EBUSY, "guest %s is not paused", name);
+	batch = kv_batch_new();
+	if (!batch)
+		return -ENOMEM;
+	rc = view_still(view);
+	if (rc == 0) {
+		rc = guest_remove_keys(site, name, sv, batch);
+		view->removed |= rc == 0;
+		view_stir(view);
+	}
+	kv_batch_free(batch);
+	if (rc < 0)
+		return rc;
+	view_drain(view);
+	journal_drain(site->journal);
+	pthread_rwlock_wrlock(&site->lock);
+	rc = site_take_view(site, sv);
+	pthread_rwlock_unlock(&site->lock);
+	view_forget_layers(view);
+	drops_kick(site->drops);
+	return rc;
+}
+
+int site_guest_remove(struct site *site, const char *name, bool force)
+{
+	struct site_view *sv;
+	int rc;
+
+	pthread_mutex_lock(&site->verbs);
+	sv = site_guest(site, name);
+	rc = sv ? guest_remove(site, name, sv, force) : -ENOENT;
+	pthread_mutex_unlock(&site->verbs);
+	return rc;
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * site_impl: the inside of a site, for site*.c and what moves deltas.
+ *
+ * site->lock guards the tables; it is shared by look-ups and held alone while
+ * tables change (operators' commands, a few a second at most).  Operators'
+ * commands that take long (snapshots sync, restores wait for quiet) hold
+ * site->verbs instead, one at a time, so that look-ups of guests go on.
+ * Tenants and views are never freed before site_close, so a look-up's result
+ * stays good; a removed guest's view answers that everything is stale.
+ */
+#ifndef OVERLAY_SITE_IMPL_H
+#define OVERLAY_SITE_IMPL_H
+
+#include "overlay/selection.h"
+#include "overlay/view_impl.h"
+
+enum { SITE_VIEWS_MAX = 65536, SITE_TENANTS_MAX = 16384 };
+
+struct site_view {
+	struct view *view; /* owns */
+	struct guest_record record;
+};
+
+struct tenant {
+	char name[PACKAGE_NAME_MAX + 1];
+	uint8_t key[SIPHASH_KEY_LEN]; /* of its inode numbers */
+	struct quota quota;
+	struct selection selection;
+	struct image *image; /* ref */
+};
+
+struct site {
+	struct depot *depot; /* borrows */
+	struct kv *kv;       /* borrows */
+	struct journal *journal;
+	struct layers *layers; /* owns */
+	struct drops *drops;   /* owns; layers that go */
+	struct lives lives;
+	uint64_t boot;         /* this life's number */
+	pthread_mutex_t verbs; /* before lock */
+	pthread_rwlock_t lock;
+	/* guarded by lock: */
+	struct tenant **tenants; /* owns; sorted by name */
+	unsigned int tenant_count;
+	struct site_view *views; /* owns; sorted by path */
+	unsigned int view_count;
+	struct view **by_id;     /* borrows; hash table by export id */
+	unsigned int by_id_size; /* a power of two */
+	struct view **removed;   /* owns; views of guests that are gone */
+	unsigned int removed_count;
+};
+
+/* --- site.c -------------------------------------------------------------- */
+
+/* NULL: there is none.  lock is held. */
+struct tenant *site_find_tenant(struct site *site, const char *name);
+struct site_view *site_find_view(struct site *site, const char *path);
+/* The guest "tenant/guest"; NULL (logged): there is none.  verbs is held, so
+ * that it stays where it is. */
+struct site_view *site_guest(struct site *site, const char *name);
+struct view *site_find_id(struct site *site, uint32_t export_id);
+/* Open a guest's view and enter it in the tables; lock held alone. */
+MUST_CHECK int site_add_view(struct site *site, struct tenant *tenant,
+			     const char *guest,
+			     const struct guest_record *record);
+/* Out of the tables, kept in `removed`; lock held alone.  -ENOMEM. */
+MUST_CHECK int site_take_view(struct site *site, struct site_view *sv);
+/* Write a batch, durably. */
+MUST_CHECK int site_write(struct site *site, struct kv_batch *batch);
+/* Put a guest's record in a batch. */
+void site_put_guest(struct kv_batch *batch, const char *name,
+		    const struct guest_record *record);
+/* Enter a tenant that is not there yet; key NULL: a new one. */
+MUST_CHECK int site_make_tenant(struct site *site, const char *name,
+				const uint8_t *key);
+/* "tenant/guest" in two; -EINVAL, logged. */
+MUST_CHECK int site_split_name(const char *name,
+			       char tenant[PACKAGE_NAME_MAX + 1],
+			       const char **guest);
+
+/* --- site_guest.c -------------------------------------------------------- */
+
+/* Options, a new export id and key; lock is held. */
+MUST_CHECK int guest_fill(struct site *site, const char *name,
+			  const struct site_guest_options *options,
+			  struct guest_record *record);
+
+/* --- drop.c: layers that nothing stands on any more ---------------------- */
+
+/* Begins with what earlier lives left to do. */
+MUST_CHECK int drops_new(struct site *site, struct drops **drops);
+/* Layers may have lost their last guest or snapshot: look for them. */
+void drops_kick(struct drops *drops);
+/* Wait until nothing is left to drop; for tests. */
+void drops_drain(struct drops *drops);
+void drops_free(struct drops *drops); /* stops; takes; NULL allowed */
+
+/* --- site_delta.c -------------------------------------------------------- */
+
+/*
+ * Freeze a guest's top layer under a new empty one, in one durable batch with
+ * what `more` (may be NULL) holds; more(ctx, batch, frozen) is called with the
+ * number of the frozen layer, 0 when the delta was empty.  A top layer that is
+ * empty already stays.  verbs is held.  -EMLINK, -EIO, what `more` returns.
+ */
+MUST_CHECK int
+delta_freeze(struct site *site, const char *name, struct site_view *sv,
+	     int (*more)(void *ctx, struct kv_batch *batch, uint64_t frozen),
+	     void *ctx);
+/* Stand on other layers: a new empty top over `parent` (0: none).  The old top
+ * goes when nothing else stands on it.  verbs is held. */
+MUST_CHECK int delta_replace(struct site *site, const char *name,
+			     struct site_view *sv, uint64_t parent);
+/* The layer of a snapshot; -ENOENT, logged. */
+MUST_CHECK int delta_find_snapshot(struct site *site, const char *guest,
+				   const char *snapshot, uint64_t *layer);
+
+#endif
