@@ -302,7 +302,11 @@ static void flight_snapshot(struct flight *f)
 static int flight_sync(struct flight *f)
 {
 	char dir[640];
+#ifdef BROKEN_NO_DATA_SYNC
+	int rc = 0; /* a control of the power-cut test */
+#else
 	int rc = io_sync(f->node->fd);
+#endif
 
 	data_dir(f->view, f->snap.layer, f->snap.data_id, dir, sizeof(dir));
 	if (rc == 0 && f->new_file)
