@@ -19,6 +19,8 @@ WARN    += $(if $(SAN),-Wno-format-truncation -Wno-format-overflow \
 HAVE_LIBDEFLATE := $(shell pkg-config --exists libdeflate && echo 1 || echo 0)
 # Deliberately broken builds: the control runs of the fault tests.
 BROKEN_reply-first := -DBROKEN_REPLY_FIRST=1
+BROKEN_no-log-sync := -DBROKEN_NO_LOG_SYNC=1
+BROKEN_no-data-sync := -DBROKEN_NO_DATA_SYNC=1
 ALL_C   := -std=gnu11 -D_GNU_SOURCE -I. -I$(B) -MMD -MP \
            -DHAVE_LIBDEFLATE=$(HAVE_LIBDEFLATE) $(BROKEN_$(BROKEN)) \
            $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer) $(CFLAGS)
@@ -36,7 +38,9 @@ GEN_H   := $(B)/gen/nfs3.h $(B)/gen/mount3.h
 UNIT    := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/test_*.c))
 NFS     := $(patsubst %.c,$(B)/%,$(wildcard tests/nfs/test_*.c))
 FUZZ    := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
-TOOLS   := $(patsubst %.c,$(B)/%,$(wildcard tests/tools/*.c))
+CUTREC  := $(B)/tests/tools/cutrec.so
+TOOLS   := $(patsubst %.c,$(B)/%,$(filter-out tests/tools/cutrec.c,\
+           $(wildcard tests/tools/*.c))) $(CUTREC)
 BENCH   := $(B)/tests/bench/nfsbench $(B)/tests/bench/bareserver
 TESTLIB := $(call objs,tests/lib)
 
@@ -84,8 +88,14 @@ $(UNIT): $(B)/tests/unit/%: $(B)/tests/unit/%.o \
 	@$(CC) $(ALL_C) -o $@ $^ $(LIBS) -lcunit
 $(NFS): $(B)/tests/nfs/%: $(B)/tests/nfs/%.o $(TESTLIB) $(B)/core.a
 	@$(CC) $(ALL_C) -o $@ $^ $(LIBS) -lcunit -lnfs
-$(TOOLS): $(B)/tests/tools/%: $(B)/tests/tools/%.o $(TESTLIB) $(B)/core.a
+$(filter-out $(CUTREC),$(TOOLS)): $(B)/tests/tools/%: $(B)/tests/tools/%.o \
+         $(TESTLIB) $(B)/core.a
 	@$(CC) $(ALL_C) -o $@ $^ $(LIBS) -lcunit -lnfs
+# Loaded into vdrived by the power-cut test; never with a sanitizer in it.
+$(CUTREC): tests/tools/cutrec.c tests/lib/cutlog.h
+	@mkdir -p $(@D)
+	@$(CC) -std=gnu11 -D_GNU_SOURCE -I. -O2 -g $(WARN) -fPIC -shared \
+		-fvisibility=hidden -o $@ $< -pthread
 $(FUZZ): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o \
          $$(foreach f,$$(fakes_$$*),$(B)/tests/fake/fake_$$(f).o) \
          $(if $(FUZZING),,$(B)/tests/fuzz/main.o) $(B)/core.a
@@ -115,8 +125,14 @@ demo: all $(TOOLS)
 	@B=$(B) sh tests/demo
 bench: all $(BENCH)
 	@B=$(B) sh tests/bench/run.sh
+# KILLS=0 or CUTS=0 leaves one of the two out.
 torture: all $(TOOLS)
-	@B=$(B) KILLS=$(or $(KILLS),1000) sh tests/e2e/kill
+	@rc=0; \
+	if [ "$(KILLS)" = 0 ]; then echo "kill: left out, KILLS=0"; \
+	else B=$(B) KILLS=$(or $(KILLS),1000) sh tests/e2e/kill || rc=1; fi; \
+	if [ "$(CUTS)" = 0 ]; then echo "cut: left out, CUTS=0"; \
+	else B=$(B) CUTS=$(or $(CUTS),200) sh tests/e2e/cut || rc=1; fi; \
+	exit $$rc
 
 # Coverage-guided fuzzing, SECONDS each: make fuzz SECONDS=300
 fuzz:

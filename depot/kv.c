@@ -512,6 +512,9 @@ int kv_sync_log(struct kv *kv)
 	rc = atomic_load(&kv->failed);
 	if (rc < 0)
 		return rc;
+#ifdef BROKEN_NO_LOG_SYNC
+	return 0; /* a control of the power-cut test */
+#endif
 	pthread_mutex_lock(&kv->log_lock);
 	rc = kv_sync_logs(kv);
 	pthread_mutex_unlock(&kv->log_lock);

@@ -116,8 +116,11 @@ static void daemon_exec(const struct daemon *d, int out)
 	fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
 	dup2(fd, STDERR_FILENO);
 	dup2(out, STDOUT_FILENO);
+	if (d->preload)
+		setenv("LD_PRELOAD", d->preload, 1);
+	/* Without an option the list ends where it would stand. */
 	execl(path, path, "-o", store, "-o", socket, "-o", listen, "--user",
-	      "root", (char *)NULL);
+	      "root", d->option ? "-o" : NULL, d->option, (char *)NULL);
 	_exit(127);
 }
 

@@ -24,6 +24,8 @@ struct daemon {
 	/* to be set before a start */
 	uint64_t memory_max;  /* bytes, by a cgroup; 0: no limit */
 	unsigned int fds_max; /* RLIMIT_NOFILE; 0: ours */
+	const char *option;   /* one more -o, "SECTION.KEY=VALUE"; NULL */
+	const char *preload;  /* LD_PRELOAD; NULL: none */
 	/* result of a start */
 	bool in_cgroup; /* memory_max is enforced */
 	uint64_t start_ms;
