@@ -182,12 +182,19 @@ static void setattr_mode(struct inode *inode, const struct view_cred *cred,
 		rec->gid = set->gid;
 	if (set->mask & VIEW_SET_MODE) {
 		rec->mode = (rec->mode & S_IFMT) | (set->mode & 07777);
-		if (!S_ISDIR(rec->mode) && cred->uid != 0 &&
-		    !cred_in_group(cred, rec->gid))
+		if (cred->uid != 0 && !cred_in_group(cred, rec->gid))
 			rec->mode &= ~(uint32_t)S_ISGID;
 	} else if (cred->uid != 0 && !S_ISDIR(rec->mode) &&
-		   (set->mask & (VIEW_SET_UID | VIEW_SET_GID | VIEW_SET_SIZE)))
+		   (set->mask &
+		    (VIEW_SET_UID | VIEW_SET_GID | VIEW_SET_SIZE))) {
 		rec->mode &= ~(uint32_t)(S_ISUID | S_ISGID); /* rule N-37 */
+	} else if (!S_ISDIR(rec->mode) &&
+		   (set->mask & (VIEW_SET_UID | VIEW_SET_GID))) {
+		/* Root's chown too, as Linux does: a client leaves it to us. */
+		rec->mode &= ~(uint32_t)S_ISUID;
+		if (rec->mode & S_IXGRP)
+			rec->mode &= ~(uint32_t)S_ISGID;
+	}
 }
 
 static void setattr_times(struct inode *inode, const struct view_setattr *set)

@@ -232,8 +232,9 @@ static uint32_t mode_of(const struct raw_fh *fh)
 	return attr.mode;
 }
 
-/* N-37: setuid and setgid go with a write, a change of size, a chown, when it
- * is not root who does it. */
+/* N-37: setuid and setgid go with a write, a change of size, when it is not root
+ * who does it, and with a chown whoever does it: Linux clients leave that to
+ * the server. */
 static void suid_case(const struct raw_fh *fh, int what, bool root)
 {
 	rig_become(&rig.raw, 0, 0);
@@ -264,9 +265,9 @@ static void suid_case(const struct raw_fh *fh, int what, bool root)
 		break;
 	}
 	rig_become(&rig.raw, 0, 0);
-	if (root && what != 3)
-		EXPECT(mode_of(fh), 06755);
-	else if (!root)
+	if (root)
+		EXPECT(mode_of(fh), what == 3 ? 0755 : 06755);
+	else
 		EXPECT(mode_of(fh), what == 4 ? 06755 : 0755);
 }
 
@@ -286,6 +287,23 @@ static void t_N_37_suid(void)
 			}
 	}
 	rig_at("%s", "");
+}
+
+/* N-36: setgid is for members of the group, of a directory too. */
+static void t_N_36_chmod_by_no_member(void)
+{
+	struct raw_fh dir, sub;
+
+	rig_dir(&rig, &dir);
+	EXPECT(raw_mkdir(&rig.raw, &dir, "sub", 0755, &sub), S_OK);
+	EXPECT(set_ids(&sub, RAW_SET_UID | RAW_SET_GID, RIG_UID, 2000), S_OK);
+	rig_become(&rig.raw, RIG_UID, RIG_UID);
+	EXPECT(raw_set_mode(&rig.raw, &sub, 03775), S_OK);
+	EXPECT(mode_of(&sub), 01775);
+	rig_become(&rig.raw, RIG_UID, 2000);
+	EXPECT(raw_set_mode(&rig.raw, &sub, 03775), S_OK);
+	EXPECT(mode_of(&sub), 03775);
+	rig_become(&rig.raw, 0, 0);
 }
 
 /* --- the guard ----------------------------------------------------------- */
@@ -770,6 +788,7 @@ static const struct check_test tests[] = {
     TEST(t_N_39_owner_override),
     TEST(t_N_37_chown),
     TEST(t_N_37_suid),
+    TEST(t_N_36_chmod_by_no_member),
     TEST(t_N_40_guard),
     TEST(t_N_40_race),
     TEST(t_N_41_client_times),
