@@ -38,6 +38,8 @@ GEN_H   := $(B)/gen/nfs3.h $(B)/gen/mount3.h
 UNIT    := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/test_*.c))
 NFS     := $(patsubst %.c,$(B)/%,$(wildcard tests/nfs/test_*.c))
 FUZZ    := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
+MODEL   := $(patsubst %.c,$(B)/%,$(wildcard tests/model/test_*.c))
+MODEL_O := $(filter-out $(B)/tests/model/test_%,$(call objs,tests/model))
 CUTREC  := $(B)/tests/tools/cutrec.so
 TOOLS   := $(patsubst %.c,$(B)/%,$(filter-out tests/tools/cutrec.c,\
            $(wildcard tests/tools/*.c))) $(CUTREC)
@@ -47,14 +49,20 @@ TESTLIB := $(call objs,tests/lib)
 .DELETE_ON_ERROR:
 .SECONDEXPANSION:
 .SECONDARY:
-.PHONY: all check check-unit check-nfs check-fuzz check-e2e check-guest \
+.PHONY: all check check-unit check-nfs check-fuzz check-model check-e2e \
+        check-guest model listing \
         demo bench fuzz torture lint format layers clean install
 
 all: $(B)/vdrived $(B)/vdrive
 
+# hash6: the same with names' hashes cut to 6 bits, for tests.
+HASH6   := $(B)/hash6/vdrived $(B)/hash6/vdrive
 $(B)/vdrived: $(B)/nfsd/nfsd.o $(B)/core.a
 $(B)/vdrive: $(B)/admin/vdrive.o $(B)/core.a
-$(B)/vdrived $(B)/vdrive:
+$(B)/hash6/vdrived: $(B)/nfsd/nfsd.o $(B)/tests/fake/fake_hash6.o $(B)/core.a
+$(B)/hash6/vdrive: $(B)/admin/vdrive.o $(B)/tests/fake/fake_hash6.o $(B)/core.a
+$(B)/vdrived $(B)/vdrive $(HASH6):
+	@mkdir -p $(@D)
 	@echo "  LINK $@"
 	@$(CC) $(ALL_C) -o $@ $^ $(LIBS)
 
@@ -88,6 +96,9 @@ $(UNIT): $(B)/tests/unit/%: $(B)/tests/unit/%.o \
 	@$(CC) $(ALL_C) -o $@ $^ $(LIBS) -lcunit
 $(NFS): $(B)/tests/nfs/%: $(B)/tests/nfs/%.o $(TESTLIB) $(B)/core.a
 	@$(CC) $(ALL_C) -o $@ $^ $(LIBS) -lcunit -lnfs
+$(MODEL): $(B)/tests/model/%: $(B)/tests/model/%.o $(MODEL_O) $(TESTLIB) \
+          $(B)/core.a
+	@$(CC) $(ALL_C) -o $@ $^ $(LIBS) -lcunit
 $(filter-out $(CUTREC),$(TOOLS)): $(B)/tests/tools/%: $(B)/tests/tools/%.o \
          $(TESTLIB) $(B)/core.a
 	@$(CC) $(ALL_C) -o $@ $^ $(LIBS) -lcunit -lnfs
@@ -106,17 +117,26 @@ $(BENCH):
 	@$(CC) $(ALL_C) -o $@ $^ -lm
 
 tools: $(TOOLS)
-test_programs: $(UNIT) $(NFS) $(FUZZ) $(TOOLS)
+test_programs: $(UNIT) $(NFS) $(FUZZ) $(TOOLS) $(MODEL) $(HASH6)
 
 # Every suite writes "NAME: P passed, F failed"; tests/run adds them up.
 check: layers all test_programs
-	@B=$(B) sh tests/run unit fuzz nfs e2e guest
+	@B=$(B) sh tests/run unit fuzz nfs model e2e guest
 check-unit: layers all $(UNIT)
 	@B=$(B) sh tests/run unit
 check-fuzz: $(FUZZ)
 	@B=$(B) sh tests/run fuzz
 check-nfs: all $(NFS) $(TOOLS)
 	@B=$(B) sh tests/run nfs
+check-model: all $(MODEL) $(HASH6)
+	@B=$(B) sh tests/run model
+# The long runs: make model SEEDS=5000; make listing NAMES=100000
+model: all $(MODEL) $(HASH6)
+	@B=$(B) SEEDS=$(or $(SEEDS),5000) $(B)/tests/model/test_model
+	@B=$(B)/hash6 HASH6=1 SEEDS=$(or $(SEEDS),5000) $(B)/tests/model/test_model
+listing: all $(MODEL) $(HASH6)
+	@B=$(B) NAMES=$(or $(NAMES),100000) LISTINGS=$(or $(LISTINGS),100) \
+		$(B)/tests/model/test_listing
 check-e2e: all $(TOOLS)
 	@B=$(B) sh tests/run e2e
 check-guest: all $(TOOLS)
