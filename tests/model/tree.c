@@ -84,6 +84,31 @@ static const struct tree_row tree_rows[] = {
     {"open/.wh.16384", S_IFREG | 0644, 0, 0, 5, 0, NULL},
 };
 
+/* What the second package has: some of it hidden by the first, some of it in
+ * directories that both have. */
+static const struct tree_row tree_second[] = {
+    {"open", S_IFDIR | 0700, 0, 0, 0, 0, NULL},
+    {"many", S_IFDIR | 0711, 1001, 0, 0, 0, NULL},
+    {"group", S_IFDIR | 0755, 0, 0, 0, 0, NULL},
+    {"group/sub", S_IFDIR | 0755, 0, 0, 0, 0, NULL},
+    {"second", S_IFDIR | 0777, 1001, 1001, 0, 0, NULL},
+    {"second/sub", S_IFDIR | 01777, 1000, 1000, 0, 0, NULL},
+    {"open/16384", S_IFREG | 0600, 0, 0, 1000, 0, NULL},
+    {"open/a", S_IFREG | 0600, 0, 0, 1000, 0, NULL},
+    {"open/second", S_IFREG | 0666, 1000, 1000, 40000, 0, NULL},
+    {"many/entry 1", S_IFDIR | 0755, 0, 0, 0, 0, NULL},
+    {"many/entry 1/hidden", S_IFREG | 0644, 0, 0, 9, 0, NULL},
+    {"many/second", S_IFREG | 0644, 1000, 1000, 9, 0, NULL},
+    {"group/sub/x", S_IFREG | 0664, 1001, 2000, 20000, 0, NULL},
+    {"second/x", S_IFREG | 0666, 1001, 1001, 17000, 0, NULL},
+    {"second/fifo", S_IFIFO | 0644, 1001, 1001, 0, 0, NULL},
+    {"second/link", S_IFLNK | 0777, 1001, 1001, 0, 0, "../open/16384"},
+    {"open/of second", 0, 0, 0, 0, 0, "second/x"},
+    {"second/sub/twin", 0, 0, 0, 0, 0, "second/x"},
+    /* One of the two names is hidden. */
+    {"plain/byte", 0, 0, 0, 0, 0, "second/x"},
+};
+
 static void tree_content(int fd, const struct tree_row *row, uint64_t seed)
 {
 	CLEANUP_FREE uint8_t *buf = malloc(row->len + 1);
@@ -158,24 +183,65 @@ static void tree_long_names(int dir)
 	}
 }
 
-void tree_make(const char *path, unsigned int many)
+/* made: of each row, whether it was not there yet. */
+static void tree_rows_make(int dir, const struct tree_row *rows, size_t count,
+			   uint64_t seed, bool *made)
 {
-	CLEANUP_CLOSE int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
 
-	ASSERT(dir >= 0 && fchmod(dir, 0755) == 0);
-	for (unsigned int i = 0; i < ARRAY_LEN(tree_rows); i++) {
-		const struct tree_row *row = &tree_rows[i];
+	for (size_t i = 0; i < count; i++) {
+		const struct tree_row *row = &rows[i];
+		CLEANUP_FREE char *parent = strdup(row->path);
 
+		ASSERT(parent);
+		if (strchr(parent, '/'))
+			*strrchr(parent, '/') = '\0';
+		/* Hidden, or in a directory that is hidden by a file. */
+		made[i] =
+		    fstatat(dir, row->path, &st, AT_SYMLINK_NOFOLLOW) < 0 &&
+		    (!strchr(row->path, '/') ||
+		     fstatat(dir, parent, &st, 0) < 0 || S_ISDIR(st.st_mode));
+		if (!made[i])
+			continue;
 		if (row->mode == 0)
 			ASSERT(linkat(dir, row->to, dir, row->path, 0) == 0);
 		else
-			tree_object(dir, row, 1 + i);
+			tree_object(dir, row, seed + i);
 	}
-	tree_many(dir, many);
-	tree_long_names(dir);
-	/* Directories too, when nothing in them changes any more. */
-	for (unsigned int i = 0; i < ARRAY_LEN(tree_rows); i++)
-		if (tree_rows[i].mode != 0)
-			tree_time(dir, tree_rows[i].path, i);
-	tree_time(dir, ".", 900);
+}
+
+/* Directories too: when nothing in them changes any more. */
+static void tree_rows_time(int dir, const struct tree_row *rows, size_t count,
+			   unsigned int first, const bool *made)
+{
+	for (size_t i = 0; i < count; i++)
+		if (made[i] && rows[i].mode != 0)
+			tree_time(dir, rows[i].path, first + (unsigned int)i);
+}
+
+void tree_make(const char *path, enum tree_part part, unsigned int many)
+{
+	bool made[ARRAY_LEN(tree_rows)], made_second[ARRAY_LEN(tree_second)];
+	CLEANUP_CLOSE int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	ASSERT(dir >= 0);
+	ASSERT(fchmod(dir, part & TREE_FIRST ? 0777 : 0700) == 0);
+	if (part & TREE_FIRST) {
+		tree_rows_make(dir, tree_rows, ARRAY_LEN(tree_rows), 1, made);
+		tree_many(dir, many);
+		tree_long_names(dir);
+	} else {
+		/* For a name that is linked there. */
+		ASSERT(mkdirat(dir, "plain", 0700) == 0);
+	}
+	if (part & TREE_SECOND)
+		tree_rows_make(dir, tree_second, ARRAY_LEN(tree_second), 500,
+			       made_second);
+	if (part & TREE_FIRST)
+		tree_rows_time(dir, tree_rows, ARRAY_LEN(tree_rows), 0, made);
+	if (part & TREE_SECOND)
+		tree_rows_time(dir, tree_second, ARRAY_LEN(tree_second), 500,
+			       made_second);
+	/* The first package's directories are what the guest sees. */
+	tree_time(dir, ".", part & TREE_FIRST ? 900 : 950);
 }

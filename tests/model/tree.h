@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tree: the directory that the model test starts from, made on the host: once
+ * tree: the directories that the model test starts from, made on the host: once
  * to be packaged, and once for each run as the thing to compare with.
  *
  * Always the same: names, contents, owners, modes and times.  Hard links in one
@@ -13,12 +13,16 @@
 
 #include "depot/base.h"
 
+/* Two packages; of what both have the first's is seen, directories are joined.
+ * TREE_BOTH is what a guest of both sees. */
+enum tree_part { TREE_FIRST = 1, TREE_SECOND = 2, TREE_BOTH = 3 };
+
 enum {
 	TREE_MANY = 90,      /* entries of "many" */
 	TREE_MANY_HASH6 = 24 /* the same where names have 6 bits of hash */
 };
 
 /* Into an existing empty directory; aborts on failure.  Wants root. */
-void tree_make(const char *dir, unsigned int many);
+void tree_make(const char *dir, enum tree_part part, unsigned int many);
 
 #endif

@@ -15,7 +15,12 @@
 #include "tests/model/act.h"
 #include "tests/model/tree.h"
 
-enum { WORLD_IO = 256 << 10, WORLD_PAGE = 32 << 10, WORLD_PATHS = 6 };
+enum {
+	WORLD_IO = 256 << 10,
+	WORLD_PAGE = 32 << 10,
+	WORLD_PATHS = 6,
+	WORLD_HASH6_TOP = 1 << 8, /* 6 bits, and a chain of ties */
+};
 
 void world_wrong(struct world *world, const char *fmt, ...)
 {
@@ -35,18 +40,28 @@ static unsigned int server_many(const struct world_server *server)
 	return server->hash6 ? TREE_MANY_HASH6 : TREE_MANY;
 }
 
-static void server_fill(struct world_server *server)
+static void server_package(struct world_server *server, const char *name,
+			   enum tree_part part)
 {
 	struct daemon *d = &server->daemon;
-	CLEANUP_FREE char *source = tmpdir_path(d->dir, "source");
+	CLEANUP_FREE char *source = tmpdir_path(d->dir, name);
 	char arg[600];
 
 	ASSERT(mkdir(source, 0755) == 0);
-	tree_make(source, server_many(server));
+	tree_make(source, part, server_many(server));
 	snprintf(arg, sizeof(arg), "dir:%s", source);
-	ASSERT(daemon_cli(d, "package", "create", "p:1", arg, NULL) == 0);
+	ASSERT(daemon_cli(d, "package", "create", name, arg, NULL) == 0);
+}
+
+static void server_fill(struct world_server *server)
+{
+	struct daemon *d = &server->daemon;
+
+	server_package(server, "first:1", TREE_FIRST);
+	server_package(server, "second:1", TREE_SECOND);
 	ASSERT(daemon_cli(d, "tenant", "create", "t", NULL) == 0);
-	ASSERT(daemon_cli(d, "tenant", "assign", "t", "p:1", NULL) == 0);
+	ASSERT(daemon_cli(d, "tenant", "assign", "t", "first:1", "second:1",
+			  "--order", NULL) == 0);
 }
 
 void world_server_ready(struct world_server *server)
@@ -361,6 +376,11 @@ static void world_compare_dir(struct world *world, struct object *dir,
 			    "listing of \"%s\": %zu names, host %zu; \"%.40s\"",
 			    world_name(world, dir), list.count - first,
 			    names.count, bad);
+	/* Is it the server that was asked for? */
+	for (size_t i = 0; i < list.count; i++)
+		if (world->server->hash6 &&
+		    list.entries[i].cookie >= WORLD_HASH6_TOP)
+			world_wrong(world, "cookies of a whole hash");
 	for (size_t i = 0; i < names.count && !world->why[0]; i++)
 		world_compare_entry(world, dir, names.names[i],
 				    &list.entries[first + i], contents);
@@ -432,7 +452,7 @@ void world_open(struct world *world, struct world_server *server)
 	world_server_ready(server);
 	world->server = server;
 	world->dir = world_dir();
-	tree_make(world->dir, server_many(server));
+	tree_make(world->dir, TREE_BOTH, server_many(server));
 	world->begin = (uint32_t)time(NULL) - 2;
 	snprintf(guest, sizeof(guest), "t/g%u", ++server->guests);
 	snprintf(world->export, sizeof(world->export), "/%s", guest);
