@@ -296,7 +296,9 @@ static void act_resolve(struct world *world, const struct act_dice *dice,
 	if (kind == ACT_MKDIR && dice->d % 8)
 		act->mode &= 01777;
 	act->how = dice->b % 3;
-	act->set_size = act->how == 0 && dice->b % 2;
+	act->set_size = act->how != 2 && dice->b % 2;
+	if (kind == ACT_CREATE && act->set_size && dice->b % 8 == 1)
+		act->set.size = dice->d % 70000;
 	act->verifier = 1 + dice->d % 4;
 	act->bits = 0x3f;
 	act->plus = dice->c % 2;
@@ -340,12 +342,13 @@ static void act_say(const struct world *world, struct act *act)
 	snprintf(name2, sizeof(name2), "%.40s%s", act->name2,
 		 strlen(act->name2) > 40 ? "..." : "");
 	if (act->kind == ACT_CREATE)
-		snprintf(more, sizeof(more), " %s %04o%s",
+		snprintf(more, sizeof(more), " %s %04o%s%.0llu",
 			 act->how == 0   ? "UNCHECKED"
 			 : act->how == 1 ? "GUARDED"
 					 : "EXCLUSIVE",
 			 act->how == 2 ? 0 : act->mode,
-			 act->set_size ? " size 0" : "");
+			 act->set_size ? " sized " : "",
+			 (unsigned long long)act->set.size);
 	else if (act->kind == ACT_MKDIR || act->kind == ACT_MKNOD)
 		snprintf(more, sizeof(more), " %04o", act->mode);
 	else if (act->kind == ACT_WRITE || act->kind == ACT_READ)
@@ -375,10 +378,10 @@ static void act_say(const struct world *world, struct act *act)
 
 static int act_host_create(const struct act *act, bool force)
 {
-	struct raw_sattr empty = {.mask = RAW_SET_SIZE};
+	struct raw_sattr size = {.mask = RAW_SET_SIZE, .size = act->set.size};
 	const struct object *over = act->victim;
 	int rc = host_create(act->who, act->dir->fd, act->name,
-			     act->how == 2 ? 0 : act->mode);
+			     act->how == 2 ? 0 : act->mode, act->set.size);
 
 	if (rc != -EEXIST || !over)
 		return rc;
@@ -389,9 +392,10 @@ static int act_host_create(const struct act *act, bool force)
 			   : rc;
 	if (act->how != 0 || over->type != S_IFREG)
 		return rc;
-	if (!act->set_size || host_stat(over->fd).st_size == 0)
+	if (!act->set_size ||
+	    (uint64_t)host_stat(over->fd).st_size == act->set.size)
 		return 0;
-	return host_setattr(act->who, over->fd, &empty, force);
+	return host_setattr(act->who, over->fd, &size, force);
 }
 
 static int act_host_name(const struct act *act, bool force)
@@ -468,6 +472,7 @@ static void act_server_create(struct raw *raw, struct act *act)
 {
 	struct raw_sattr set = {.mask = RAW_SET_MODE, .mode = act->mode};
 
+	set.size = act->set.size;
 	if (act->set_size)
 		set.mask |= RAW_SET_SIZE;
 	raw_begin_fh(raw, P_CREATE, &act->dir->fh);

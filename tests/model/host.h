@@ -36,9 +36,9 @@ void host_path(int fd, const char *root, char path[512]);
 
 /* The calls.  force: without asking for the object's own permission bits. */
 int host_lookup(const struct host_who *who, int dir, const char *name);
-/* A regular file that must not exist. */
+/* A regular file that must not exist, of zeros. */
 int host_create(const struct host_who *who, int dir, const char *name,
-		uint32_t mode);
+		uint32_t mode, uint64_t size);
 /* mode with its type: directory, FIFO or socket. */
 int host_mknod(const struct host_who *who, int dir, const char *name,
 	       uint32_t mode);

@@ -26,6 +26,7 @@ enum {
 	MODEL_SHRINK_RUNS = 400,
 	MODEL_FAILURES_MAX = 10,
 	MODEL_FDS = 4096,
+	MODEL_SAY_EVERY = 500,
 };
 
 static struct world_server server;
@@ -138,8 +139,16 @@ static void test_model(void)
 	uint64_t begin = check_now_ns();
 
 	first = one ? one : first;
-	for (; done < seeds && failed < MODEL_FAILURES_MAX; done++)
+	for (; done < seeds && failed < MODEL_FAILURES_MAX; done++) {
 		failed += !model_seed(first + done, &calls, &refused);
+		if (done % MODEL_SAY_EVERY == MODEL_SAY_EVERY - 1) {
+			printf("... %llu seeds, %llu failed, %.0f s\n",
+			       (unsigned long long)done + 1,
+			       (unsigned long long)failed,
+			       (double)(check_now_ns() - begin) / 1e9);
+			fflush(stdout);
+		}
+	}
 	CU_ASSERT_EQUAL(failed, 0);
 	rules_print();
 	printf("%llu seeds from %llu, %llu failed; %llu operations, %llu "
