@@ -692,10 +692,9 @@ static void act_compare(struct world *world, struct act *act)
 	};
 	size_t why = strlen(world->why);
 
-	for (size_t i = 0; i < ARRAY_LEN(objects); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(objects); i++)
 		world_refresh(objects[i]);
-		world_compare_object(world, objects[i], act);
-	}
+	world_compare_objects(world, objects, ARRAY_LEN(objects), act);
 	if (why == 0 && world->why[0]) {
 		char text[sizeof(world->why)];
 

@@ -9,7 +9,8 @@
  * 200 operations on a fresh guest of one package; each tenth has the server
  * killed or ended and started in the middle.  A seed that fails is cut down to
  * the few operations that make it fail, and those are printed.  TRACE=1 prints
- * all operations.  ORACLE=DIR puts the host's trees there.
+ * all operations.  TERM ends it behind a seed.  ORACLE=DIR puts the host's
+ * trees there.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -26,10 +27,11 @@ enum {
 	MODEL_SHRINK_RUNS = 400,
 	MODEL_FAILURES_MAX = 10,
 	MODEL_FDS = 4096,
-	MODEL_SAY_EVERY = 500,
+	MODEL_SAY_EVERY = 250,
 };
 
 static struct world_server server;
+static volatile sig_atomic_t model_stop;
 
 struct run {
 	struct act_dice ops[MODEL_OPS_MAX];
@@ -139,7 +141,8 @@ static void test_model(void)
 	uint64_t begin = check_now_ns();
 
 	first = one ? one : first;
-	for (; done < seeds && failed < MODEL_FAILURES_MAX; done++) {
+	for (; done < seeds && failed < MODEL_FAILURES_MAX && !model_stop;
+	     done++) {
 		failed += !model_seed(first + done, &calls, &refused);
 		if (done % MODEL_SAY_EVERY == MODEL_SAY_EVERY - 1) {
 			printf("... %llu seeds, %llu failed, %.0f s\n",
@@ -206,6 +209,12 @@ static void test_model_sees(void)
 		CU_ASSERT_TRUE(model_sees(differences[i]));
 }
 
+/* TERM: no more seeds, but the figures of those that were. */
+static void model_on_term(int number)
+{
+	model_stop = number;
+}
+
 static const struct check_test tests[] = {
     {"the check itself", test_model_sees},
     {"random operations", test_model},
@@ -226,6 +235,7 @@ int main(void)
 	if (!getenv("TMPDIR") && access("/dev/shm", W_OK) == 0)
 		setenv("TMPDIR", "/dev/shm", 0);
 	setrlimit(RLIMIT_NOFILE, &fds);
+	signal(SIGTERM, model_on_term);
 	server.hash6 = model_env("HASH6", 0);
 	rc = check_main("test_model", tests, ARRAY_LEN(tests));
 	world_server_free(&server);

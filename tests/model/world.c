@@ -19,6 +19,7 @@ enum {
 	WORLD_IO = 256 << 10,
 	WORLD_PAGE = 32 << 10,
 	WORLD_PATHS = 6,
+	NFS_STALE = 70,
 	WORLD_HASH6_TOP = 1 << 8, /* 6 bits, and a chain of ties */
 };
 
@@ -217,22 +218,66 @@ static void world_compare_attr(struct world *world, struct object *object,
 	world_same_mtime(world, object, attr, &st);
 }
 
-void world_compare_object(struct world *world, struct object *object,
-			  const struct act *act)
+static void world_judge_getattr(struct world *world, struct object *object,
+				int rc, const struct raw_attr *attr,
+				const struct act *act)
 {
-	struct raw_attr attr;
-	int rc;
-
-	if (!object || world->why[0])
-		return;
-	world->raw.uid = 0;
-	rc = raw_getattr(&world->raw, &object->fh, &attr);
-	if (object->gone ? rc != 70 : rc != 0)
+	if (object->gone ? rc != NFS_STALE : rc != 0)
 		world_wrong(world, "GETATTR of \"%s\": %d, not %s",
 			    world_name(world, object), rc,
 			    object->gone ? "STALE" : "OK");
-	if (rc == 0 && !object->gone)
-		world_compare_attr(world, object, &attr, act);
+	else if (!object->gone)
+		world_compare_attr(world, object, attr, act);
+}
+
+/* One reply of those under way, which come in any order. */
+static bool world_take_getattr(struct world *world, struct object **objects,
+			       const uint32_t *xids, size_t count,
+			       const struct act *act)
+{
+	struct raw *raw = &world->raw;
+	struct raw_attr attr = {.present = false};
+	int rc = raw_reply(raw);
+
+	for (size_t i = 0; rc == 0 && i < count; i++) {
+		if (xids[i] != raw->reply_xid)
+			continue;
+		rc = (int)raw_get32(raw);
+		if (rc == 0)
+			raw_get_attr(raw, &attr);
+		if (!world->why[0])
+			world_judge_getattr(world, objects[i], rc, &attr, act);
+		return true;
+	}
+	world_wrong(world, "GETATTR is not answered: %d", rc);
+	return false;
+}
+
+void world_compare_objects(struct world *world, struct object **objects,
+			   size_t count, const struct act *act)
+{
+	struct object *asked[WORLD_TOGETHER];
+	uint32_t xids[WORLD_TOGETHER];
+	size_t n = 0;
+
+	ASSERT(count <= WORLD_TOGETHER);
+	world->raw.uid = 0;
+	for (size_t i = 0; i < count && !world->why[0]; i++) {
+		bool again = !objects[i];
+
+		for (size_t k = 0; k < n; k++)
+			again = again || asked[k] == objects[i];
+		if (again)
+			continue;
+		raw_begin_fh(&world->raw, P_GETATTR, &objects[i]->fh);
+		if (!raw_send(&world->raw))
+			world_wrong(world, "GETATTR cannot be sent");
+		asked[n] = objects[i];
+		xids[n++] = world->raw.xid;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (!world_take_getattr(world, asked, xids, n, act))
+			return;
 }
 
 static void world_compare_bytes(struct world *world, struct object *object)
@@ -388,11 +433,13 @@ static void world_compare_dir(struct world *world, struct object *dir,
 
 void world_compare(struct world *world, bool contents)
 {
+	struct object *root = &world->objects[0];
+
 	if (world->why[0])
 		return;
 	world->raw.uid = world->raw.gid = 0;
 	world->raw.group_count = 0;
-	world_compare_object(world, &world->objects[0], NULL);
+	world_compare_objects(world, &root, 1, NULL);
 	world_compare_dir(world, &world->objects[0], contents);
 }
 

@@ -81,11 +81,13 @@ const char *world_name(const struct world *world, const struct object *object);
 
 /* All: listings of all directories, attributes, identity; contents too. */
 void world_compare(struct world *world, bool contents);
-/* The attributes of one object behind an operation; a mode that its rules allow
- * to differ (act.h) is first made the same on the host. */
+/* The attributes of the objects of an operation (NULL and doubled ones
+ * allowed), by calls sent together; a mode that the operation's rules allow to
+ * differ (act.h) is first made the same on the host. */
 struct act;
-void world_compare_object(struct world *world, struct object *object,
-			  const struct act *act);
+enum { WORLD_TOGETHER = 8 };
+void world_compare_objects(struct world *world, struct object **objects,
+			   size_t count, const struct act *act);
 /* A whole listing of the server, sorted by this, against the host's names.
  * *first: behind "." and "..".  *bad: a name that only one of them has. */
 bool world_listing_same(struct raw_listing *list,
