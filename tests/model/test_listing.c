@@ -505,7 +505,8 @@ int main(void)
 	if (access("/dev/shm", W_OK) == 0)
 		setenv("TMPDIR", "/dev/shm", 0);
 	rig_open_with(&rig, listing_package);
-	rc = check_main("test_listing", tests, ARRAY_LEN(tests));
+	rc = check_main(hash6 ? "test_listing_hash6" : "test_listing", tests,
+			ARRAY_LEN(tests));
 	rig_close(&rig);
 	return rc;
 }

@@ -237,7 +237,8 @@ int main(void)
 	setrlimit(RLIMIT_NOFILE, &fds);
 	signal(SIGTERM, model_on_term);
 	server.hash6 = model_env("HASH6", 0);
-	rc = check_main("test_model", tests, ARRAY_LEN(tests));
+	rc = check_main(server.hash6 ? "test_model_hash6" : "test_model", tests,
+			ARRAY_LEN(tests));
 	world_server_free(&server);
 	return rc;
 }
