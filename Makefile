@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 # The only makefile.  `make check` runs every test, `make demo` the main job;
 # both install nothing: `sh admin/setup` does that.  Variants by variable, each
-# in its own directory: make SAN=address,undefined check; make BROKEN=reply-first.
+# in its own directory: make SAN=address,undefined check; make BROKEN=reply-first;
+# make KILLPOINTS=1 (depot/killpoint.h).
 
 SAN     ?=
 BROKEN  ?=
+KILLPOINTS ?=
 CC      ?= cc
 comma   := ,
-VARIANT := $(if $(SAN),$(subst $(comma),-,$(SAN)),plain)$(if $(BROKEN),-broken-$(BROKEN))
+VARIANT := $(if $(SAN),$(subst $(comma),-,$(SAN)),plain)
+VARIANT := $(VARIANT)$(if $(BROKEN),-broken-$(BROKEN))$(if $(KILLPOINTS),-killpoints)
 B       := build/$(VARIANT)
 CFLAGS  ?= -O2 -g
 WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
@@ -21,8 +24,10 @@ HAVE_LIBDEFLATE := $(shell pkg-config --exists libdeflate && echo 1 || echo 0)
 BROKEN_reply-first := -DBROKEN_REPLY_FIRST=1
 BROKEN_no-log-sync := -DBROKEN_NO_LOG_SYNC=1
 BROKEN_no-data-sync := -DBROKEN_NO_DATA_SYNC=1
+BROKEN_drc-memory := -DBROKEN_DRC_MEMORY=1
 ALL_C   := -std=gnu11 -D_GNU_SOURCE -I. -I$(B) -MMD -MP \
            -DHAVE_LIBDEFLATE=$(HAVE_LIBDEFLATE) $(BROKEN_$(BROKEN)) \
+           $(if $(KILLPOINTS),-DKILLPOINTS=1) \
            $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer) $(CFLAGS)
 TIRPC   := $(shell pkg-config --cflags libtirpc)
 LIBS    := -lrocksdb -lz $(if $(filter 1,$(HAVE_LIBDEFLATE)),-ldeflate) \
@@ -169,14 +174,14 @@ fuzz-run: $(FUZZ)
 
 # --- the house rules a compiler cannot see ----------------------------------
 # Floors, facades, doors, self-contained headers, 70 lines.  See README.
-open_depot   := base|log|io|kv|depot|tree|digest|pool
+open_depot   := base|log|killpoint|io|kv|depot|tree|digest|pool
 admin_depot  := $(open_depot)|tree_build|chunker|shard|document|publish|format
 layers: | $(GEN_H)
 	@! grep -nE '^#include "(overlay|nfsd|admin|tests)/' depot/*.[ch]
 	@! grep -nE '^#include "(nfsd|admin|tests)/' overlay/*.[ch]
 	@! grep -nE '^#include "(admin|tests)/' nfsd/*.[ch]
 	@! grep -nE '^#include "depot/' overlay/*.[ch] | grep -vE 'depot/($(open_depot))\.h"'
-	@! grep -nE '^#include "depot/' $(filter-out nfsd/nfsd.c $(wildcard nfsd/control*),$(wildcard nfsd/*.[ch])) | grep -vE 'depot/(base|log|digest)\.h"'
+	@! grep -nE '^#include "depot/' $(filter-out nfsd/nfsd.c $(wildcard nfsd/control*),$(wildcard nfsd/*.[ch])) | grep -vE 'depot/(base|log|killpoint|digest)\.h"'
 	@! grep -nE '^#include "depot/' nfsd/nfsd.c nfsd/control*.[ch] | grep -vE 'depot/($(open_depot)|document|shard)\.h"'
 	@! grep -nE '^#include "depot/' admin/*.[ch] | grep -vE 'depot/($(admin_depot))\.h"'
 	@! grep -nE '^#include "overlay/' nfsd/*.[ch] admin/*.[ch] | grep -vE 'overlay/(view|site)\.h"'
