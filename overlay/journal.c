@@ -2,6 +2,7 @@
 /* journal: the log thread.  Contract in journal.h. */
 #include <pthread.h>
 
+#include "depot/killpoint.h"
 #include "depot/kv.h"
 #include "depot/log.h"
 #include "overlay/journal.h"
@@ -74,6 +75,7 @@ static void *journal_main(void *arg)
 				"state: the log cannot be synced; stopping");
 			_exit(1);
 		}
+		KILL_POINT("log-synced");
 		journal_count(journal, taken);
 		journal_run_all(taken);
 	}

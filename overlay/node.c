@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "depot/io.h"
+#include "depot/killpoint.h"
 #include "depot/log.h"
 #include "overlay/view_impl.h"
 
@@ -349,6 +350,7 @@ static int flight_write(struct flight *f)
 		rc = kv_write(view->kv, f->batch);
 	if (rc < 0)
 		return rc;
+	KILL_POINT("flight-written");
 	view_add_record(view, node->fileid);
 	node->recorded = true;
 	node->saved = f->snap;
@@ -407,6 +409,7 @@ static void flight_run(struct pool_job *job)
 		flight_snapshot(f);
 		pthread_rwlock_unlock(&view->lock);
 		rc = flight_sync(f);
+		KILL_POINT("flight-synced");
 		pthread_rwlock_wrlock(&view->lock);
 		if (rc == 0)
 			rc = flight_write(f);
@@ -523,6 +526,7 @@ static void cut_stable(struct journal_entry *entry)
 {
 	struct cut *cut = container_of(entry, struct cut, entry);
 
+	KILL_POINT("cut-stable");
 	pool_submit(depot_pool(cut->view->depot), &cut->job);
 }
 

@@ -5,6 +5,7 @@
  * Memory follows the database: sets and nodes are changed only when the batch
  * is in the log.  view->lock is held alone from op_begin to op_end.
  */
+#include "depot/killpoint.h"
 #include "depot/log.h"
 #include "overlay/view_impl.h"
 
@@ -43,6 +44,7 @@ int view_take_id(struct view *view, uint64_t *id)
 		if (rc < 0)
 			return rc;
 		__atomic_store_n(&view->id_limit, limit, __ATOMIC_RELAXED);
+		KILL_POINT("fileid-block");
 	}
 	*id = view->next_id++ | RECORD_BORN;
 	return 0;
@@ -284,6 +286,7 @@ int op_end(struct op *op, bool hold)
 	if (rc == 0)
 		rc = kv_write(view->kv, op->batch);
 	if (rc == 0) {
+		KILL_POINT("op-written");
 		op_apply(op);
 		op->change->pending = true;
 		if (!hold)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "depot/io.h"
+#include "depot/killpoint.h"
 #include "depot/log.h"
 #include "overlay/each.h"
 #include "overlay/view_impl.h"
@@ -34,6 +35,7 @@ static int reap_one(struct view *view, uint64_t top, uint64_t layer,
 	if (rc < 0)
 		return log_err(rc, "delta %s: deleting %s", view->info.path,
 			       path);
+	KILL_POINT("reap-unlinked");
 	record_key_reap(&key, top, data_id);
 	return kv_delete(view->kv, key.bytes, key.len);
 }
@@ -43,6 +45,7 @@ static void reap_run(struct pool_job *job)
 	struct reap *reap = container_of(job, struct reap, job);
 	struct view *view = reap->view;
 
+	KILL_POINT("reap-stable");
 	/* A failure is logged; the key stays, the next start tries again. */
 	if (reap_one(view, reap->top, reap->layer, reap->data_id) < 0)
 		log_warn("delta %s: space of a deleted file is not free yet",
@@ -115,6 +118,7 @@ static int reap_visit(void *ctx, const struct each_key *key)
 	struct reap_walk *walk = ctx;
 	uint64_t layer = walk->top;
 
+	KILL_POINT("open-reaping");
 	if (key->value_len == 9)
 		layer = le64_get(key->value + 1);
 	return reap_one(walk->view, walk->top, layer, be64_get(key->rest));

@@ -8,6 +8,7 @@
  * host file follow at COMMIT (node.c).
  */
 #include "depot/io.h"
+#include "depot/killpoint.h"
 #include "depot/log.h"
 #include "overlay/view_impl.h"
 
@@ -243,8 +244,10 @@ static int host_promote(struct writing *w)
 		rc = view_take_id(w->view, &id);
 	if (rc == 0)
 		rc = reap_promise(w->view, id);
+	KILL_POINT("promote-promised");
 	if (rc == 0)
 		rc = data_create(w->view, id, &node->fd);
+	KILL_POINT("promote-created");
 	if (rc == 0 && len > 0) {
 		uint64_t pages = (len + RECORD_PAGE - 1) / RECORD_PAGE;
 
@@ -258,6 +261,7 @@ static int host_promote(struct writing *w)
 		pages_free(&node->pages);
 		return rc;
 	}
+	KILL_POINT("promote-copied");
 	data->kind = RECORD_DATA_HOST;
 	data->data_id = id;
 	data->layer = view_top(w->view)->id;
