@@ -19,6 +19,7 @@
 #include <pthread.h>
 #include <sys/queue.h>
 
+#include "depot/killpoint.h"
 #include "depot/log.h"
 #include "nfsd/program.h"
 
@@ -411,7 +412,13 @@ size_t drc_store(struct drc_entry *entry, const uint8_t *body, size_t body_len,
 	le64_put(record + 32,
 		 drc_record_sum(guest, record, DRC_RECORD_HEADER + body_len));
 	*slot = (uint32_t)(entry->sequence % VIEW_REPLY_SLOTS);
+	KILL_POINT("drc-stored");
+#ifdef BROKEN_DRC_MEMORY
+	/* The kill test's control: the reply does not ride with its effect. */
+	return 0;
+#else
 	return DRC_RECORD_HEADER + body_len;
+#endif
 }
 
 /* Under the guest's lock: who is to be told. */

@@ -4,6 +4,7 @@
  */
 #include "nfsd/rpc.h"
 
+#include "depot/killpoint.h"
 #include "depot/log.h"
 #include "nfsd/attr3.h"
 #include "nfsd/status3.h"
@@ -693,6 +694,7 @@ static void rpc_resume_one(struct call *call)
 			if (call->procedure->flags & PROCEDURE_LATE)
 				call->end = call->procedure->done(
 				    call, &call->change.done, call->body);
+			KILL_POINT("reply");
 			rpc_complete(call);
 			return;
 		}
