@@ -304,6 +304,19 @@ static void lane_build_made(struct lane *lane, const char *name)
 	}
 }
 
+/* false: the connection is gone. */
+static bool lane_ask_ctime(struct lane *lane, const struct raw_fh *fh,
+			   struct raw_attr *attr)
+{
+	int rc;
+
+	memset(attr, 0, sizeof(*attr));
+	rc = raw_getattr(&lane->probe, fh, attr);
+	if (rc != 0 && rc != RAW_CLOSED)
+		lane_trouble(lane, LANE_LOST, "GETATTR: %d", rc);
+	return rc != RAW_CLOSED;
+}
+
 /* A change of mode asks for the ctime that is there, so that executing it
  * twice would be seen. */
 static bool lane_build_mode(struct lane *lane)
@@ -317,7 +330,7 @@ static bool lane_build_mode(struct lane *lane)
 		raw_begin_setattr(&lane->raw, &object->fh, &set, NULL);
 		return true;
 	}
-	if (raw_getattr(&lane->probe, &object->fh, &attr) != 0)
+	if (!lane_ask_ctime(lane, &object->fh, &attr))
 		return false;
 	raw_begin_setattr(&lane->raw, &object->fh, &set, attr.ctime);
 	return true;
@@ -587,7 +600,7 @@ static bool lane_resend_open(struct lane *lane)
 	bool executed, answered;
 
 	if (!lane_executed(lane, &executed) ||
-	    raw_getattr(&lane->probe, dir, &before) != 0)
+	    !lane_ask_ctime(lane, dir, &before))
 		return false;
 	lane->resending = true;
 	answered = raw_send(&lane->raw) && lane_answer(lane);
@@ -599,7 +612,7 @@ static bool lane_resend_open(struct lane *lane)
 		return true;
 	if (executed) {
 		lane->executed_before++;
-		if (raw_getattr(&lane->probe, dir, &after) != 0)
+		if (!lane_ask_ctime(lane, dir, &after))
 			return false;
 		if (!lane_same_ctime(&before, &after))
 			lane_trouble(lane, LANE_REPLY,

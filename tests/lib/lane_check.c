@@ -117,6 +117,26 @@ static bool verify_cookie(struct lane *lane, int dir,
 	return rc != RAW_CLOSED;
 }
 
+/* The directory itself, as its "." is listed. */
+static void verify_self(struct lane *lane, int dir,
+			const struct raw_listing *list)
+{
+	const struct raw_entry *self = raw_listing_find(list, ".");
+	uint32_t nlink = dir == 0 ? 3 : 2; /* "sub" */
+
+	for (int i = 0; i < lane_name_count(dir); i++) {
+		int at = lane->names[dir][i].object;
+
+		nlink += at >= 0 && lane->objects[at].type == LANE_DIR;
+	}
+	if (!self || self->fileid != lane->dir_ids[dir] ||
+	    memcmp(&self->fh, &lane->dirs[dir], sizeof(self->fh)) != 0)
+		lane_trouble(lane, LANE_LOST, "directory %d: another", dir);
+	else if (self->attr.nlink != nlink)
+		lane_trouble(lane, LANE_LOST, "directory %d: %u links, not %u",
+			     dir, self->attr.nlink, nlink);
+}
+
 static bool verify_dir(struct lane *lane, int dir)
 {
 	struct raw_listing list = {0};
@@ -147,6 +167,8 @@ static bool verify_dir(struct lane *lane, int dir)
 	if (rc == 0 && list.count != expected)
 		lane_trouble(lane, LANE_LOST, "%zu names, not %zu", list.count,
 			     expected);
+	if (rc == 0)
+		verify_self(lane, dir, &list);
 	open = open && (rc != 0 || verify_cookie(lane, dir, &list));
 	raw_listing_free(&list);
 	return open;

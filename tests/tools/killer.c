@@ -84,6 +84,16 @@ static void killer_sleep_ms(long ms)
 	nanosleep(&t, NULL);
 }
 
+static pid_t killer_child; /* for killer_stop() alone */
+
+/* The server must not outlive this program. */
+static void killer_stop(int signal_number)
+{
+	if (killer_child > 0)
+		kill(killer_child, SIGKILL);
+	_exit(128 + signal_number);
+}
+
 static void killer_say(const char *what, const char *why)
 {
 	printf("%s: %s\n", what, why);
@@ -101,6 +111,7 @@ static bool killer_is_dead(struct killer *k)
 	if (waitpid(k->server, &status, WNOHANG) != k->server)
 		return false;
 	k->dead = true;
+	killer_child = 0;
 	if (!k->arms[0] || !WIFSIGNALED(status) ||
 	    WTERMSIG(status) != SIGKILL) {
 		printf("kill %d: the server ended by itself, status %x\n",
@@ -128,6 +139,7 @@ static void killer_spawn(struct killer *k)
 	k->dead = false;
 	fflush(stdout);
 	k->server = fork();
+	killer_child = k->server;
 	if (k->server != 0)
 		return;
 	snprintf(seed, sizeof(seed), "%llu",
@@ -175,6 +187,7 @@ static void killer_kill(struct killer *k)
 		return;
 	kill(k->server, SIGKILL);
 	waitpid(k->server, NULL, 0);
+	killer_child = 0;
 	k->dead = true;
 }
 
@@ -194,7 +207,8 @@ static void killer_plan(struct killer *k)
 				       "open-reaping:2");
 	else if (k->kills % 2 == 0)
 		return;
-	point = &killer_points[k->next_point++ % ARRAY_LEN(killer_points)];
+	point = &killer_points[k->next_point % ARRAY_LEN(killer_points)];
+	k->next_point += !k->reaping; /* that one may not come to its turn */
 	snprintf(k->arms + len, sizeof(k->arms) - len, "%s%s:%u",
 		 len ? "," : "", point->name, point->odds);
 }
@@ -322,12 +336,12 @@ static void killer_live(struct killer *k)
 
 	killer_plan(k);
 	good = killer_start(k) && killer_check(k);
-	if (good) {
-		k->armed_row = 0;
-		killer_drive(k, check_now_ns() + killer_life_ns(k));
-	} else {
+	if (!good) {
 		k->armed_row++;
 		killer_await_death(k);
+	} else if (killer_bad(k) == 0) {
+		k->armed_row = 0;
+		killer_drive(k, check_now_ns() + killer_life_ns(k));
 	}
 	k->at_points += k->dead;
 	killer_kill(k);
@@ -434,6 +448,8 @@ int main(int argc, char **argv)
 	k->commands[1] = argc == 8 ? argv[7] : NULL;
 	k->seed = seed ? strtoull(seed, NULL, 10) : (uint64_t)time(NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGTERM, killer_stop);
+	signal(SIGINT, killer_stop);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	srandom((unsigned int)k->seed);
 	k->next_point = (unsigned int)random();
