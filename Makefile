@@ -56,7 +56,7 @@ TESTLIB := $(call objs,tests/lib)
 .SECONDARY:
 .PHONY: all check check-unit check-nfs check-fuzz check-model check-e2e \
         check-guest model listing \
-        demo bench fuzz torture lint format layers clean install
+        demo bench fuzz torture variants lint format layers clean install
 
 all: $(B)/vdrived $(B)/vdrive
 
@@ -125,7 +125,7 @@ tools: $(TOOLS)
 test_programs: $(UNIT) $(NFS) $(FUZZ) $(TOOLS) $(MODEL) $(HASH6)
 
 # Every suite writes "NAME: P passed, F failed"; tests/run adds them up.
-check: layers all test_programs
+check: layers all test_programs variants
 	@B=$(B) sh tests/run unit fuzz nfs model e2e guest
 check-unit: layers all $(UNIT)
 	@B=$(B) sh tests/run unit
@@ -142,7 +142,7 @@ model: all $(MODEL) $(HASH6)
 listing: all $(MODEL) $(HASH6)
 	@B=$(B) NAMES=$(or $(NAMES),100000) LISTINGS=$(or $(LISTINGS),100) \
 		$(B)/tests/model/test_listing
-check-e2e: all $(TOOLS)
+check-e2e: all $(TOOLS) variants
 	@B=$(B) sh tests/run e2e
 check-guest: all $(TOOLS)
 	@B=$(B) sh tests/run guest
@@ -151,13 +151,21 @@ demo: all $(TOOLS)
 bench: all $(BENCH)
 	@B=$(B) sh tests/bench/run.sh
 # KILLS=0 or CUTS=0 leaves one of the two out.
-torture: all $(TOOLS)
+torture: all $(TOOLS) variants
 	@rc=0; \
 	if [ "$(KILLS)" = 0 ]; then echo "kill: left out, KILLS=0"; \
 	else B=$(B) KILLS=$(or $(KILLS),1000) sh tests/e2e/kill || rc=1; fi; \
 	if [ "$(CUTS)" = 0 ]; then echo "cut: left out, CUTS=0"; \
 	else B=$(B) CUTS=$(or $(CUTS),200) sh tests/e2e/cut || rc=1; fi; \
 	exit $$rc
+
+# What the kill and power-cut tests need besides; here, so that no suite's time goes into it.
+variants:
+	@$(MAKE) -s KILLPOINTS=1 $(B)-killpoints/vdrived
+	@$(MAKE) -s BROKEN=reply-first $(B)-broken-reply-first/vdrived
+	@$(MAKE) -s BROKEN=drc-memory $(B)-broken-drc-memory/vdrived
+	@$(MAKE) -s BROKEN=no-log-sync $(B)-broken-no-log-sync/vdrived
+	@$(MAKE) -s BROKEN=no-data-sync $(B)-broken-no-data-sync/vdrived
 
 # Coverage-guided fuzzing, SECONDS each: make fuzz SECONDS=300
 fuzz:
