@@ -19,7 +19,9 @@ static size_t idset_find(const struct idset *set, uint64_t id)
 
 bool idset_has(const struct idset *set, uint64_t id)
 {
-	return set->count > 0 && set->slots[idset_find(set, id)] == id;
+	/* 0 is what a free slot holds. */
+	return id != 0 && set->count > 0 &&
+	       set->slots[idset_find(set, id)] == id;
 }
 
 int idset_reserve(struct idset *set, size_t more)

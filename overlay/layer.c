@@ -127,6 +127,8 @@ static int layer_load_inode(void *ctx, const struct each_key *key)
 	struct record rec;
 	int rc = record_decode(key->value, key->value_len, &rec);
 
+	if (rc == 0 && be64_get(key->rest) == 0)
+		rc = log_err(-EBADMSG, "state: damaged key");
 	if (rc == 0)
 		rc = idset_reserve(&load->layer->recorded, 1);
 	if (rc < 0)
@@ -140,7 +142,9 @@ static int layer_load_inode(void *ctx, const struct each_key *key)
 static int layer_load_name(void *ctx, const struct each_key *key)
 {
 	struct layer_load *load = ctx;
-	int rc = idset_reserve(&load->layer->touched, 1);
+	int rc = be64_get(key->rest)
+		     ? idset_reserve(&load->layer->touched, 1)
+		     : log_err(-EBADMSG, "state: damaged key");
 
 	if (rc == 0)
 		idset_add(&load->layer->touched, be64_get(key->rest));

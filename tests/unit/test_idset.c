@@ -37,6 +37,7 @@ static void test_idset_twice(void)
 	idset_add(&set, 7);
 	CU_ASSERT_EQUAL(set.count, 1);
 	CU_ASSERT_TRUE(idset_has(&set, 7));
+	CU_ASSERT_FALSE(idset_has(&set, 0)); /* no member: a free slot's */
 	idset_remove(&set, 7);
 	idset_remove(&set, 7);
 	CU_ASSERT_EQUAL(set.count, 0);
