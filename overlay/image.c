@@ -57,9 +57,13 @@ const struct image_entry *image_from(const struct image *image, uint32_t dir,
 				     const struct image_entry **end)
 {
 	const struct image_inode *inode = image_inode(image, dir);
-	const struct image_entry *low = image->entries + inode->first;
+	const struct image_entry *low = image->entries;
 	size_t count = inode->count;
 
+	*end = low;
+	if (count == 0) /* `entries` may be NULL */
+		return low;
+	low += inode->first;
 	*end = low + count;
 	while (count > 0) {
 		size_t half = count / 2;

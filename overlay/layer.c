@@ -3,6 +3,7 @@
 #include "overlay/layer.h"
 
 #include <pthread.h>
+#include <sys/stat.h>
 
 #include "depot/log.h"
 #include "depot/tree.h"
@@ -104,19 +105,35 @@ struct layer_load {
 	struct layer *layer;
 };
 
-static int layer_load_base(struct layer_load *load, const struct digest *digest)
+/* What a record says of its base must be so: its bytes are read by it. */
+static int layer_check_base(const struct record *rec, const struct tree *tree)
 {
-	struct tree *tree;
+	struct tree_inode base = {.mode = 0};
+
+	if (rec->base_inode < tree_inode_count(tree))
+		tree_inode_get(tree, rec->base_inode, &base);
+	if ((base.mode & S_IFMT) == (rec->mode & S_IFMT) &&
+	    (rec->data.lower || rec->data.base_limit <= base.size))
+		return 0;
+	return log_err(-EBADMSG, "state: a record does not fit its base");
+}
+
+static int layer_load_base(struct layer_load *load, const struct record *rec)
+{
+	const struct digest *digest = &rec->base_tree;
+	struct tree *tree = layer_tree(load->layer, digest);
 	int rc;
 
-	if (layer_tree(load->layer, digest))
-		return 0;
+	if (tree)
+		return layer_check_base(rec, tree);
 	rc = depot_tree_get(load->layers->depot, digest, &tree);
 	if (rc == -ENOENT || rc == -EBADMSG)
 		rc = depot_tree_fetch(load->layers->depot, digest, &tree);
 	if (rc < 0)
 		return rc;
 	rc = layer_hold_tree(load->layer, tree);
+	if (rc == 0)
+		rc = layer_check_base(rec, tree);
 	tree_put(tree);
 	return rc;
 }
