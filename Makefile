@@ -19,6 +19,8 @@ WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
 # With sanitizers gcc takes its own checks for code and warns of what cannot be.
 WARN    += $(if $(SAN),-Wno-format-truncation -Wno-format-overflow \
            -Wno-maybe-uninitialized)
+# The first of them, or clang takes the others for mistakes.
+WARN    := $(if $(findstring clang,$(CC)),-Wno-unknown-warning-option) $(WARN)
 HAVE_LIBDEFLATE := $(shell pkg-config --exists libdeflate && echo 1 || echo 0)
 # Deliberately broken builds: the control runs of the fault tests.
 BROKEN_reply-first := -DBROKEN_REPLY_FIRST=1
@@ -114,8 +116,9 @@ $(CUTREC): tests/tools/cutrec.c tests/lib/cutlog.h
 		-fvisibility=hidden -o $@ $< -pthread
 $(FUZZ): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o \
          $$(foreach f,$$(fakes_$$*),$(B)/tests/fake/fake_$$(f).o) \
+         $$(foreach f,$$(with_$$*),$(B)/tests/$$f.o) \
          $(if $(FUZZING),,$(B)/tests/fuzz/main.o) $(B)/core.a
-	@$(CC) $(ALL_C) $(if $(FUZZING),-fsanitize=fuzzer) -o $@ $^ $(LIBS)
+	@$(CC) $(ALL_C) $(if $(FUZZING),-fsanitize=fuzzer) -o $@ $^ $(LIBS) -lcunit
 $(B)/tests/bench/nfsbench: $(filter-out %/bareserver.o,$(call objs,tests/bench))
 $(B)/tests/bench/bareserver: $(filter-out %/nfsbench.o,$(call objs,tests/bench))
 $(BENCH):

@@ -704,8 +704,8 @@ static int fake_apply(struct view *view, struct fake_node *node,
 	return 0;
 }
 
-static int fake_setattr(struct view *view, struct fake_node *node,
-			const struct view_setattr *set,
+static int fake_setattr(struct view *view, const struct view_cred *cred,
+			struct fake_node *node, const struct view_setattr *set,
 			const struct timespec *guard,
 			struct view_change *change)
 {
@@ -715,6 +715,9 @@ static int fake_setattr(struct view *view, struct fake_node *node,
 	if (guard && (guard->tv_sec != node->attr.ctime.tv_sec ||
 		      guard->tv_nsec != node->attr.ctime.tv_nsec))
 		return -EAGAIN;
+	if (cred->uid != 0 &&
+	    (cred->uid != node->attr.uid || (set->mask & VIEW_SET_UID)))
+		return -EPERM;
 	fake_before(wcc, node);
 	rc = fake_apply(view, node, set);
 	if (rc < 0)
@@ -732,7 +735,6 @@ int view_setattr(struct view *view, const struct view_cred *cred,
 	struct fake_node *node;
 	int rc;
 
-	(void)cred;
 	pthread_rwlock_wrlock(&view->lock);
 	rc = fake_begin(view);
 	node = fake_node_get(view, obj);
@@ -741,18 +743,19 @@ int view_setattr(struct view *view, const struct view_cred *cred,
 	if (rc == 0 && fake_lacks(view, wait))
 		rc = -EINPROGRESS;
 	if (rc == 0)
-		rc = fake_setattr(view, node, set, guard, change);
+		rc = fake_setattr(view, cred, node, set, guard, change);
 	pthread_rwlock_unlock(&view->lock);
 	return rc;
 }
 
 /* Under the lock: a new node of this mode, or -EEXIST. */
-static int fake_make(struct view *view, struct fake_node *dir, const char *name,
-		     size_t name_len, uint32_t type,
-		     const struct view_setattr *set, struct fake_node **made,
-		     struct view_change *change)
+static int fake_make(struct view *view, const struct view_cred *cred,
+		     struct fake_node *dir, const char *name, size_t name_len,
+		     uint32_t type, const struct view_setattr *set,
+		     struct fake_node **made, struct view_change *change)
 {
 	struct view_wcc *wcc = &change->done.wcc[0];
+	struct view_setattr own = *set;
 
 	fake_before(wcc, dir);
 	if (fake_find(view, dir->attr.fileid, name, name_len))
@@ -760,12 +763,26 @@ static int fake_make(struct view *view, struct fake_node *dir, const char *name,
 	if (view->next_fileid == FAKE_NODES_MAX)
 		return -ENOSPC;
 	*made = fake_node_new(view, type | (S_ISDIR(type) ? 0755 : 0644));
+	(*made)->attr.uid = cred->uid;
 	fake_enter(view, dir, name, name_len, *made);
-	if (set && fake_apply(view, *made, set) < 0)
+	if (cred->uid != 0)
+		own.mask &= ~(unsigned int)VIEW_SET_UID;
+	if (fake_apply(view, *made, &own) < 0)
 		(*made)->attr.size = 0;
 	fake_after(view, wcc, dir);
 	change->done.attr = (*made)->attr;
 	return 0;
+}
+
+/* UNCHECKED on a file that exists. */
+static int fake_resize_over(struct view *view, struct fake_node *node,
+			    uint64_t size, struct view_change *change)
+{
+	struct view_setattr only = {.mask = VIEW_SET_SIZE, .size = size};
+	int rc = fake_apply(view, node, &only);
+
+	change->done.attr = node->attr;
+	return rc < 0 ? rc : fake_commit(view, change);
 }
 
 int view_create(struct view *view, const struct view_cred *cred,
@@ -785,8 +802,8 @@ int view_create(struct view *view, const struct view_cred *cred,
 	if (fake_lacks(view, wait)) {
 		rc = -EINPROGRESS;
 	} else if (!entry) {
-		rc = fake_make(view, dir, name, name_len, S_IFREG, set, &node,
-			       change);
+		rc = fake_make(view, cred, dir, name, name_len, S_IFREG, set,
+			       &node, change);
 		if (rc == 0 && how == VIEW_CREATE_EXCLUSIVE) {
 			node->verifier = verifier;
 			node->exclusive = true;
@@ -804,6 +821,9 @@ int view_create(struct view *view, const struct view_cred *cred,
 			rc = -EEXIST;
 		else if (!S_ISREG(node->attr.mode))
 			rc = -EEXIST;
+		else if (how == VIEW_CREATE_UNCHECKED &&
+			 (set->mask & VIEW_SET_SIZE))
+			rc = fake_resize_over(view, node, set->size, change);
 		else
 			change->done.attr = node->attr;
 	}
@@ -825,7 +845,8 @@ int view_mknod(struct view *view, const struct view_cred *cred,
 	rc = fake_open_dir(view, cred, dir_obj, &dir);
 	if (rc < 0)
 		return rc;
-	rc = fake_make(view, dir, name, name_len, type, set, &node, change);
+	rc = fake_make(view, cred, dir, name, name_len, type, set, &node,
+		       change);
 	if (rc == 0) {
 		node->attr.rdev_major = rdev_major;
 		node->attr.rdev_minor = rdev_minor;
@@ -844,11 +865,11 @@ int view_symlink(struct view *view, const struct view_cred *cred,
 	struct fake_node *dir, *node;
 	int rc;
 
-	(void)set;
 	rc = fake_open_dir(view, cred, dir_obj, &dir);
 	if (rc < 0)
 		return rc;
-	rc = fake_make(view, dir, name, name_len, S_IFLNK, NULL, &node, change);
+	rc = fake_make(view, cred, dir, name, name_len, S_IFLNK, set, &node,
+		       change);
 	if (rc == 0) {
 		fake_resize(node, target_len);
 		memcpy(node->data, target, target_len);
@@ -1018,9 +1039,12 @@ int view_write(struct view *view, const struct view_cred *cred,
 		rc = -EINPROGRESS;
 	if (rc == 0) {
 		fake_before(&change->done.wcc[0], node);
-		if (!node->copied || off + len > node->attr.size)
-			fake_resize(node, MAX(off + len, node->attr.size));
-		memcpy(node->data + off, data, len);
+		if (len > 0) {
+			if (!node->copied || off + len > node->attr.size)
+				fake_resize(node,
+					    MAX(off + len, node->attr.size));
+			memcpy(node->data + off, data, len);
+		}
 		fake_after(view, &change->done.wcc[0], node);
 		change->done.attr = node->attr;
 		change->done.written = len;

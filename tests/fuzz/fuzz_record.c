@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_record: finds records in an arbitrary stream that arrives in arbitrary
- * pieces.  Promises: any split gives the same records and the same end; a
- * buffer never needs more than what was fed; no record passes the limit.
+ * pieces.  Promises: any split gives the same records and the same end, also
+ * byte by byte; a buffer never needs more than what was fed; no record passes
+ * the limit.
  *
- * Input: a seed for the splits, then the stream.
+ * Input: a count of pieces (0..31) and the length of each (0 is 256); then the
+ * stream, which is cut into such pieces, over and over.
  */
 #include "nfsd/framing.h"
 
@@ -55,11 +57,15 @@ static int fuzz_record_piece(struct framing *framing, const uint8_t *p,
 	return 0;
 }
 
+/* `pieces`: lengths to cut into, over and over; count 0: all at once. */
 static struct fuzz_record_result fuzz_record_feed(const uint8_t *data,
-						  size_t len, uint32_t seed)
+						  size_t len,
+						  const uint8_t *pieces,
+						  unsigned int count)
 {
 	struct fuzz_record_result result = {.sum = 1};
 	struct framing framing;
+	unsigned int next = 0;
 	size_t at = 0;
 
 	framing_init(&framing);
@@ -67,9 +73,10 @@ static struct fuzz_record_result fuzz_record_feed(const uint8_t *data,
 		size_t n = len - at;
 		uint8_t *piece;
 
-		if (seed) {
-			seed = seed * 1664525 + 1013904223;
-			n = MIN(n, 1 + (seed >> 16) % 37);
+		if (count > 0) {
+			size_t want = pieces[next++ % count];
+
+			n = MIN(n, want ? want : 256);
 		}
 		piece = malloc(n);
 		ASSERT(piece);
@@ -83,15 +90,26 @@ static struct fuzz_record_result fuzz_record_feed(const uint8_t *data,
 	return result;
 }
 
+static void fuzz_record_same(const struct fuzz_record_result *a,
+			     const struct fuzz_record_result *b)
+{
+	ASSERT(a->rc == b->rc);
+	ASSERT(a->count == b->count && a->sum == b->sum);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	struct fuzz_record_result whole, split;
+	static const uint8_t one = 1;
+	struct fuzz_record_result whole, split, single;
+	unsigned int count = len > 0 ? data[0] % 32u : 0;
 
-	if (len < 1)
+	if (len < 1 + count)
 		return 0;
-	whole = fuzz_record_feed(data + 1, len - 1, 0);
-	split = fuzz_record_feed(data + 1, len - 1, data[0] + 1u);
-	ASSERT(whole.rc == split.rc);
-	ASSERT(whole.count == split.count && whole.sum == split.sum);
+	len -= 1 + count;
+	whole = fuzz_record_feed(data + 1 + count, len, NULL, 0);
+	split = fuzz_record_feed(data + 1 + count, len, data + 1, count);
+	single = fuzz_record_feed(data + 1 + count, len, &one, 1);
+	fuzz_record_same(&whole, &split);
+	fuzz_record_same(&whole, &single);
 	return 0;
 }
