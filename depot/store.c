@@ -75,7 +75,7 @@ int store_check_format(struct kv *kv, enum kv_kind kind, const char *what)
 	if (number > FORMAT_STORE)
 		return log_err(-EPROTONOSUPPORT,
 			       "%s: written by a newer vdrive (format %u, "
-			       "this one reads up to %d)",
+			       "this one reads up to %d): upgrade vdrive",
 			       what, number, FORMAT_STORE);
 	return 0;
 }

@@ -58,11 +58,15 @@ static int take_bad(struct take *take, const char *path, int code,
 /* Codes of parsers: what is damaged, newer, or our own trouble. */
 static int take_refused(struct take *take, const char *path, int code)
 {
+	char why[512];
+
 	switch (code) {
 	case -ENOMEM:
 		return code;
-	case -EPROTONOSUPPORT:
-		return take_bad(take, path, code, "written by a newer vdrive");
+	case -EPROTONOSUPPORT: /* the parser has told the number */
+		snprintf(why, sizeof(why), "written by a newer vdrive (%.400s)",
+			 log_last_error());
+		return take_bad(take, path, code, why);
 	default:
 		return take_bad(take, path, -EBADMSG,
 				"not what it claims to be");

@@ -48,7 +48,10 @@ static int tree_place(struct tree *tree)
 		return -EBADMSG;
 	format = le32toh(header->format_le);
 	if (format > FORMAT_TREE)
-		return -EPROTONOSUPPORT;
+		return log_err(-EPROTONOSUPPORT,
+			       "tree: written by a newer vdrive (format %u, "
+			       "this one reads up to %d): upgrade vdrive",
+			       format, FORMAT_TREE);
 	img->inode_count = le32toh(header->inode_count_le);
 	img->entry_count = le32toh(header->entry_count_le);
 	img->chunk_count = le32toh(header->chunk_count_le);

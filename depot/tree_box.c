@@ -80,7 +80,10 @@ static int tree_box_check(const uint8_t *box, size_t box_len,
 		   sizeof(header->magic)) != 0)
 		return tree_box_bad("magic");
 	if (le32toh(header->format_le) > FORMAT_TREE_BOX)
-		return -EPROTONOSUPPORT;
+		return log_err(-EPROTONOSUPPORT,
+			       "tree: box format %u is newer than this "
+			       "version's %d",
+			       le32toh(header->format_le), FORMAT_TREE_BOX);
 	count = le32toh(header->shard_count_le);
 	if (le32toh(header->format_le) != FORMAT_TREE_BOX || count == 0 ||
 	    count > TREE_BOX_SHARDS_MAX || box_len < tree_box_table_len(count))

@@ -91,11 +91,10 @@ int layer_parent(struct kv *kv, uint64_t id, uint64_t *parent)
 	if (value.len == 9 && value.data[0] == RECORD_FORMAT)
 		*parent = le64_get(value.data + 1);
 	else
-		rc = log_err(value.len > 0 && value.data[0] > RECORD_FORMAT
-				 ? -EPROTONOSUPPORT
-				 : -EBADMSG,
-			     "state: record of layer %llu",
-			     (unsigned long long)id);
+		rc = value.len > 0 && value.data[0] > RECORD_FORMAT
+			 ? record_newer("layer record", value.data[0])
+			 : log_err(-EBADMSG, "state: record of layer %llu",
+				   (unsigned long long)id);
 	kv_value_release(&value);
 	return rc;
 }
@@ -159,7 +158,9 @@ static int layer_load_inode(void *ctx, const struct each_key *key)
 static int layer_load_name(void *ctx, const struct each_key *key)
 {
 	struct layer_load *load = ctx;
-	int rc = be64_get(key->rest)
+	int rc = key->value_len > 0 && key->value[0] > RECORD_FORMAT
+		     ? record_newer("name record", key->value[0])
+		 : be64_get(key->rest)
 		     ? idset_reserve(&load->layer->touched, 1)
 		     : log_err(-EBADMSG, "state: damaged key");
 

@@ -83,6 +83,14 @@ static bool record_sound(const struct record *rec)
 	return rec->data.size <= VIEW_FILE_SIZE_MAX;
 }
 
+int record_newer(const char *what, unsigned int format)
+{
+	return log_err(-EPROTONOSUPPORT,
+		       "state: %s: written by a newer vdrive (format %u, this "
+		       "one reads up to %d): upgrade vdrive",
+		       what, format, RECORD_FORMAT);
+}
+
 int record_decode(const void *data, size_t len, struct record *rec)
 {
 	const uint8_t *in = data;
@@ -91,9 +99,7 @@ int record_decode(const void *data, size_t len, struct record *rec)
 	if (len < 1)
 		return log_err(-EBADMSG, "state: empty inode record");
 	if (in[0] > RECORD_INODE_FORMAT)
-		return log_err(-EPROTONOSUPPORT,
-			       "state: inode record of format %u, known is %u",
-			       in[0], RECORD_INODE_FORMAT);
+		return record_newer("inode record", in[0]);
 	if (in[0] == 0 || len != RECORD_INODE_LEN ||
 	    (in[1] & ~(in[0] == 1 ? RECORD_FLAGS_V1 : RECORD_FLAGS_V2)))
 		return log_err(-EBADMSG, "state: damaged inode record");
@@ -147,9 +153,7 @@ int record_name_decode(const void *data, size_t len, struct record_name *name)
 	const uint8_t *in = data;
 
 	if (len >= 1 && in[0] > RECORD_FORMAT)
-		return log_err(-EPROTONOSUPPORT,
-			       "state: name record of format %u, known is %u",
-			       in[0], RECORD_FORMAT);
+		return record_newer("name record", in[0]);
 	if (len < RECORD_NAME_HEAD || in[0] != RECORD_FORMAT)
 		return log_err(-EBADMSG, "state: damaged name record");
 	name->kind = in[1];

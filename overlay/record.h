@@ -84,6 +84,10 @@ struct record {
 	bool gone;         /* package object that has no name any more */
 };
 
+/* The refusal of a value of a newer format: says so, with the number; `what` is
+ * whose value it is.  -EPROTONOSUPPORT. */
+int record_newer(const char *what, unsigned int format);
+
 void record_encode(const struct record *rec, uint8_t out[RECORD_INODE_LEN]);
 MUST_CHECK int record_decode(const void *data, size_t len, struct record *rec);
 

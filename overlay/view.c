@@ -48,7 +48,9 @@ static int view_load_ids(struct view *view)
 		return 0;
 	if (rc < 0)
 		return rc;
-	if (value.len == 9 && value.data[0] == RECORD_FORMAT)
+	if (value.len > 0 && value.data[0] > RECORD_FORMAT)
+		rc = record_newer("fileid counter", value.data[0]);
+	else if (value.len == 9 && value.data[0] == RECORD_FORMAT)
 		view->next_id = view->id_limit = le64_get(value.data + 1);
 	else
 		rc = log_err(-EBADMSG, "state: damaged counter of %s",
