@@ -64,6 +64,9 @@ struct guest {
 	uint8_t *p; /* behind the call so far */
 	size_t call_len, reply_len, last_len;
 	bool last_once;
+	/* The last call that changed something and is answered once. */
+	size_t once_call_len, once_reply_len;
+	uint32_t once_xid, once_proc;
 	struct wire_reader r; /* behind the status */
 	uint32_t status;
 	uint64_t cookie; /* of the last listing that was not at its end */
@@ -75,6 +78,8 @@ struct guest {
 static uint8_t guest_call_bytes[GUEST_CALL_MAX];
 static uint8_t guest_reply_bytes[GUEST_REPLY_MAX];
 static uint8_t guest_last_bytes[GUEST_REPLY_MAX];
+static uint8_t guest_once_call[GUEST_CALL_MAX];
+static uint8_t guest_once_reply[GUEST_BODY_MAX];
 
 static char guest_long_name[VIEW_NAME_MAX + 1];
 static char guest_too_long[VIEW_NAME_MAX + 2];
@@ -385,6 +390,19 @@ static bool guest_call(struct guest *guest, size_t body_max)
 	return guest->status == NFS3_OK;
 }
 
+/* The call that was answered just now has changed something: its reply is to
+ * outlive the server. */
+static void guest_keep(struct guest *guest)
+{
+	ASSERT(guest->last_once && guest->last_len <= GUEST_BODY_MAX);
+	memcpy(guest_once_call, guest_call_bytes, guest->call_len);
+	memcpy(guest_once_reply, guest_last_bytes, guest->last_len);
+	guest->once_call_len = guest->call_len;
+	guest->once_reply_len = guest->last_len;
+	guest->once_xid = guest->xid;
+	guest->once_proc = guest->proc;
+}
+
 /* --- what is in replies -------------------------------------------------- */
 
 static uint64_t guest_get64(struct guest *guest)
@@ -650,6 +668,7 @@ static void guest_setattr(struct guest *guest, const struct guest_step *s)
 	if (!live && !set.bad_time && !set.size)
 		guest_stale(guest, s->a);
 	if (ok) {
+		guest_keep(guest);
 		guest_take_set(s->a, &set);
 		/* Group and set-id bits have rules of their own. */
 		if (set.size)
@@ -876,6 +895,7 @@ static struct guest_node *guest_make(struct guest *guest,
 		node->uid = guest->uid;
 	node->mode_known = type == NF3REG && set && set->mode;
 	guest_enter(guest, s->a, s->an, node);
+	guest_keep(guest);
 	return node;
 }
 
@@ -984,8 +1004,10 @@ static void guest_remove(struct guest *guest, const struct guest_step *s,
 	guest_begin_at(guest, rmdir ? NFS3_RMDIR : NFS3_REMOVE, s->a);
 	guest_text(guest, s->an);
 	guest_call(guest, GUEST_BODY_MAX);
-	if (guest_as(guest, may))
+	if (guest_as(guest, may)) {
 		guest_leave(guest, guest_find(guest, s->a, s->an));
+		guest_keep(guest);
+	}
 	guest_wcc(guest, s->a, -1);
 	guest_end(guest);
 }
@@ -1024,6 +1046,7 @@ static void guest_rename(struct guest *guest, const struct guest_step *s)
 			guest_leave(guest, guest_find(guest, s->b, s->bn));
 		guest_leave(guest, guest_find(guest, s->a, s->an));
 		guest_enter(guest, s->b, s->bn, node);
+		guest_keep(guest);
 	}
 	guest_wcc(guest, s->a, -1);
 	guest_wcc(guest, s->b, -1);
@@ -1039,8 +1062,10 @@ static void guest_link(struct guest *guest, const struct guest_step *s)
 	guest_opaque(guest, s->b->fh, FH_LEN);
 	guest_text(guest, s->bn);
 	guest_call(guest, GUEST_BODY_MAX);
-	if (guest_as(guest, may))
+	if (guest_as(guest, may)) {
 		guest_enter(guest, s->b, s->bn, s->a);
+		guest_keep(guest);
+	}
 	guest_post_attr(guest, s->a);
 	guest_wcc(guest, s->b, -1);
 	guest_end(guest);
@@ -1427,18 +1452,34 @@ void guest_free(struct guest *guest)
 	free(guest);
 }
 
+/* Sent again to the next life of the server. */
+static void guest_once_again(struct guest *guest)
+{
+	uint32_t xid = guest->xid;
+
+	if (guest->once_call_len == 0)
+		return;
+	memcpy(guest_call_bytes, guest_once_call, guest->once_call_len);
+	guest->xid = guest->once_xid;
+	guest->proc = guest->once_proc;
+	guest_send(guest, guest->once_call_len);
+	guest_need(guest,
+		   guest->reply_len == guest->once_reply_len &&
+		       memcmp(guest_reply_bytes, guest_once_reply,
+			      guest->once_reply_len) == 0,
+		   "sent again after a start, another reply");
+	guest->xid = xid;
+	guest->last_len = 0;
+}
+
 void guest_restart(struct guest *guest, struct site *site, struct view *view)
 {
-	bool once = guest->last_once && guest->status == NFS3_OK;
-
 	guest_disconnect(guest);
 	guest->site = site;
 	guest->view = view;
 	guest->verifier = 0;
 	guest_connect(guest);
-	/* Only success is stored. */
-	if (once)
-		guest_again(guest);
+	guest_once_again(guest);
 	guest_check(guest);
 }
 
