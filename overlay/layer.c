@@ -92,7 +92,8 @@ int layer_parent(struct kv *kv, uint64_t id, uint64_t *parent)
 		*parent = le64_get(value.data + 1);
 	else
 		rc = value.len > 0 && value.data[0] > RECORD_FORMAT
-			 ? record_newer("layer record", value.data[0])
+			 ? record_newer("layer record", value.data[0],
+					RECORD_FORMAT)
 			 : log_err(-EBADMSG, "state: record of layer %llu",
 				   (unsigned long long)id);
 	kv_value_release(&value);
@@ -151,15 +152,14 @@ static int layer_load_inode(void *ctx, const struct each_key *key)
 		return rc;
 	idset_add(&load->layer->recorded, be64_get(key->rest));
 	load->layer->bytes += rec.data.used;
-	return rec.has_base && !rec.gone ? layer_load_base(load, &rec.base_tree)
-					 : 0;
+	? layer_load_base(load, &rec) : 0;
 }
 
 static int layer_load_name(void *ctx, const struct each_key *key)
 {
 	struct layer_load *load = ctx;
 	int rc = key->value_len > 0 && key->value[0] > RECORD_FORMAT
-		     ? record_newer("name record", key->value[0])
+		     ? record_newer("name record", key->value[0], RECORD_FORMAT)
 		 : be64_get(key->rest)
 		     ? idset_reserve(&load->layer->touched, 1)
 		     : log_err(-EBADMSG, "state: damaged key");

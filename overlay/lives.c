@@ -24,10 +24,10 @@ static int lives_get(struct kv *kv, const char *name, uint8_t *out, size_t max,
 		return rc;
 	if (value.len < 1 || value.len > max ||
 	    value.data[0] != RECORD_FORMAT) {
-		rc = value.len > 0 && value.data[0] > RECORD_FORMAT
-			 ? record_newer("counter", value.data[0])
-			 : log_err(-EBADMSG, "state: value of counter %s",
-				   name);
+		rc =
+		    value.len > 0 && value.data[0] > RECORD_FORMAT
+			? record_newer("counter", value.data[0], RECORD_FORMAT)
+			: log_err(-EBADMSG, "state: value of counter %s", name);
 	} else {
 		memcpy(out, value.data, value.len);
 		*len = value.len;

@@ -147,7 +147,7 @@ static int pages_load_piece(struct pages *pages, uint32_t number,
 	int rc;
 
 	if (len >= 1 && value[0] > RECORD_FORMAT)
-		return record_newer("presence bits", value[0]);
+		return record_newer("presence bits", value[0], RECORD_FORMAT);
 	if (len != 1 + RECORD_PIECE_LEN)
 		return log_err(-EBADMSG, "state: damaged presence bits");
 	rc = pages_room(pages, number);

@@ -83,12 +83,12 @@ static bool record_sound(const struct record *rec)
 	return rec->data.size <= VIEW_FILE_SIZE_MAX;
 }
 
-int record_newer(const char *what, unsigned int format)
+int record_newer(const char *what, unsigned int format, unsigned int known)
 {
 	return log_err(-EPROTONOSUPPORT,
 		       "state: %s: written by a newer vdrive (format %u, this "
-		       "one reads up to %d): upgrade vdrive",
-		       what, format, RECORD_FORMAT);
+		       "one reads up to %u): upgrade vdrive",
+		       what, format, known);
 }
 
 int record_decode(const void *data, size_t len, struct record *rec)
@@ -99,7 +99,7 @@ int record_decode(const void *data, size_t len, struct record *rec)
 	if (len < 1)
 		return log_err(-EBADMSG, "state: empty inode record");
 	if (in[0] > RECORD_INODE_FORMAT)
-		return record_newer("inode record", in[0]);
+		return record_newer("inode record", in[0], RECORD_INODE_FORMAT);
 	if (in[0] == 0 || len != RECORD_INODE_LEN ||
 	    (in[1] & ~(in[0] == 1 ? RECORD_FLAGS_V1 : RECORD_FLAGS_V2)))
 		return log_err(-EBADMSG, "state: damaged inode record");
@@ -153,7 +153,7 @@ int record_name_decode(const void *data, size_t len, struct record_name *name)
 	const uint8_t *in = data;
 
 	if (len >= 1 && in[0] > RECORD_FORMAT)
-		return record_newer("name record", in[0]);
+		return record_newer("name record", in[0], RECORD_FORMAT);
 	if (len < RECORD_NAME_HEAD || in[0] != RECORD_FORMAT)
 		return log_err(-EBADMSG, "state: damaged name record");
 	name->kind = in[1];

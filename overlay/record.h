@@ -86,7 +86,7 @@ struct record {
 
 /* The refusal of a value of a newer format: says so, with the number; `what` is
  * whose value it is.  -EPROTONOSUPPORT. */
-int record_newer(const char *what, unsigned int format);
+int record_newer(const char *what, unsigned int format, unsigned int known);
 
 void record_encode(const struct record *rec, uint8_t out[RECORD_INODE_LEN]);
 MUST_CHECK int record_decode(const void *data, size_t len, struct record *rec);

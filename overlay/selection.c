@@ -78,7 +78,7 @@ static int selection_decode(const uint8_t *in, size_t len,
 	const uint8_t *end = in + len;
 
 	if (len >= 1 && in[0] > RECORD_FORMAT)
-		return record_newer("selection", in[0]);
+		return record_newer("selection", in[0], RECORD_FORMAT);
 	if (len < SELECTION_HEAD || in[0] != RECORD_FORMAT)
 		return -EBADMSG;
 	selection->since.tv_sec = (time_t)le64_get(in + 1);
@@ -220,7 +220,7 @@ int guest_decode(const void *data, size_t len, struct guest_record *guest)
 	const uint8_t *in = data, *tail;
 
 	if (len >= 1 && in[0] > GUEST_FORMAT)
-		return record_newer("guest record", in[0]);
+		return record_newer("guest record", in[0], GUEST_FORMAT);
 	if (len < GUEST_HEAD || in[0] == 0 || in[30] >= sizeof(guest->addr) ||
 	    len != (size_t)GUEST_HEAD + in[30] + (in[0] > 1 ? GUEST_TAIL : 0))
 		return log_err(-EBADMSG, "state: damaged guest record");
@@ -257,7 +257,7 @@ int snapshot_decode(const void *data, size_t len,
 	const uint8_t *in = data;
 
 	if (len >= 1 && in[0] > RECORD_FORMAT)
-		return record_newer("snapshot record", in[0]);
+		return record_newer("snapshot record", in[0], RECORD_FORMAT);
 	if (len != SNAPSHOT_RECORD_LEN || in[0] != RECORD_FORMAT)
 		return log_err(-EBADMSG, "state: damaged snapshot record");
 	snapshot->layer = le64_get(in + 1);
@@ -277,8 +277,10 @@ int counter_next(struct kv *kv, const char *name, uint64_t *value)
 	rc = kv_get(kv, key.bytes, key.len, &old);
 	if (rc == 0) {
 		if (old.len > 0 && old.data[0] > RECORD_FORMAT)
-			rc = record_newer("counter", old.data[0]);
-		else if (old.len != sizeof(bytes) || old.data[0] != RECORD_FORMAT)
+			rc =
+			    record_newer("counter", old.data[0], RECORD_FORMAT);
+		else if (old.len != sizeof(bytes) ||
+			 old.data[0] != RECORD_FORMAT)
 			rc = log_err(-EBADMSG, "state: damaged counter %s",
 				     name);
 		else

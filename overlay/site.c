@@ -210,7 +210,7 @@ static int tenant_decode(const uint8_t *value, size_t len,
 			 struct tenant *tenant)
 {
 	if (value[0] > TENANT_FORMAT)
-		return record_newer("tenant record", value[0]);
+		return record_newer("tenant record", value[0], TENANT_FORMAT);
 	if (len != (size_t)(value[0] == 1 ? TENANT_LEN_1 : TENANT_LEN))
 		return log_err(-EBADMSG, "state: damaged record of tenant %s",
 			       tenant->name);

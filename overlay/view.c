@@ -49,7 +49,8 @@ static int view_load_ids(struct view *view)
 	if (rc < 0)
 		return rc;
 	if (value.len > 0 && value.data[0] > RECORD_FORMAT)
-		rc = record_newer("fileid counter", value.data[0]);
+		rc = record_newer("fileid counter", value.data[0],
+				  RECORD_FORMAT);
 	else if (value.len == 9 && value.data[0] == RECORD_FORMAT)
 		view->next_id = view->id_limit = le64_get(value.data + 1);
 	else
