@@ -152,7 +152,7 @@ static int layer_load_inode(void *ctx, const struct each_key *key)
 		return rc;
 	idset_add(&load->layer->recorded, be64_get(key->rest));
 	load->layer->bytes += rec.data.used;
-	? layer_load_base(load, &rec) : 0;
+	return rec.has_base && !rec.gone ? layer_load_base(load, &rec) : 0;
 }
 
 static int layer_load_name(void *ctx, const struct each_key *key)
