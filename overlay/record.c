@@ -78,7 +78,8 @@ static bool record_sound(const struct record *rec)
 	if ((rec->data.kind != RECORD_DATA_NONE || rec->data.lower) &&
 	    !S_ISREG(rec->mode))
 		return false;
-	if (rec->data.base_limit > (rec->has_base ? rec->data.size : 0))
+	if (rec->data.base_limit >
+	    (rec->has_base || rec->data.lower ? rec->data.size : 0))
 		return false;
 	return rec->data.size <= VIEW_FILE_SIZE_MAX;
 }
