@@ -124,6 +124,14 @@ $(B)/tests/bench/bareserver: $(filter-out %/nfsbench.o,$(call objs,tests/bench))
 $(BENCH):
 	@$(CC) $(ALL_C) -o $@ $^ -lm
 
+# Goes before the libraries of a daemon as it is shipped: no code of ours in it.
+PRELOAD := $(B)/tests/preload.so
+$(PRELOAD): tests/preload/preload.c tests/lib/preload.h
+	@mkdir -p $(@D)
+	@$(CC) -std=gnu11 -D_GNU_SOURCE -I. $(WARN) -O2 -g -fPIC -shared \
+		-fvisibility=hidden -o $@ $< -ldl
+$(NFS): | $(PRELOAD)
+
 tools: $(TOOLS)
 test_programs: $(UNIT) $(NFS) $(FUZZ) $(TOOLS) $(MODEL) $(HASH6)
 

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -14,6 +15,7 @@
 #include <time.h>
 
 #include "tests/lib/check.h"
+#include "tests/lib/preload.h"
 #include "tests/lib/tmpdir.h"
 
 enum { DAEMON_ARGS_MAX = 24, DAEMON_STOP_MS = 10000 };
@@ -34,7 +36,43 @@ void daemon_free(struct daemon *d)
 {
 	if (d->pid > 0)
 		daemon_kill(d);
+	if (d->shim)
+		munmap(STEAL(d->shim), sizeof(*d->shim));
 	tmpdir_remove(STEAL(d->dir));
+}
+
+/* --- system calls -------------------------------------------------------- */
+
+struct preload *daemon_preload(struct daemon *d)
+{
+	CLEANUP_FREE char *path = tmpdir_path(d->dir, "preload");
+	CLEANUP_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	void *map;
+
+	ASSERT(!d->shim && fd >= 0 &&
+	       ftruncate(fd, sizeof(*d->shim)) == 0);
+	map = mmap(NULL, sizeof(*d->shim), PROT_READ | PROT_WRITE,
+		   MAP_SHARED, fd, 0);
+	ASSERT(map != MAP_FAILED);
+	d->shim = map;
+	return d->shim;
+}
+
+/* In the child.  With sanitizers, theirs must not mind that we are first. */
+static void daemon_preload_self(const struct daemon *d)
+{
+	const char *asan = getenv("ASAN_OPTIONS");
+	char path[512], options[600];
+
+	if (!d->shim)
+		return;
+	daemon_binary(path, "tests/preload.so");
+	setenv("LD_PRELOAD", path, 1);
+	snprintf(path, sizeof(path), "%s/preload", d->dir);
+	setenv("TEST_PRELOAD", path, 1);
+	snprintf(options, sizeof(options), "%s:verify_asan_link_order=0",
+		 asan ? asan : "");
+	setenv("ASAN_OPTIONS", options, 1);
 }
 
 /* --- a memory limit ------------------------------------------------------ */
@@ -106,7 +144,8 @@ static void daemon_limit_self(const struct daemon *d, pid_t parent)
 static void daemon_exec(const struct daemon *d, int out)
 {
 	char path[512], store[512], socket[512], listen[64], log[512];
-	int fd;
+	char set[] = "-o", user[] = "--user", root[] = "root", *argv[32];
+	int count = 0, fd;
 
 	daemon_binary(path, "vdrived");
 	snprintf(store, sizeof(store), "store.path=%s/store", d->dir);
@@ -116,11 +155,24 @@ static void daemon_exec(const struct daemon *d, int out)
 	fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
 	dup2(fd, STDERR_FILENO);
 	dup2(out, STDOUT_FILENO);
+	argv[count++] = path;
+	argv[count++] = user;
+	argv[count++] = root;
+	argv[count++] = set;
+	argv[count++] = store;
+	argv[count++] = set;
+	argv[count++] = socket;
+	argv[count++] = set;
+	argv[count++] = listen;
+	for (int i = 0; i < DAEMON_OPTIONS_MAX && d->option[i]; i++) {
+		argv[count++] = set;
+		argv[count++] = strdup(d->option[i]);
+	}
+	argv[count] = NULL;
 	if (d->preload)
 		setenv("LD_PRELOAD", d->preload, 1);
-	/* Without an option the list ends where it would stand. */
-	execl(path, path, "-o", store, "-o", socket, "-o", listen, "--user",
-	      "root", d->option ? "-o" : NULL, d->option, (char *)NULL);
+	daemon_preload_self(d);
+	execv(path, argv);
 	_exit(127);
 }
 

@@ -14,7 +14,9 @@
 
 #include "depot/base.h"
 
-enum { DAEMON_START_MS = 20000 };
+enum { DAEMON_START_MS = 20000, DAEMON_OPTIONS_MAX = 8 };
+
+struct preload;
 
 struct daemon {
 	char *dir; /* owns; store, socket, log; removed at the end */
@@ -24,8 +26,10 @@ struct daemon {
 	/* to be set before a start */
 	uint64_t memory_max;  /* bytes, by a cgroup; 0: no limit */
 	unsigned int fds_max; /* RLIMIT_NOFILE; 0: ours */
-	const char *option;   /* one more -o, "SECTION.KEY=VALUE"; NULL */
-	const char *preload;  /* LD_PRELOAD; NULL: none */
+	const char *option[DAEMON_OPTIONS_MAX]; /* borrows; "section.key=value",
+						   up to NULL */
+	const char *preload;                    /* LD_PRELOAD; NULL: none */
+	struct preload *shim;                   /* owns; see daemon_preload() */
 	/* result of a start */
 	bool in_cgroup; /* memory_max is enforced */
 	uint64_t start_ms;
@@ -34,6 +38,10 @@ struct daemon {
 void daemon_init(struct daemon *d); /* aborts without a directory */
 /* Stop it if it runs, remove its directory. */
 void daemon_free(struct daemon *d);
+
+/* Have starts from now on put tests/preload before the daemon's libraries;
+ * returns what commands it, which stays over restarts.  Aborts on failure. */
+struct preload *daemon_preload(struct daemon *d);
 
 /* Start, or start again on the same store and port; false: it does not come
  * up (its log is copied to stderr). */

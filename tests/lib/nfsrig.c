@@ -235,9 +235,13 @@ struct raw_fh rig_make(struct rig *rig, const struct raw_fh *dir,
 void rig_dir(struct rig *rig, struct raw_fh *dir)
 {
 	char name[32];
+	int rc;
 
 	snprintf(name, sizeof(name), "dir-%u", ++rig->dirs_made);
-	ASSERT(raw_mkdir(&rig->raw, &rig->root, name, 0777, dir) == 0);
+	rc = raw_mkdir(&rig->raw, &rig->root, name, 0777, dir);
+	if (rc != 0)
+		fprintf(stderr, "mkdir %s: %d  %s\n", name, rc, rig_where);
+	ASSERT(rc == 0);
 }
 
 static void rig_make_owned(struct rig *rig, const struct raw_fh *dir,

@@ -419,7 +419,7 @@ static bool cutter_cut(struct cutter *c, uint64_t place)
 	c->unsynced += bytes;
 	c->unnamed += names;
 	daemon_init(&d);
-	d.option = c->server.option;
+	d.option[0] = c->server.option[0];
 	store = tmpdir_path(d.dir, "store");
 	ok = ok && cutfs_write(c->fs, store, style, seed);
 	if (!ok)
@@ -507,7 +507,7 @@ static bool cutter_resume(struct cutter *c)
 	bool ok;
 
 	daemon_init(&fresh);
-	fresh.option = c->server.option;
+	fresh.option[0] = c->server.option[0];
 	log = tmpdir_path(fresh.dir, "calls");
 	store = tmpdir_path(fresh.dir, "store");
 	base = tmpdir_path(fresh.dir, "base");
@@ -548,7 +548,8 @@ static bool cutter_round(struct cutter *c, int cuts, bool stop)
 	bool ok;
 
 	daemon_init(&c->server);
-	c->server.option = "store.memory=64M"; /* small tables, often written */
+	c->server.option[0] =
+	    "store.memory=64M"; /* small tables, often written */
 	ok = cutter_prepare(c) && cutter_record(c, ops, CUTTER_LIVES) &&
 	     cutter_judge(c, cuts - later, stop);
 	if (ok && c->bad == 0 && later > 0)
