@@ -675,6 +675,19 @@ int rpc_serve(struct rpc *rpc, struct peer *peer, const uint8_t *record,
 
 /* --- waking -------------------------------------------------------------- */
 
+/* A WRITE or COMMIT whose data did not reach the disk: the client is told
+ * (rule N-03), and finds the verifier changed. */
+static void rpc_not_stable(struct call *call)
+{
+	struct view_wcc *wcc = &call->change.done.wcc[0];
+
+	/* As they were before the sync, they say nothing now. */
+	wcc->has_before = wcc->has_after = false;
+	call->body = call->waiter.body;
+	call_fail(call, call->settled_rc);
+	rpc_complete(call);
+}
+
 static void rpc_resume_one(struct call *call)
 {
 	rpc_unpark(call);
@@ -698,9 +711,12 @@ static void rpc_resume_one(struct call *call)
 			rpc_complete(call);
 			return;
 		}
+		if (!call->entry) {
+			rpc_not_stable(call);
+			return;
+		}
 		/* Nothing may be acknowledged that might not be on disk. */
-		if (call->entry)
-			drc_lose(STEAL(call->entry));
+		drc_lose(STEAL(call->entry));
 		break;
 	case CALL_DUPLICATE:
 		if (call->waiter.verdict == DRC_REPLAY && call->peer) {
