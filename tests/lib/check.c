@@ -11,18 +11,37 @@
 
 static int check_stderr_saved = -1;
 
-static bool check_register(const char *name, const struct check_test *tests,
-			   size_t count)
+#define CHECK_MISSING "missing: "
+
+static bool check_wanted(const char *name)
 {
+	const char *only = getenv("CHECK_ONLY");
+	size_t len = sizeof(CHECK_MISSING) - 1;
+	bool missing = strncmp(name, CHECK_MISSING, len) == 0;
+
+	if (!only || !*only)
+		return !missing;
+	return strcmp(missing ? name + len : name, only) == 0;
+}
+
+/* How many tests will run; 0: none, or CUnit refuses. */
+static size_t check_register(const char *name, const struct check_test *tests,
+			     size_t count)
+{
+	size_t wanted = 0;
 	CU_pSuite suite;
 
 	suite = CU_add_suite(name, NULL, NULL);
 	if (!suite)
-		return false;
-	for (size_t i = 0; i < count; i++)
+		return 0;
+	for (size_t i = 0; i < count; i++) {
+		if (!check_wanted(tests[i].name))
+			continue;
 		if (!CU_add_test(suite, tests[i].name, tests[i].fn))
-			return false;
-	return true;
+			return 0;
+		wanted++;
+	}
+	return wanted;
 }
 
 int check_main(const char *name, const struct check_test *tests, size_t count)
@@ -30,8 +49,8 @@ int check_main(const char *name, const struct check_test *tests, size_t count)
 	unsigned int run, failed;
 
 	if (CU_initialize_registry() != CUE_SUCCESS ||
-	    !check_register(name, tests, count)) {
-		fprintf(stderr, "%s: CUnit: %s\n", name, CU_get_error_msg());
+	    (count = check_register(name, tests, count)) == 0) {
+		fprintf(stderr, "%s: no test: %s\n", name, CU_get_error_msg());
 		return 1;
 	}
 	CU_run_all_tests();

@@ -28,6 +28,10 @@ struct check_test {
 /*
  * Run all tests; list failed assertions, then print "NAME: P passed, F failed"
  * (tests, not assertions).  Returns the exit status: 0, or 1 when any failed.
+ *
+ * CHECK_ONLY=TEST in the environment: run that one alone (none of that name is
+ * a failure).  A test called "missing: NAME" asks for what the product does not
+ * do yet: it runs only when CHECK_ONLY is NAME, and is not counted otherwise.
  */
 int check_main(const char *name, const struct check_test *tests, size_t count);
 

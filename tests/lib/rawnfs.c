@@ -10,14 +10,17 @@
 
 enum { RAW_WAIT_MS = 30000 };
 
-static bool raw_connect(struct raw *raw, const char *from, const char *host,
-			int port)
+static bool raw_connect(struct raw *raw, const char *from, int from_port,
+			const char *host, int port)
 {
 	struct sockaddr_in addr = {
 	    .sin_family = AF_INET,
 	    .sin_port = htons((uint16_t)port),
 	};
-	struct sockaddr_in local = {.sin_family = AF_INET};
+	struct sockaddr_in local = {
+	    .sin_family = AF_INET,
+	    .sin_port = htons((uint16_t)from_port),
+	};
 	int one = 1;
 
 	memset(raw, 0, sizeof(*raw));
@@ -26,6 +29,9 @@ static bool raw_connect(struct raw *raw, const char *from, const char *host,
 	inet_pton(AF_INET, host, &addr.sin_addr);
 	if (from)
 		inet_pton(AF_INET, from, &local.sin_addr);
+	if (raw->fd >= 0 && from_port != 0)
+		setsockopt(raw->fd, SOL_SOCKET, SO_REUSEADDR, &one,
+			   sizeof(one));
 	if (raw->fd < 0 ||
 	    (from &&
 	     bind(raw->fd, (struct sockaddr *)&local, sizeof(local)) < 0) ||
@@ -43,12 +49,17 @@ static bool raw_connect(struct raw *raw, const char *from, const char *host,
 
 bool raw_open(struct raw *raw, const char *host, int port)
 {
-	return raw_connect(raw, NULL, host ? host : "127.0.0.1", port);
+	return raw_connect(raw, NULL, 0, host ? host : "127.0.0.1", port);
 }
 
 bool raw_open_from(struct raw *raw, const char *from, int port)
 {
-	return raw_connect(raw, from, "127.0.0.1", port);
+	return raw_connect(raw, from, 0, "127.0.0.1", port);
+}
+
+bool raw_open_port(struct raw *raw, const char *from, int from_port, int port)
+{
+	return raw_connect(raw, from, from_port, "127.0.0.1", port);
 }
 
 void raw_close(struct raw *raw)

@@ -75,6 +75,8 @@ struct raw {
 bool raw_open(struct raw *raw, const char *host, int port);
 /* The same, from a local address of the caller's choice. */
 bool raw_open_from(struct raw *raw, const char *from, int port);
+/* And from a port of it; one that is free, or was reset. */
+bool raw_open_port(struct raw *raw, const char *from, int from_port, int port);
 void raw_close(struct raw *raw);
 
 /* Build a call: header and credential; then put arguments; then send. */

@@ -567,6 +567,119 @@ static void t_N_12_chain(void)
 	raw_close(&raws[1]);
 }
 
+/* What one reply of the race says. */
+struct link {
+	uint32_t before[2], after[2];
+	uint64_t before_size, after_size;
+};
+
+static int by_after(const void *a, const void *b)
+{
+	const struct link *x = a, *y = b;
+
+	return rig_later(x->after, y->after)   ? -1
+	       : rig_later(y->after, x->after) ? 1
+					       : 0;
+}
+
+static void race_send(struct raw *raw, const struct raw_fh *fh, uint32_t i)
+{
+	struct raw_sattr set = {.mask = RAW_SET_SIZE | RAW_SET_MODE,
+				.mode = 0600 + i % 64,
+				.size = 1000 + 17 * (i % 500)};
+
+	if (i % 3 == 0)
+		raw_begin_setattr(raw, fh, &set, NULL);
+	else
+		raw_begin_write(raw, fh, 31 * (i % 300), "data", 4,
+				i % 7 == 0 ? 2 : 0);
+	CU_ASSERT(raw_send(raw));
+}
+
+static void race_take(struct raw *raw, struct link *link)
+{
+	struct raw_wcc wcc = {.has_before = false};
+
+	EXPECT(raw_reply(raw), 0);
+	EXPECT(raw_get32(raw), S_OK);
+	raw_get_wcc(raw, &wcc);
+	CU_ASSERT(wcc.has_before && wcc.after.present);
+	memcpy(link->before, wcc.before_ctime, 8);
+	memcpy(link->after, wcc.after.ctime, 8);
+	link->before_size = wcc.before_size;
+	link->after_size = wcc.after.size;
+}
+
+/* N-12: two connections change one file, many calls in flight on both: put in
+ * order, every reply begins where another one ended. */
+static void t_N_12_race(void)
+{
+	enum { CALLS = 10000, IN_FLIGHT = 16 };
+	CLEANUP_FREE struct link *links = calloc(CALLS, sizeof(*links));
+	struct raw_fh dir, fh;
+	struct raw raws[2];
+	int gaps = 0;
+
+	rig_plot(&rig, RIG_PACKAGE, &dir);
+	fh = rig_walk(&rig, &dir, "big");
+	rig_connect(&rig, &raws[0]);
+	rig_connect(&rig, &raws[1]);
+	for (uint32_t i = 0; i < CALLS + IN_FLIGHT; i++) {
+		if (i < CALLS)
+			race_send(&raws[i % 2], &fh, i);
+		if (i >= IN_FLIGHT)
+			race_take(&raws[i % 2], &links[i - IN_FLIGHT]);
+	}
+	qsort(links, CALLS, sizeof(links[0]), by_after);
+	for (int i = 1; i < CALLS; i++)
+		gaps += memcmp(links[i].before, links[i - 1].after, 8) != 0 ||
+			links[i].before_size != links[i - 1].after_size;
+	EXPECT(gaps, 0);
+	raw_close(&raws[0]);
+	raw_close(&raws[1]);
+}
+
+/* N-14: what was answered to one client is what the next GETATTR, LOOKUP and
+ * READ of another one says. */
+static void t_N_14_seen_by_others(void)
+{
+	struct raw_fh dir, fh, found;
+	uint32_t got, committed;
+	struct raw_attr attr;
+	struct raw other;
+	uint64_t verifier;
+	uint8_t byte;
+	bool eof;
+
+	rig_plot(&rig, RIG_PACKAGE, &dir);
+	fh = rig_walk(&rig, &dir, "big");
+	rig_connect(&rig, &other);
+	for (uint32_t i = 0; i < 300; i++) {
+		uint8_t want = (uint8_t)i;
+		char name[16];
+
+		rig_at("change %u", i);
+		EXPECT(raw_write(&rig.raw, &fh, 1000 + i, &want, 1, 0,
+				 &committed, &verifier),
+		       S_OK);
+		EXPECT(raw_read(&other, &fh, 1000 + i, 1, &byte, &got, &eof),
+		       S_OK);
+		EXPECT(byte, want);
+		EXPECT(raw_set_size(&rig.raw, &fh, 5000 + i), S_OK);
+		EXPECT(raw_getattr(&other, &fh, &attr), S_OK);
+		EXPECT(attr.size, 5000 + i);
+		snprintf(name, sizeof(name), "n%u", i);
+		EXPECT(raw_lookup(&other, &dir, name, &found, NULL), S_NOENT);
+		EXPECT(raw_link(&rig.raw, &fh, &dir, name), S_OK);
+		EXPECT(raw_lookup(&other, &dir, name, &found, &attr), S_OK);
+		EXPECT(attr.nlink, 2);
+		EXPECT(raw_remove(&rig.raw, &dir, name, false), S_OK);
+		EXPECT(raw_lookup(&other, &dir, name, &found, NULL), S_NOENT);
+	}
+	rig_at("%s", "");
+	raw_close(&other);
+}
+
 /* N-12: failing calls carry attributes, too. */
 static void t_N_12_failures(void)
 {
@@ -796,7 +909,9 @@ static const struct check_test tests[] = {
     TEST(t_N_13_ctime_file),
     TEST(t_N_13_ctime_directory),
     TEST(t_N_12_chain),
+    TEST(t_N_12_race),
     TEST(t_N_12_failures),
+    TEST(t_N_14_seen_by_others),
     TEST(t_N_42_sizes),
     TEST(t_N_42_create),
     TEST(t_N_42_cut_and_grow),

@@ -5,6 +5,7 @@
  * first one, byte for byte, and the effect happens once.
  */
 #include <stdio.h>
+#include <sys/socket.h>
 
 #include "tests/lib/nfsrig.h"
 
@@ -586,6 +587,60 @@ static void t_N_10_killed_under_way(void)
 	rig_at("%s", "");
 }
 
+/* --- N-66: a guest that starts again ----------------------------------------
+ */
+
+/* A client on a port of its own choice, as one that starts from the same state
+ * each time has; xids from 1 on. */
+static void reboot_open(struct raw *raw)
+{
+	struct linger reset = {.l_onoff = 1, .l_linger = 0};
+
+	ASSERT(raw_open_port(raw, "127.0.0.1", 40021, rig.daemon.port));
+	/* At the next "reboot" nothing says goodbye: the peer sees a reset. */
+	setsockopt(raw->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	raw->xid = 0;
+	ASSERT(raw_mount(raw, "/t/g", &rig.root) == 0);
+}
+
+/*
+ * The guest is reset 20 times under load.  Each time it has the same address,
+ * port and xids as before: its calls are new ones, are executed, and answered
+ * for what they ask.
+ */
+static void t_N_66_reboot(void)
+{
+	enum { BOOTS = 20, CALLS = 60, LEFT = 10 };
+	struct raw_fh dir, fh, found;
+	struct raw raw;
+	char name[32];
+
+	rig_dir(&rig, &dir);
+	for (int boot = 0; boot < BOOTS; boot++) {
+		reboot_open(&raw);
+		for (int i = 0; i < CALLS; i++) {
+			rig_at("boot %d, call %d", boot, i);
+			snprintf(name, sizeof(name), "b%d-%d", boot, i);
+			EXPECT(raw_create(&raw, &dir, name, 1, 0644, &fh, NULL),
+			       S_OK);
+			EXPECT(raw_lookup(&raw, &dir, name, &found, NULL),
+			       S_OK);
+			EXPECT(memcmp(&fh, &found, sizeof(fh)), 0);
+			EXPECT(raw_remove(&raw, &dir, name, false), S_OK);
+			EXPECT(raw_lookup(&raw, &dir, name, &found, NULL),
+			       S_NOENT);
+		}
+		/* Under way when the power goes. */
+		for (int i = 0; i < LEFT; i++) {
+			snprintf(name, sizeof(name), "left%d-%d", boot, i);
+			raw_begin_mkdir(&raw, &dir, name, 0755);
+			CU_ASSERT(raw_send(&raw));
+		}
+		raw_close(&raw);
+	}
+	rig_at("%s", "");
+}
+
 /* --- exclusive create ---------------------------------------------------- */
 
 static int exclusive(const struct raw_fh *dir, const char *name, uint64_t verf,
@@ -644,14 +699,23 @@ static void t_ends_well(void)
 #name, name                                                    \
 	}
 static const struct check_test tests[] = {
-    TEST(t_N_08_same_connection),  TEST(t_N_09_other_connection),
-    TEST(t_N_10_after_kill),       TEST(t_N_10_after_stop),
-    TEST(t_N_08_refusals),         TEST(t_N_11_other_arguments),
-    TEST(t_N_11_other_credential), TEST(t_N_11_other_stamp),
-    TEST(t_N_11_other_guest),      TEST(t_N_11_ring),
-    TEST(t_N_07_back_to_back),     TEST(t_N_07_connection_lost),
-    TEST(t_N_07_three_at_once),    TEST(t_N_10_killed_under_way),
-    TEST(t_N_05_exclusive),        TEST(t_ends_well),
+    TEST(t_N_08_same_connection),
+    TEST(t_N_09_other_connection),
+    TEST(t_N_10_after_kill),
+    TEST(t_N_10_after_stop),
+    TEST(t_N_08_refusals),
+    TEST(t_N_11_other_arguments),
+    TEST(t_N_11_other_credential),
+    TEST(t_N_11_other_stamp),
+    TEST(t_N_11_other_guest),
+    TEST(t_N_11_ring),
+    TEST(t_N_07_back_to_back),
+    TEST(t_N_07_connection_lost),
+    TEST(t_N_07_three_at_once),
+    TEST(t_N_10_killed_under_way),
+    TEST(t_N_66_reboot),
+    TEST(t_N_05_exclusive),
+    TEST(t_ends_well),
 };
 
 int main(void)

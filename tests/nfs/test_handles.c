@@ -79,6 +79,83 @@ static void t_N_17_too_long(void)
 	rig_at("%s", "");
 }
 
+/* A second guest, which 127.0.0.2 alone may mount, and a connection of it. */
+static void foreign_open(struct raw *raw, struct raw_fh *root)
+{
+	static bool made;
+
+	if (!made)
+		EXPECT(daemon_cli(&rig.daemon, "guest", "add", "t/foreign",
+				  "--addr", "127.0.0.2", NULL),
+		       0);
+	made = true;
+	ASSERT(raw_open_from(raw, "127.0.0.2", rig.daemon.port));
+	EXPECT(raw_mount(raw, "/t/foreign", root), 0);
+}
+
+/* N-17: a sample of all lengths, each power of two and its neighbours among
+ * them, with fewer bytes behind it than it says: no call, at once. */
+static void t_N_17_lengths(void)
+{
+	struct raw *raw = &rig.raw;
+	struct raw_attr attr;
+	uint64_t lens[3 * 32 + 200], x = 88172645463325252ull;
+	size_t count = 0;
+
+	for (int bit = 0; bit < 32; bit++)
+		for (int d = -1; d < 2; d++)
+			lens[count++] = ((1ull << bit) + (uint64_t)d);
+	while (count < ARRAY_LEN(lens)) {
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		lens[count++] = x & UINT32_MAX;
+	}
+	for (size_t i = 0; i < count; i++) {
+		uint32_t len = (uint32_t)lens[i];
+
+		if (len <= RAW_FH_MAX)
+			continue;
+		rig_at("length %u", len);
+		raw_begin(raw, RAW_NFS, 3, P_GETATTR);
+		raw_put32(raw, len);
+		raw->out_len += MIN(len, 1000u) / 4 * 4;
+		EXPECT(raw_call(raw), 4);
+	}
+	rig_at("%s", "");
+	EXPECT(raw_getattr(raw, &rig.root, &attr), S_OK);
+}
+
+/* N-19: one fsid in an export, over layers and restarts, and another one in
+ * another export. */
+static void t_N_19_fsid(void)
+{
+	struct raw_fh dir, file, foreign;
+	struct raw_attr attr, first;
+	struct raw other;
+
+	EXPECT(raw_getattr(&rig.raw, &rig.root, &first), S_OK);
+	for (int layer = 0; layer < RIG_LAYERS; layer++) {
+		rig_plot(&rig, (enum rig_layer)layer, &dir);
+		for (int i = 0; i < 2; i++) {
+			rig_at("layer %d, round %d", layer, i);
+			file = rig_walk(&rig, &dir, "dir/sub/c");
+			EXPECT(raw_getattr(&rig.raw, &file, &attr), S_OK);
+			CU_ASSERT(attr.fsid == first.fsid);
+			/* Copied up, it stays. */
+			EXPECT(raw_set_mode(&rig.raw, &file, 0600), S_OK);
+			EXPECT(raw_getattr(&rig.raw, &file, &attr), S_OK);
+			CU_ASSERT(attr.fsid == first.fsid);
+			rig_kill(&rig);
+		}
+	}
+	rig_at("%s", "");
+	foreign_open(&other, &foreign);
+	EXPECT(raw_getattr(&other, &foreign, &attr), S_OK);
+	CU_ASSERT(attr.fsid != first.fsid);
+	raw_close(&other);
+}
+
 static void flip_bits(const struct raw_fh *fh, const struct raw_fh *good)
 {
 	struct raw_fh bad;
@@ -132,20 +209,6 @@ static void t_T_08_random(void)
 }
 
 /* --- somebody else's ----------------------------------------------------- */
-
-/* A second guest, which 127.0.0.2 alone may mount, and a connection of it. */
-static void foreign_open(struct raw *raw, struct raw_fh *root)
-{
-	static bool made;
-
-	if (!made)
-		EXPECT(daemon_cli(&rig.daemon, "guest", "add", "t/foreign",
-				  "--addr", "127.0.0.2", NULL),
-		       0);
-	made = true;
-	ASSERT(raw_open_from(raw, "127.0.0.2", rig.daemon.port));
-	EXPECT(raw_mount(raw, "/t/foreign", root), 0);
-}
 
 static void t_T_08_foreign(void)
 {
@@ -421,6 +484,8 @@ static void t_ends_well(void)
 static const struct check_test tests[] = {
     TEST(t_N_17_short),
     TEST(t_N_17_too_long),
+    TEST(t_N_17_lengths),
+    TEST(t_N_19_fsid),
     TEST(t_N_15_lengths),
     TEST(t_N_15_bits_of_package),
     TEST(t_N_15_bits_of_delta),

@@ -280,6 +280,69 @@ static void t_N_57_auth_none(void)
 	rig.raw.flavour = 1;
 }
 
+/* Is this socket, by its inode, one of the daemon's? */
+static bool daemon_has_socket(unsigned long inode)
+{
+	char path[64], link[64], want[64];
+	bool found = false;
+
+	snprintf(want, sizeof(want), "socket:[%lu]", inode);
+	for (int fd = 0; fd < 1024 && !found; fd++) {
+		ssize_t n;
+
+		snprintf(path, sizeof(path), "/proc/%d/fd/%d",
+			 (int)rig.daemon.pid, fd);
+		n = readlink(path, link, sizeof(link) - 1);
+		link[MAX(n, 0)] = '\0';
+		found = n > 0 && strcmp(link, want) == 0;
+	}
+	return found;
+}
+
+/* How many of the daemon's sockets a table of the kernel shows in this state
+ * (10: listening; UDP has 7), and the port of the last one. */
+static int daemon_sockets(const char *table, unsigned int wanted,
+			  unsigned int *port)
+{
+	unsigned int state, at;
+	unsigned long inode;
+	char path[64], line[256];
+	int found = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/net/%s", (int)rig.daemon.pid,
+		 table);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	while (fgets(line, sizeof(line), file)) {
+		if (sscanf(line,
+			   "%*d: %*[0-9A-Fa-f]:%x %*s %x %*s %*s %*s %*d %*d "
+			   "%lu",
+			   &at, &state, &inode) != 3 ||
+		    (wanted != 0 && state != wanted) ||
+		    !daemon_has_socket(inode))
+			continue;
+		*port = at;
+		found++;
+	}
+	fclose(file);
+	return found;
+}
+
+/* N-58: one TCP port for everything, no UDP, no portmapper, nothing on IPv6
+ * that was not asked for. */
+static void t_N_58_one_port(void)
+{
+	unsigned int port = 0, other;
+
+	EXPECT(daemon_sockets("tcp", 10, &port), 1);
+	EXPECT(port, rig.daemon.port);
+	EXPECT(daemon_sockets("tcp6", 10, &other), 0);
+	EXPECT(daemon_sockets("udp", 0, &other), 0);
+	EXPECT(daemon_sockets("udp6", 0, &other), 0);
+}
+
 static void t_ends_well(void)
 {
 	rig_ends_well(&rig);
@@ -294,7 +357,8 @@ static const struct check_test tests[] = {
     TEST(t_N_59_long_paths), TEST(t_N_59_subdirectory),
     TEST(t_N_64_any_port),   TEST(t_N_59_address),
     TEST(t_N_60_export),     TEST(t_N_60_dump_and_umount),
-    TEST(t_N_57_auth_none),  TEST(t_ends_well),
+    TEST(t_N_57_auth_none),  TEST(t_N_58_one_port),
+    TEST(t_ends_well),
 };
 
 int main(void)

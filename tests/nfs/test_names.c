@@ -553,7 +553,8 @@ static void t_N_48_symlinks(void)
 {
 	static const size_t lens[] = {1, 2, 3, 1023, 1024, 4094, 4095};
 	struct raw *raw = &rig.raw;
-	char target[8192], got[8192], name[16];
+	static char target[65536];
+	char got[8192], name[16];
 	struct raw_attr attr;
 	struct raw_fh dir, fh;
 	size_t len;
@@ -576,6 +577,8 @@ static void t_N_48_symlinks(void)
 	rig_at("%s", "");
 	EXPECT(raw_symlink(raw, &dir, "x", target, 4096, &fh), S_NAMETOOLONG);
 	EXPECT(raw_symlink(raw, &dir, "x", target, 8192, &fh), S_NAMETOOLONG);
+	EXPECT_ONE_OF(raw_symlink(raw, &dir, "x", target, 65536, &fh),
+		      S_NAMETOOLONG, A_GARBAGE);
 	EXPECT(raw_symlink(raw, &dir, "x", target, 0, &fh), S_INVAL);
 	EXPECT(raw_symlink(raw, &dir, "x", "a\0b", 3, &fh), S_INVAL);
 	/* Not followed, by anybody. */
@@ -615,42 +618,68 @@ static void t_N_35_sticky(void)
 	EXPECT(raw_remove(raw, &dir, "d", true), S_OK);
 }
 
-/* One case of N-36: who makes a file or directory with or without setgid in a
- * directory with or without it. */
-static void setgid_case(const struct raw_fh *parent, bool dir_setgid,
-			bool is_dir, bool asks_setgid, int who)
+/* N-36: who makes it: of the directory's group; of another; of that one by a
+ * supplementary group; root. */
+static const struct {
+	uint32_t uid, gid, group;
+	bool member; /* or may do as if */
+} setgid_who[] = {
+    {1000, 500, 0, true},
+    {1000, 600, 0, false},
+    {1000, 600, 500, true},
+    {0, 600, 0, true},
+};
+
+struct setgid_case {
+	bool dir_setgid, is_dir, asks_setgid, group_exec;
+	unsigned int who;
+};
+
+static void setgid_check(const struct setgid_case *c,
+			 const struct raw_attr *attr)
 {
-	static const uint32_t gids[] = {500, 600,
-					600}; /* group, other, +group */
+	bool got = attr->mode & 02000;
+
+	EXPECT(attr->gid, c->dir_setgid ? 500 : setgid_who[c->who].gid);
+	if (c->is_dir)
+		EXPECT(got, c->dir_setgid || c->asks_setgid);
+	else if (!c->asks_setgid)
+		EXPECT(got, false);
+	else if (!c->dir_setgid || setgid_who[c->who].member)
+		EXPECT(got, true);
+	else if (c->group_exec)
+		EXPECT(got, false); /* CVE-2018-13405 */
+	/* Without execution by the group the bit gives nobody anything: both
+	 * will do. */
+	EXPECT(attr->mode & 0777, c->group_exec ? 0755 : 0644);
+}
+
+static void setgid_case(const struct raw_fh *parent,
+			const struct setgid_case *c)
+{
 	struct raw_sattr set = {.mask = RAW_SET_MODE | RAW_SET_GID,
-				.mode = dir_setgid ? 02777 : 0777,
+				.mode = c->dir_setgid ? 02777 : 0777,
 				.gid = 500};
-	uint32_t mode = asks_setgid ? 02755 : 0755;
-	bool member = who != 1;
+	uint32_t mode = c->group_exec ? 0755 : 0644;
 	struct raw *raw = &rig.raw;
 	struct raw_fh dir, fh;
 	struct raw_attr attr;
 
+	if (c->asks_setgid)
+		mode |= 02000;
 	EXPECT(raw_mkdir(raw, parent, "case", 0777, &dir), S_OK);
 	EXPECT(raw_setattr(raw, &dir, &set, NULL, NULL), S_OK);
-	rig_become(raw, 1000, gids[who]);
-	if (who == 2) {
-		raw->groups[0] = 500;
-		raw->group_count = 1;
-	}
-	if (is_dir)
+	rig_become(raw, setgid_who[c->who].uid, setgid_who[c->who].gid);
+	raw->group_count = setgid_who[c->who].group != 0;
+	raw->groups[0] = setgid_who[c->who].group;
+	if (c->is_dir)
 		EXPECT(raw_mkdir(raw, &dir, "n", mode, &fh), S_OK);
 	else
 		EXPECT(raw_create(raw, &dir, "n", 1, mode, &fh, NULL), S_OK);
-	EXPECT(raw_getattr(raw, &fh, &attr), S_OK);
-	EXPECT(attr.gid, dir_setgid ? 500 : gids[who]);
-	if (is_dir)
-		EXPECT((attr.mode & 02000) != 0, dir_setgid || asks_setgid);
-	else
-		EXPECT((attr.mode & 02000) != 0,
-		       asks_setgid && (member || !dir_setgid));
 	rig_become(raw, 0, 0);
-	EXPECT(raw_remove(raw, &dir, "n", is_dir), S_OK);
+	EXPECT(raw_getattr(raw, &fh, &attr), S_OK);
+	setgid_check(c, &attr);
+	EXPECT(raw_remove(raw, &dir, "n", c->is_dir), S_OK);
 	EXPECT(raw_remove(raw, parent, "case", true), S_OK);
 }
 
@@ -659,9 +688,15 @@ static void t_N_36_setgid(void)
 	struct raw_fh parent;
 
 	rig_dir(&rig, &parent);
-	for (int i = 0; i < 24; i++) {
-		rig_at("case %d", i);
-		setgid_case(&parent, i & 1, i & 2, i & 4, i >> 3);
+	for (unsigned int i = 0; i < 64; i++) {
+		struct setgid_case c = {.dir_setgid = i & 1,
+					.is_dir = i & 2,
+					.asks_setgid = i & 4,
+					.group_exec = i & 8,
+					.who = i >> 4};
+
+		rig_at("case %u", i);
+		setgid_case(&parent, &c);
 	}
 	rig_at("%s", "");
 }

@@ -57,6 +57,36 @@ static void t_N_57_program_unavailable(void)
 	EXPECT(call_program(RAW_NFS, 3, 0), 0);
 }
 
+/* How long a program, all versions and procedures of it that a mount may ask
+ * for, takes to be refused. */
+static void refused_at_once(uint32_t program)
+{
+	uint64_t begin = check_now_ns();
+
+	for (uint32_t version = 1; version <= 4; version++)
+		for (uint32_t proc = 0; proc < 24; proc++) {
+			rig_at("program %u version %u procedure %u", program,
+			       version, proc);
+			EXPECT(call_program(program, version, proc), 1);
+		}
+	rig_at("%s", "");
+	CU_ASSERT(check_now_ns() - begin < SOON_MS * 1000000ull);
+	EXPECT(call_program(RAW_NFS, 3, 0), 0);
+}
+
+/* N-61: neither locks nor their status monitor. */
+static void t_N_61_no_locks(void)
+{
+	refused_at_once(100021);
+	refused_at_once(100024);
+}
+
+/* N-62: Linux asks for it on the same connection when it mounts. */
+static void t_N_62_no_acl(void)
+{
+	refused_at_once(100227);
+}
+
 static void t_N_57_version_mismatch(void)
 {
 	static const uint32_t versions[] = {0, 1, 2, 4, UINT32_MAX};
@@ -740,6 +770,8 @@ static void t_ends_well(void)
 	}
 static const struct check_test tests[] = {
     TEST(t_N_57_program_unavailable),
+    TEST(t_N_61_no_locks),
+    TEST(t_N_62_no_acl),
     TEST(t_N_57_version_mismatch),
     TEST(t_N_57_procedure_unavailable),
     TEST(t_N_57_rpc_version),
