@@ -147,7 +147,8 @@ static int conf_set_socket(struct conf *conf, const char *value)
 }
 
 /* Bytes with K, M, G or T (powers of 1024). */
-static int conf_set_memory(struct conf *conf, const char *value)
+static int conf_size(const char *value, uint64_t min, uint64_t max,
+		     uint64_t *size)
 {
 	static const char units[] = "KMGT";
 	char digits[32];
@@ -157,24 +158,70 @@ static int conf_set_memory(struct conf *conf, const char *value)
 	unsigned int shift = 0;
 
 	if (len == 0 || len >= sizeof(digits))
-		goto bad;
+		return -EINVAL;
 	memcpy(digits, value, len + 1);
 	unit = strchr(units, digits[len - 1]);
 	if (unit && *unit) {
 		shift = 10 * (unsigned int)(unit - units + 1);
 		digits[len - 1] = '\0';
 	}
-	if (conf_number(digits, CONF_MEMORY_MAX >> shift, &n) < 0 ||
-	    n << shift < CONF_MEMORY_MIN)
-		goto bad;
-	conf->memory = n << shift;
+	if (conf_number(digits, max >> shift, &n) < 0 || n << shift < min)
+		return -EINVAL;
+	*size = n << shift;
 	return 0;
-bad:
-	return conf_error(conf,
-			  "memory: \"%s\" is not a size of 64M or more, such "
-			  "as 512M or 2G",
-			  value);
 }
+
+static int conf_set_memory(struct conf *conf, const char *value)
+{
+	if (conf_size(value, CONF_MEMORY_MIN, CONF_MEMORY_MAX, &conf->memory) <
+	    0)
+		return conf_error(conf,
+				  "memory: \"%s\" is not a size of 64M or "
+				  "more, such as 512M or 2G",
+				  value);
+	return 0;
+}
+
+static int conf_set_count(struct conf *conf, const char *key, const char *value,
+			  size_t *count)
+{
+	uint64_t n;
+
+	if (conf_number(value, CONF_COUNT_MAX, &n) < 0 || n == 0)
+		return conf_error(conf,
+				  "%s: \"%s\" is not a number from 1 to %d",
+				  key, value, CONF_COUNT_MAX);
+	*count = (size_t)n;
+	return 0;
+}
+
+static int conf_set_held(struct conf *conf, const char *key, const char *value,
+			 size_t *held)
+{
+	uint64_t n;
+
+	if (conf_size(value, CONF_HELD_MIN, CONF_MEMORY_MAX, &n) < 0)
+		return conf_error(conf,
+				  "%s: \"%s\" is not a size of 1M or more, "
+				  "such as 16M",
+				  key, value);
+	*held = (size_t)n;
+	return 0;
+}
+
+#define CONF_LIMIT(name, kind, key, member)                                    \
+	static int conf_set_##name(struct conf *conf, const char *value)       \
+	{                                                                      \
+		return conf_set_##kind(conf, key, value,                       \
+				       &conf->limits.member);                  \
+	}
+CONF_LIMIT(address_conns, count, "address-connections", address_conns)
+CONF_LIMIT(guest_conns, count, "guest-connections", guest[SHARE_CONNS])
+CONF_LIMIT(guest_parked, count, "guest-parked", guest[SHARE_PARKED])
+CONF_LIMIT(guest_held, held, "guest-held", guest[SHARE_BYTES])
+CONF_LIMIT(tenant_conns, count, "tenant-connections", tenant[SHARE_CONNS])
+CONF_LIMIT(tenant_parked, count, "tenant-parked", tenant[SHARE_PARKED])
+CONF_LIMIT(tenant_held, held, "tenant-held", tenant[SHARE_BYTES])
 
 static int conf_set_level(struct conf *conf, const char *value)
 {
@@ -201,6 +248,13 @@ static const struct conf_key {
     {"nfs", "listen", conf_set_listen, true},
     {"nfs", "threads", conf_set_threads, false},
     {"nfs", "poll-us", conf_set_poll_us, false},
+    {"limits", "address-connections", conf_set_address_conns, false},
+    {"limits", "guest-connections", conf_set_guest_conns, false},
+    {"limits", "guest-parked", conf_set_guest_parked, false},
+    {"limits", "guest-held", conf_set_guest_held, false},
+    {"limits", "tenant-connections", conf_set_tenant_conns, false},
+    {"limits", "tenant-parked", conf_set_tenant_parked, false},
+    {"limits", "tenant-held", conf_set_tenant_held, false},
     {"store", "path", conf_set_store, false},
     {"store", "memory", conf_set_memory, false},
     {"admin", "socket", conf_set_socket, false},
@@ -296,6 +350,7 @@ int conf_init(struct conf *conf)
 {
 	*conf = (struct conf){
 	    .poll_us = CONF_POLL_US_DEFAULT,
+	    .limits = share_defaults(),
 	    .memory = (uint64_t)CONF_MEMORY_DEFAULT_MB << 20,
 	    .log_level = LOG_LEVEL_INFO,
 	};

@@ -6,6 +6,15 @@
  *	listen	= 127.0.0.1:2049	repeatable; port 0: pick one
  *	threads	= auto			one per CPU, at most 16; or 1..16
  *	poll-us	= 50			poll this long before sleeping; 0..1000
+ *	[limits]			what one may hold of the server; beyond:
+ *	address-connections = 1024	refused; at most half of all there are
+ *	guest-connections = 256		refused
+ *	guest-parked = 1024		calls that wait; JUKEBOX
+ *	guest-held = 16M		replies not taken, arguments that wait:
+ *					read no further, then closed
+ *	tenant-connections = 2048	likewise, of all its guests together
+ *	tenant-parked = 2048
+ *	tenant-held = 32M
  *	[store]
  *	path	=			default: the state directory
  *	memory	= 512M			databases and opened chunks
@@ -25,6 +34,7 @@
 #include "depot/base.h"
 #include "depot/log.h"
 #include "nfsd/server.h"
+#include "nfsd/share.h"
 
 enum {
 	CONF_FILE_MAX = 64 << 10,
@@ -34,6 +44,8 @@ enum {
 	CONF_POLL_US_MAX = 1000,
 	CONF_SOCKET_MAX = 107, /* sun_path */
 };
+#define CONF_COUNT_MAX  1000000 /* of connections, of calls */
+#define CONF_HELD_MIN   ((uint64_t)1 << 20)
 #define CONF_MEMORY_MIN ((uint64_t)64 << 20)
 #define CONF_MEMORY_MAX ((uint64_t)1 << 40)
 
@@ -42,6 +54,7 @@ struct conf {
 	unsigned int listen_count;
 	unsigned int threads; /* 0: auto */
 	unsigned int poll_us;
+	struct share_limits limits;
 	char *store_path;   /* owns; NULL until conf_finish() */
 	uint64_t memory;    /* bytes */
 	char *admin_socket; /* owns; NULL until conf_finish() */

@@ -61,8 +61,23 @@ static void conn_put_stash(struct conn *conn)
 	conn->stash_cap = conn->stash_at = conn->stash_len = 0;
 }
 
+/* What waits for its client is its guest's. */
+static void conn_charge(struct conn *conn, size_t held)
+{
+	struct share *home = conn->peer.home;
+
+	if (!home || held == conn->charged)
+		return;
+	if (held > conn->charged)
+		share_add(home, SHARE_BYTES, held - conn->charged);
+	else
+		share_sub(home, SHARE_BYTES, conn->charged - held);
+	conn->charged = held;
+}
+
 void conn_close(struct conn *conn)
 {
+	conn_charge(conn, 0);
 	rpc_close_peer(&conn->shared->rpc, &conn->peer);
 	conn->shared->held -= conn->queue.held;
 	out_queue_drop(&conn->queue);
@@ -90,12 +105,24 @@ bool conn_must_relieve(const struct conn_shared *shared)
 	return shared->held / 3 >= shared->held_max;
 }
 
+bool conn_guest_must_relieve(const struct conn *conn)
+{
+	return conn->queue.unsent > 0 && share_must_relieve(conn->peer.home);
+}
+
+/* The memory for replies is used up, or its guest's part of it. */
+static bool conn_is_short(const struct conn *conn)
+{
+	return conn_is_tight(conn->shared) ||
+	       share_is_full(conn->peer.home, SHARE_BYTES);
+}
+
 /* May another call be served now? */
 static bool conn_may_serve(const struct conn *conn)
 {
 	size_t unsent = conn->queue.unsent;
 
-	if (unsent > 0 && conn_is_tight(conn->shared))
+	if (unsent > 0 && conn_is_short(conn))
 		return false;
 	return unsent < OUT_UNSENT_MAX && !conn->peer.broken &&
 	       !conn->shared->quiet && !rpc_peer_is_full(&conn->peer);
@@ -326,7 +353,7 @@ static enum conn_next conn_take_turn(struct conn *conn, uint32_t events)
 
 	ASSERT(conn->fd >= 0 && rpc->out.reply_count == 0);
 
-	conn->budget_calls = conn_is_tight(conn->shared) ? 1 : CONN_TURN_CALLS;
+	conn->budget_calls = conn_is_short(conn) ? 1 : CONN_TURN_CALLS;
 	conn->budget_bytes = CONN_TURN_BYTES;
 	if ((events & (EPOLLHUP | EPOLLERR)) && !(events & EPOLLIN))
 		return CONN_END;
@@ -353,6 +380,7 @@ enum conn_next conn_turn(struct conn *conn, uint32_t events)
 	enum conn_next next = conn_take_turn(conn, events);
 
 	conn->shared->held += conn->queue.held - held;
+	conn_charge(conn, conn->queue.held);
 	if (conn->queue.unsent == 0)
 		conn->stalled_ms = 0;
 	else if (unsent == 0 || conn->queue.unsent < unsent)

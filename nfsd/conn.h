@@ -18,7 +18,9 @@
  * clients of a worker hold held_max bytes, clients that leave any unread are
  * read no further, and the others are served one call a turn.  As that may
  * still be a large reply each, the server closes, at three times as much, the
- * connection that has taken nothing for longest.
+ * connection that has taken nothing for longest.  The same holds for the
+ * connections of one guest alone when what waits for them is all that the guest
+ * may hold (share.h), so that it does not come to that for the others.
  */
 #ifndef NFSD_CONN_H
 #define NFSD_CONN_H
@@ -70,8 +72,10 @@ struct conn {
 	uint64_t stalled_ms; /* when it last took a byte of what waits, or 0 */
 	unsigned int budget_calls;
 	size_t budget_bytes;
+	size_t charged; /* bytes of queue.held that peer.home answers for */
 	/* the server's own */
-	uint32_t events; /* that epoll has been asked for */
+	struct share *address; /* borrows; of the client's address, or NULL */
+	uint32_t events;       /* that epoll has been asked for */
 	bool ready, closed;
 	struct worker *worker;
 	struct mail mail;
@@ -102,6 +106,8 @@ enum conn_next conn_turn(struct conn *conn, uint32_t events);
 uint32_t conn_events(const struct conn *conn);
 /* So much waits that somebody must go. */
 bool conn_must_relieve(const struct conn_shared *shared);
+/* Likewise for its guest alone. */
+bool conn_guest_must_relieve(const struct conn *conn);
 /* A record has been partial for too long. */
 bool conn_is_late(const struct conn *conn);
 

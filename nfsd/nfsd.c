@@ -68,7 +68,10 @@ static const char nfsd_usage[] =
     "      --help          print this\n"
     "\n"
     "Keys: nfs.listen nfs.threads nfs.poll-us store.path store.memory\n"
-    "admin.socket log.level\n";
+    "admin.socket log.level\n"
+    "limits.address-connections limits.guest-connections limits.guest-parked\n"
+    "limits.guest-held limits.tenant-connections limits.tenant-parked\n"
+    "limits.tenant-held\n";
 
 /* --- options and configuration ------------------------------------------- */
 
@@ -289,6 +292,7 @@ static int nfsd_open(struct nfsd *nfsd, const struct conf *conf)
 	    .listen_count = conf->listen_count,
 	    .threads = conf->threads,
 	    .poll_us = conf->poll_us,
+	    .limits = conf->limits,
 	};
 	int rc;
 

@@ -140,6 +140,7 @@ static struct call *call_get(struct rpc *rpc)
 	call->wait_used = call->has_obj2 = call->has_attr = false;
 	call->args_copy = NULL;
 	call->view = NULL;
+	call->share = NULL;
 	call->entry = NULL;
 	call->read.iov_count = 0;
 	call->read.buf = NULL;
@@ -249,6 +250,9 @@ static void rpc_park(struct call *call, enum call_state state)
 
 	call->state = state;
 	rpc->parked_count++;
+	share_add(call->share, SHARE_PARKED, 1);
+	if (call->args_copy)
+		share_add(call->share, SHARE_BYTES, call->args_len);
 	stats_count(&rpc->stats.in_flight, 1);
 	if (peer) {
 		LIST_INSERT_HEAD(&peer->parked, call, parked_link);
@@ -287,6 +291,9 @@ static void rpc_unpark(struct call *call)
 	ASSERT(call->state != CALL_RUNNING && rpc->parked_count > 0);
 
 	rpc_leave_peer(call);
+	share_sub(call->share, SHARE_PARKED, 1);
+	if (call->args_copy)
+		share_sub(call->share, SHARE_BYTES, call->args_len);
 	rpc->parked_count--;
 	stats_count(&rpc->stats.in_flight, (uint64_t)-1);
 	if (call->state == CALL_WAITING) {
@@ -300,7 +307,10 @@ static bool rpc_may_wait(const struct call *call)
 	const struct rpc *rpc = call->rpc;
 	const struct peer *peer = call->peer;
 
-	if (rpc->waiting_count >= RPC_WAITING_MAX)
+	if (rpc->waiting_count >= RPC_WAITING_MAX ||
+	    share_is_full(call->share, SHARE_PARKED))
+		return false;
+	if (!call->args_copy && share_is_full(call->share, SHARE_BYTES))
 		return false;
 	if (!call->args_copy &&
 	    rpc->copied_bytes + call->args_len > RPC_COPIED_MAX)
@@ -477,6 +487,44 @@ static bool rpc_decode(struct call *call)
 	       xdr_getpos(&xdrs) == call->args_len;
 }
 
+/* The connection is one of this guest from now on.  -EBUSY: the guest has all
+ * it may; this one is closed. */
+static int rpc_settle_in(struct rpc *rpc, struct peer *peer)
+{
+	if (share_is_full(peer->share, SHARE_CONNS)) {
+		if (rpc->now_ms >= rpc->warn_ms) {
+			rpc->warn_ms = rpc->now_ms + RPC_WARN_MS;
+			log_warn("export %s: it, or its tenant, has all the "
+				 "connections it may: refusing more",
+				 peer->info->path);
+		}
+		stats_count(&rpc->stats.connections_refused, 1);
+		peer->broken = true;
+		return -EBUSY;
+	}
+	share_add(peer->share, SHARE_CONNS, 1);
+	peer->home = peer->share;
+	return 0;
+}
+
+/* Whose call is it? */
+static int rpc_account(struct call *call)
+{
+	struct peer *peer = call->peer;
+	struct rpc *rpc = call->rpc;
+
+	if (!rpc->shares)
+		return 0;
+	if (peer->info != call->info) {
+		peer->share = share_of_guest(rpc->shares, call->info);
+		if (!peer->share)
+			return -ENOMEM;
+		peer->info = call->info;
+	}
+	call->share = peer->share;
+	return peer->home ? 0 : rpc_settle_in(rpc, peer);
+}
+
 static int rpc_enter_export(struct call *call)
 {
 	const nfs_fh3 *fh = &call->args.handle;
@@ -490,7 +538,7 @@ static int rpc_enter_export(struct call *call)
 	call->view = export.view;
 	call->info = export.info;
 	call_squash(call, call->info, &call->cred);
-	return 0;
+	return rpc_account(call);
 }
 
 /* Is it a retransmission?  0: no, run it; 1: nothing is left to do. */
@@ -524,6 +572,15 @@ static int rpc_once(struct call *call)
 	return 1;
 }
 
+/* A change will be parked until it is stable; its guest has as many parked as
+ * it may. */
+static bool rpc_has_too_many(const struct call *call)
+{
+	return (call->procedure->flags & PROCEDURE_CHANGES) &&
+	       call->state == CALL_RUNNING &&
+	       share_is_full(call->share, SHARE_PARKED);
+}
+
 static void rpc_run(struct call *call)
 {
 	const struct procedure *procedure = call->procedure;
@@ -550,7 +607,9 @@ static void rpc_run(struct call *call)
 	if (rc == 0) {
 		if (procedure->flags & PROCEDURE_CHANGES)
 			rpc_prepare_change(call);
-		if (procedure->handler)
+		if (rpc_has_too_many(call))
+			rc = -ETIMEDOUT;
+		else if (procedure->handler)
 			rc = procedure->handler(call);
 	}
 	rpc_after(call, rc);
@@ -829,6 +888,8 @@ void rpc_close_peer(struct rpc *rpc, struct peer *peer)
 	struct call *call;
 
 	(void)rpc;
+	share_sub(peer->home, SHARE_CONNS, 1);
+	peer->home = NULL;
 	while ((call = TAILQ_FIRST(&peer->woken))) {
 		TAILQ_REMOVE(&peer->woken, call, woken_link);
 		rpc_orphan(call, true);

@@ -20,6 +20,9 @@
  * connection closes, waiting calls are cancelled, unless a retransmission may
  * ask for their answer; pending ones end without a peer.
  *
+ * Calls in 2 and 3 are counted to their guest (share.h): one that has all it
+ * may is answered JUKEBOX instead, before anything is done.
+ *
  * A worker owns its calls.  view_wait.wake, view_change.settled and
  * drc_waiter.told come on any thread and only post to the worker's mailbox.
  * Nothing here knows sockets: conn.h feeds records and sends rpc->out.
@@ -37,6 +40,7 @@
 #include "nfsd/mailbox.h"
 #include "nfsd/out.h"
 #include "nfsd/program.h"
+#include "nfsd/share.h"
 #include "nfsd/stats.h"
 #include "overlay/view.h"
 
@@ -48,6 +52,7 @@ enum {
 	RPC_PEER_COPIED_MAX = 8 << 20,
 	RPC_COPIED_MAX = 64 << 20, /* bytes of arguments, of a worker */
 	RPC_FREE_CALLS_MAX = 256,
+	RPC_WARN_MS = 10000,
 	RPC_AUTH_LEN_MAX = 400,
 	RPC_MACHINE_NAME_MAX = 255,
 	RPC_NOBODY = 65534,
@@ -64,13 +69,18 @@ struct peer {
 	struct call_queue woken; /* parked no more; rpc_resume() runs them */
 	unsigned int waiting_count, changing_count;
 	size_t copied_bytes;
-	bool broken; /* close it, answer nothing more */
+	const struct view_info *info; /* borrows; of the last call's export */
+	struct share *share;          /* borrows; its guest's; NULL: none yet */
+	struct share *home; /* borrows; whose connection it is: the guest of the
+			       first handle; NULL: nobody's yet */
+	bool broken;        /* close it, answer nothing more */
 };
 
 /* The rpc half of a worker. */
 struct rpc {
-	struct site *site; /* borrows */
-	struct drc *drc;   /* borrows; all workers' */
+	struct site *site;     /* borrows */
+	struct drc *drc;       /* borrows; all workers' */
+	struct shares *shares; /* borrows; all workers'; NULL: no limits */
 	struct mailbox mailbox;
 	struct out out;
 	struct stats stats;
@@ -80,7 +90,8 @@ struct rpc {
 	unsigned int waiting_count, parked_count;
 	size_t copied_bytes;
 	unsigned int hold_ms;
-	uint64_t now_ms; /* the worker's loop keeps it */
+	uint64_t now_ms;  /* the worker's loop keeps it */
+	uint64_t warn_ms; /* no warning of a full share before it */
 	/* A peer has woken calls: have rpc_resume() called in its turn. */
 	void (*ready)(struct peer *peer);
 };
@@ -134,6 +145,7 @@ struct call {
 	struct view_cred cred; /* squashed */
 	struct view *view;     /* borrows; NULL until the handle is proved */
 	const struct view_info *info;
+	struct share *share;     /* borrows; of the view's guest */
 	struct view_object obj;  /* of the first handle */
 	struct view_object obj2; /* of the second one, when has_obj2 */
 	bool has_obj2;

@@ -63,6 +63,7 @@ struct worker {
 struct server {
 	struct site *site;                /* borrows */
 	struct drc *drc;                  /* owns */
+	struct shares *shares;            /* owns */
 	int listen_fd[SERVER_LISTEN_MAX]; /* owns */
 	unsigned int listen_count;
 	bool listen_paused; /* the first worker's */
@@ -124,6 +125,7 @@ static void worker_close(struct conn *conn)
 	LIST_REMOVE(conn, all_link);
 	LIST_INSERT_HEAD(&worker->dead, conn, all_link);
 	conn_close(conn);
+	share_give_address(worker->server->shares, STEAL(conn->address));
 	__atomic_sub_fetch(&worker->conn_count, 1, __ATOMIC_RELAXED);
 	stats_count(&worker->shared.rpc.stats.connections, (uint64_t)-1);
 }
@@ -154,22 +156,39 @@ static void worker_watch(struct conn *conn)
 	conn->events = events;
 }
 
-/* Replies that nobody takes: who has taken nothing for longest goes. */
-static void worker_relieve(struct worker *worker)
+/* Who has taken nothing for longest, of a guest's connections (NULL: of all),
+ * goes.  false: there is none. */
+static bool worker_close_slowest(struct worker *worker,
+				 const struct share *home)
 {
-	struct conn *conn, *oldest;
+	struct conn *conn, *oldest = NULL;
 
-	while (conn_must_relieve(&worker->shared)) {
-		oldest = NULL;
-		LIST_FOREACH(conn, &worker->conns, all_link)
-		if (conn->stalled_ms > 0 &&
-		    (!oldest || conn->stalled_ms < oldest->stalled_ms))
-			oldest = conn;
-		if (!oldest)
-			return;
-		log_warn("send memory is full: closing the slowest connection");
-		worker_close(oldest);
+	LIST_FOREACH(conn, &worker->conns, all_link)
+	if (conn->stalled_ms > 0 && (!home || conn->peer.home == home) &&
+	    (!oldest || conn->stalled_ms < oldest->stalled_ms))
+		oldest = conn;
+	if (!oldest)
+		return false;
+	if (worker->shared.rpc.now_ms >= worker->warn_ms) {
+		worker->warn_ms = worker->shared.rpc.now_ms + WORKER_WARN_MS;
+		log_warn("send memory%s%s is full: closing the slowest "
+			 "connections",
+			 home ? " of " : "",
+			 home ? oldest->peer.info->path : "");
 	}
+	worker_close(oldest);
+	return true;
+}
+
+/* Replies that nobody takes. */
+static void worker_relieve(struct worker *worker, struct conn *conn)
+{
+	while (conn_guest_must_relieve(conn) && !conn->closed)
+		if (!worker_close_slowest(worker, conn->peer.home))
+			break;
+	while (conn_must_relieve(&worker->shared))
+		if (!worker_close_slowest(worker, NULL))
+			break;
 }
 
 static void worker_turn(struct conn *conn, uint32_t events)
@@ -186,7 +205,7 @@ static void worker_turn(struct conn *conn, uint32_t events)
 		worker_close(conn);
 		return;
 	}
-	worker_relieve(worker);
+	worker_relieve(worker, conn);
 	if (!conn->closed)
 		worker_watch(conn);
 }
@@ -294,6 +313,14 @@ static void server_take(struct server *server, int fd,
 	conn = conn_new(fd, addr);
 	if (!conn)
 		return;
+	conn->address =
+	    share_take_address(server->shares, conn->peer.client.addr);
+	if (!conn->address) {
+		stats_count(&stats->connections_refused, 1);
+		close(STEAL_FD(conn->fd));
+		conn_free(conn);
+		return;
+	}
 	conn->worker = worker;
 	conn->mail.deliver = worker_adopt;
 	__atomic_add_fetch(&worker->conn_count, 1, __ATOMIC_RELAXED);
@@ -659,6 +686,7 @@ static int worker_init(struct worker *worker, struct server *server,
 		close(STEAL_FD(worker->epoll_fd));
 		return log_err(rc, "worker");
 	}
+	worker->shared.rpc.shares = server->shares;
 	worker->shared.make_room = worker_make_room;
 	worker->shared.rpc.ready = worker_peer_ready;
 	if (options->hold_ms > 0)
@@ -669,6 +697,18 @@ static int worker_init(struct worker *worker, struct server *server,
 	return 0;
 }
 
+static int server_share(struct server *server,
+			const struct share_limits *wanted)
+{
+	struct share_limits limits = *wanted;
+
+	if (limits.address_conns == 0)
+		limits = share_defaults();
+	limits.address_conns =
+	    MIN(limits.address_conns, (size_t)server->conn_max / 2);
+	return shares_new(&limits, &server->shares);
+}
+
 static int server_init(struct server *server,
 		       const struct server_options *options)
 {
@@ -676,7 +716,9 @@ static int server_init(struct server *server,
 				    .data.ptr = &server_tag_listen};
 	int rc;
 
-	rc = drc_new(&server->drc);
+	rc = server_share(server, &options->limits);
+	if (rc == 0)
+		rc = drc_new(&server->drc);
 	for (unsigned int i = 0; rc == 0 && i < options->listen_count; i++)
 		rc = server_bind(server, options->listen[i]);
 	if (rc == 0)
@@ -802,6 +844,7 @@ void server_free(struct server *server)
 		close(server->listen_fd[i]);
 	if (server->spare_fd >= 0)
 		close(server->spare_fd);
+	shares_free(server->shares);
 	drc_free(server->drc);
 	free(server);
 }

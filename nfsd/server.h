@@ -14,6 +14,7 @@
 #define NFSD_SERVER_H
 
 #include "depot/base.h"
+#include "nfsd/share.h"
 #include "nfsd/stats.h"
 
 enum {
@@ -34,6 +35,9 @@ struct server_options {
 	unsigned int threads; /* 0: one per CPU */
 	unsigned int poll_us;
 	unsigned int hold_ms; /* 0: 10 s; how long a call waits for bytes */
+	/* What one guest, tenant, address may hold; all 0: share_defaults().
+	 * No address has more than half of the connections there can be. */
+	struct share_limits limits;
 };
 
 /* Binds all addresses.  -EINVAL: an address (logged); -EADDRINUSE ... */
