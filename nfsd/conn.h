@@ -76,7 +76,9 @@ struct conn {
 	/* the server's own */
 	struct share *address; /* borrows; of the client's address, or NULL */
 	uint32_t events;       /* that epoll has been asked for */
+	uint32_t pending;      /* what it has reported since the last turn */
 	bool ready, closed;
+	unsigned int lane; /* while ready */
 	struct worker *worker;
 	struct mail mail;
 	LIST_ENTRY(conn) all_link;

@@ -4,6 +4,10 @@
  *
  *	wait (poll or sleep) -> mail -> accept -> turns of connections -> clock
  *
+ * Connections that have something to do stand in lanes, those of one guest in
+ * the same one, and the lanes have turns in rotation: a guest with hundreds of
+ * busy connections is one among the guests, not hundreds.
+ *
  * All connections of a worker are touched by its thread only.
  */
 #include "nfsd/server.h"
@@ -24,7 +28,9 @@
 #include "nfsd/conn.h"
 
 enum {
-	WORKER_EVENTS_MAX = 64,
+	WORKER_EVENTS_MAX = 256,
+	WORKER_LANES = 16,
+	WORKER_SLICE_NS = 500000, /* of turns, before epoll is asked again */
 	WORKER_TICK_MS = 1000,
 	WORKER_TICK_WAITING_MS = 100, /* while calls wait for bytes */
 	WORKER_POLL_SCORE_MAX = 16,
@@ -47,9 +53,9 @@ struct worker {
 	struct server *server; /* borrows */
 	pthread_t thread;
 	bool started;
-	int epoll_fd;            /* owns */
-	struct conn_list conns;  /* owns */
-	struct conn_queue ready; /* to have a turn without waiting */
+	int epoll_fd;                          /* owns */
+	struct conn_list conns;                /* owns */
+	struct conn_queue ready[WORKER_LANES]; /* to have a turn */
 	unsigned int ready_count;
 	struct conn_list dead;   /* owns; freed after the turns */
 	unsigned int conn_count; /* atomic; with those on their way */
@@ -91,20 +97,30 @@ static uint64_t server_now_ms(void)
 /* --- connections of a worker -------------------------------------------------
  */
 
+/* Guests may share a lane; who is nobody's guest yet has the first. */
+static unsigned int worker_lane(const struct conn *conn)
+{
+	uint64_t home = (uintptr_t)conn->peer.home;
+
+	return (unsigned int)(home * 0x9e3779b97f4a7c15ull >> 32) %
+	       WORKER_LANES;
+}
+
 static void worker_make_ready(struct conn *conn)
 {
 	if (conn->ready || conn->closed)
 		return;
 	conn->ready = true;
+	conn->lane = worker_lane(conn);
 	conn->worker->ready_count++;
-	TAILQ_INSERT_TAIL(&conn->worker->ready, conn, ready_link);
+	TAILQ_INSERT_TAIL(&conn->worker->ready[conn->lane], conn, ready_link);
 }
 
 static void worker_unready(struct conn *conn)
 {
 	conn->ready = false;
 	conn->worker->ready_count--;
-	TAILQ_REMOVE(&conn->worker->ready, conn, ready_link);
+	TAILQ_REMOVE(&conn->worker->ready[conn->lane], conn, ready_link);
 }
 
 static void worker_peer_ready(struct peer *peer)
@@ -443,8 +459,7 @@ static int worker_wait(struct worker *worker, struct epoll_event *events)
 	int count;
 
 	count = epoll_wait(worker->epoll_fd, events, WORKER_EVENTS_MAX, 0);
-	if (count > 0 || !TAILQ_EMPTY(&worker->ready) ||
-	    worker_has_mail(worker))
+	if (count > 0 || worker->ready_count > 0 || worker_has_mail(worker))
 		return MAX(count, 0);
 	if (worker->poll_ns > 0 && worker->poll_score > 0) {
 		count = worker_poll(worker, events);
@@ -492,21 +507,50 @@ static void worker_events(struct worker *worker,
 			mailbox_clear(&worker->shared.rpc.mailbox);
 		else if (events[i].data.ptr == &server_tag_listen)
 			server_accept(worker->server);
-		else if (!conn->closed)
-			worker_turn(conn, events[i].events);
+		else if (!conn->closed) {
+			conn->pending |= events[i].events;
+			worker_make_ready(conn);
+		}
 	}
 }
 
-/* As many turns as were ready at the start: who is ready again waits until
- * epoll has been asked. */
+/* One turn in each lane; how many that were. */
+static unsigned int worker_rotate(struct worker *worker)
+{
+	unsigned int turns = 0;
+
+	for (unsigned int i = 0; i < WORKER_LANES; i++) {
+		struct conn *conn = TAILQ_FIRST(&worker->ready[i]);
+		uint32_t events;
+
+		if (!conn)
+			continue;
+		worker_unready(conn);
+		events = conn->pending;
+		conn->pending = 0;
+		worker_turn(conn, events);
+		turns++;
+	}
+	return turns;
+}
+
+/* About as many turns as were ready at the start, and for a slice of time: who
+ * is ready again, or still, waits until epoll has been asked. */
 static void worker_ready_turns(struct worker *worker)
 {
-	unsigned int count = worker->ready_count;
-	struct conn *conn;
+	unsigned int count = worker->ready_count, turns;
+	uint64_t until = 0, now;
 
-	while (count-- > 0 && (conn = TAILQ_FIRST(&worker->ready))) {
-		worker_unready(conn);
-		worker_turn(conn, 0);
+	while (count > 0 && worker->ready_count > 0) {
+		turns = worker_rotate(worker);
+		count -= MIN(turns, count);
+		if (count == 0)
+			return;
+		now = server_now_ns(CLOCK_MONOTONIC);
+		if (until == 0)
+			until = now + WORKER_SLICE_NS;
+		else if (now >= until)
+			return;
 	}
 }
 
@@ -674,7 +718,8 @@ static int worker_init(struct worker *worker, struct server *server,
 	worker->server = server;
 	LIST_INIT(&worker->conns);
 	LIST_INIT(&worker->dead);
-	TAILQ_INIT(&worker->ready);
+	for (unsigned int i = 0; i < WORKER_LANES; i++)
+		TAILQ_INIT(&worker->ready[i]);
 	worker->poll_ns = (uint64_t)options->poll_us * 1000;
 	worker->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (worker->epoll_fd < 0)

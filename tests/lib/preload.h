@@ -52,6 +52,7 @@ struct preload {
 	/* events; count may go beyond the maximum */
 	uint32_t event_count;
 	uint8_t event[PRELOAD_EVENTS_MAX];
+	uint16_t port[PRELOAD_EVENTS_MAX]; /* of the peer, of PRELOAD_SENT */
 };
 
 #endif

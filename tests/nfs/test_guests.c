@@ -5,6 +5,7 @@
  * "u/bad" and "u/bad2", mounted from 127.0.0.2 and .3; the other is "t/g".
  * Limits are set low, so that reaching them takes little.
  */
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -255,6 +256,70 @@ static void t_P_18_held(void)
 
 /* --- work ---------------------------------------------------------------- */
 
+static uint16_t port_of(const struct raw *raw)
+{
+	struct sockaddr_in addr = {.sin_port = 0};
+	socklen_t len = sizeof(addr);
+
+	ASSERT(getsockname(raw->fd, (struct sockaddr *)&addr, &len) == 0);
+	return ntohs(addr.sin_port);
+}
+
+/*
+ * A worker finds much to do for a guest on 40 connections and, behind all of
+ * it, one call of another: that one's turn comes among the first, not as the
+ * last of 41.  The daemon is stopped while they are sent, so that it finds them
+ * all at once, and has one worker.
+ */
+static void t_P_18_rotation(void)
+{
+	enum { SOON = 4 };
+	struct daemon *d = &rig.daemon;
+	const char **threads = &d->option[DAEMON_OPTIONS_MAX - 1];
+	uint32_t at = 0, sent = 0;
+	struct raw_attr attr;
+
+	*threads = "nfs.threads=1";
+	EXPECT(daemon_stop(d), 0);
+	ASSERT(daemon_start(d));
+	*threads = NULL;
+	rig_reconnect(&rig);
+	EXPECT(raw_getattr(&rig.raw, &rig.root, &attr), S_OK);
+	EXPECT(bad_open(0, GUEST_CONNS, "127.0.0.2", "/u/bad"), GUEST_CONNS);
+	sleep_ms(100);
+	ASSERT(kill(d->pid, SIGSTOP) == 0);
+	preload->event_count = 0;
+	for (int i = 0; i < GUEST_CONNS; i++)
+		for (int k = 0; k < 8; k++) {
+			raw_begin_fh(&raws[i], P_READDIRPLUS, &bad_root);
+			raw_put64(&raws[i], 0);
+			raw_put64(&raws[i], 0);
+			raw_put32(&raws[i], 8192);
+			raw_put32(&raws[i], 8192);
+			CU_ASSERT(raw_send(&raws[i]));
+		}
+	raw_begin_fh(&rig.raw, P_GETATTR, &rig.root);
+	CU_ASSERT(raw_send(&rig.raw));
+	sleep_ms(50);
+	ASSERT(kill(d->pid, SIGCONT) == 0);
+	EXPECT(raw_reply(&rig.raw), 0);
+	EXPECT(raw_get32(&rig.raw), S_OK);
+	for (int i = 0; i < GUEST_CONNS; i++)
+		for (int k = 0; k < 8; k++)
+			EXPECT(raw_reply(&raws[i]), 0);
+	for (; at < MIN(preload->event_count, (uint32_t)PRELOAD_EVENTS_MAX);
+	     at++) {
+		if (preload->event[at] != PRELOAD_SENT)
+			continue;
+		if (preload->port[at] == port_of(&rig.raw))
+			break;
+		sent++;
+	}
+	printf("turns of others before that of the lone call: %u\n", sent);
+	CU_ASSERT(sent <= SOON);
+	bad_close();
+}
+
 /* In a process of its own: READs and changes on all of a guest's connections,
  * replies taken, until it is ended. */
 static void flood(void)
@@ -330,6 +395,7 @@ static const struct check_test tests[] = {
     TEST(t_P_18_parked),
     TEST(t_P_18_held),
     TEST(t_P_18_work),
+    TEST(t_P_18_rotation),
     TEST(t_ends_well),
 };
 

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,13 +85,19 @@ __attribute__((constructor)) static void preload_start(void)
 #define LOAD(field)   __atomic_load_n(&shared->field, __ATOMIC_SEQ_CST)
 #define ADD(field, n) __atomic_add_fetch(&shared->field, n, __ATOMIC_SEQ_CST)
 
-static void preload_event(unsigned int event)
+static void preload_event_from(unsigned int event, uint16_t port)
 {
 	uint32_t at = ADD(event_count, 1) - 1;
 
-	if (at < PRELOAD_EVENTS_MAX)
-		__atomic_store_n(&shared->event[at], (uint8_t)event,
-				 __ATOMIC_SEQ_CST);
+	if (at >= PRELOAD_EVENTS_MAX)
+		return;
+	__atomic_store_n(&shared->port[at], port, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&shared->event[at], (uint8_t)event, __ATOMIC_SEQ_CST);
+}
+
+static void preload_event(unsigned int event)
+{
+	preload_event_from(event, 0);
 }
 
 /* --- syncs --------------------------------------------------------------- */
@@ -161,7 +168,12 @@ EXPORTED int fsync(int fd)
 
 EXPORTED ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 {
-	preload_event(PRELOAD_SENT);
+	struct sockaddr_in peer = {.sin_port = 0};
+	socklen_t len = sizeof(peer);
+
+	if (LOAD(event_count) < PRELOAD_EVENTS_MAX)
+		getpeername(fd, (struct sockaddr *)&peer, &len);
+	preload_event_from(PRELOAD_SENT, ntohs(peer.sin_port));
 	return real_sendmsg(fd, msg, flags);
 }
 
