@@ -58,7 +58,7 @@ TESTLIB := $(call objs,tests/lib)
 .SECONDARY:
 .PHONY: all check check-unit check-nfs check-fuzz check-model check-e2e \
         check-guest model listing \
-        demo bench fuzz torture variants lint format layers clean install
+        demo bench referee fuzz torture variants lint format layers clean install
 
 all: $(B)/vdrived $(B)/vdrive
 
@@ -159,6 +159,9 @@ check-guest: all $(TOOLS)
 	@B=$(B) sh tests/run guest
 demo: all $(TOOLS)
 	@B=$(B) sh tests/demo
+# The protocol tests against nfs-ganesha, as root: tests/nfs/referee.sh
+referee: all $(NFS)
+	@B=$(B) sh tests/nfs/referee.sh
 bench: all $(BENCH)
 	@B=$(B) sh tests/bench/run.sh
 # KILLS=0 or CUTS=0 leaves one of the two out.

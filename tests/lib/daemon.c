@@ -41,6 +41,15 @@ void daemon_free(struct daemon *d)
 	tmpdir_remove(STEAL(d->dir));
 }
 
+void daemon_must_be_ours(const char *what)
+{
+	if (!getenv("RIG_REFEREE"))
+		return;
+	printf("not ours: %s\n", what);
+	fflush(stdout);
+	_exit(DAEMON_NOT_OURS);
+}
+
 /* --- system calls -------------------------------------------------------- */
 
 struct preload *daemon_preload(struct daemon *d)
@@ -221,6 +230,7 @@ bool daemon_start(struct daemon *d)
 	pid_t parent = getpid();
 	int fds[2];
 
+	daemon_must_be_ours("starts our daemon");
 	ASSERT(d->pid == 0);
 	ASSERT(pipe2(fds, O_CLOEXEC) == 0);
 	signal(SIGPIPE, SIG_IGN);
@@ -252,6 +262,7 @@ static void daemon_gone(struct daemon *d)
 
 void daemon_kill(struct daemon *d)
 {
+	daemon_must_be_ours("kills our daemon");
 	if (d->pid == 0)
 		return;
 	kill(d->pid, SIGKILL);
@@ -265,6 +276,7 @@ int daemon_stop(struct daemon *d)
 	uint64_t begin = check_now_ns();
 	int status = 0;
 
+	daemon_must_be_ours("stops our daemon");
 	if (d->pid == 0)
 		return -1;
 	kill(d->pid, SIGTERM);
@@ -317,6 +329,7 @@ int daemon_cli(struct daemon *d, ...)
 	va_list args;
 	pid_t pid;
 
+	daemon_must_be_ours("commands our daemon");
 	snprintf(socket, sizeof(socket), "%s/sock", d->dir);
 	va_start(args, d);
 	do {

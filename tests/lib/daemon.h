@@ -43,6 +43,13 @@ void daemon_free(struct daemon *d);
  * returns what commands it, which stays over restarts.  Aborts on failure. */
 struct preload *daemon_preload(struct daemon *d);
 
+/*
+ * With RIG_REFEREE in the environment (nfsrig.h) there is no daemon of ours:
+ * all that would command one ends the program with this status, and says why.
+ */
+enum { DAEMON_NOT_OURS = 77 };
+void daemon_must_be_ours(const char *what);
+
 /* Start, or start again on the same store and port; false: it does not come
  * up (its log is copied to stderr). */
 bool daemon_start(struct daemon *d);

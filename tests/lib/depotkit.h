@@ -16,7 +16,7 @@ enum { KIT_MEMORY = 64 << 20 };
 struct depot *kit_open(const char *path);
 
 struct kit_package {
-	char *json;	  /* owns */
+	char *json;        /* owns */
 	struct tree *tree; /* ref */
 	struct digest revision;
 };

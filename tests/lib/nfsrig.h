@@ -15,6 +15,11 @@
  *	dir/a dir/b dir/sub/c	10 bytes each
  *	empty/
  *
+ * With RIG_REFEREE="PORT MOUNT-PORT DIRECTORY" the server is somebody else's,
+ * which exports that directory of this host: the package is then plain files in
+ * a new directory of it, rig_kill() only connects again, and what needs our own
+ * daemon ends the program (daemon.h).  See tests/nfs/referee.sh.
+ *
  * rig_plot() gives a handle of the next plot; with RIG_DELTA it is the same
  * tree made by NFS calls, so that a test can be run over both layers.
  */

@@ -26,6 +26,7 @@ enum preload_file {
 	PRELOAD_DIR,
 	PRELOAD_FILES,
 };
+#define PRELOAD_EVERY     UINT32_MAX
 #define PRELOAD_BIT(file) (1u << (file))
 
 enum preload_event {
@@ -37,10 +38,11 @@ enum preload_event {
 
 struct preload {
 	/* syncs; hold and fail_mask: PRELOAD_BITs */
-	uint32_t hold;        /* they do not return */
-	uint32_t held;        /* so many wait now */
-	uint32_t fail_mask;   /* these are counted for fail_at */
-	uint32_t fail_at;     /* the n-th, from 1, fails; 0: none */
+	uint32_t hold;      /* they do not return */
+	uint32_t held;      /* so many wait now */
+	uint32_t fail_mask; /* these are counted for fail_at */
+	uint32_t
+	    fail_at; /* the n-th, from 1, fails; 0: none; or PRELOAD_EVERY */
 	uint32_t fail_errno;  /* how; nothing is synced then */
 	uint32_t fail_hidden; /* the daemon is told that it succeeded: as one
 				 that does not look would behave */

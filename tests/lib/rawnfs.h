@@ -3,7 +3,8 @@
  * rawnfs: a small NFSv3 and MOUNT client of our own for tests: one connection,
  * hand-made encoding, so that a test can also send what no client would.
  *
- * Calls block, 30 s at most.  Encoding follows RFC 5531 and RFC 1813.
+ * Calls block, 30 s at most (RAW_WAIT_MS in the environment: other).  Encoding
+ * follows RFC 5531 and RFC 1813.
  */
 #ifndef TESTS_LIB_RAWNFS_H
 #define TESTS_LIB_RAWNFS_H
@@ -161,6 +162,8 @@ void raw_get_wcc(struct raw *raw, struct raw_wcc *wcc);
  * or -(100 + accept_stat).
  */
 int raw_mount(struct raw *raw, const char *path, struct raw_fh *root);
+/* From now on raw_mount() of `path` asks nobody: that is its handle. */
+void raw_mounted(const char *path, const struct raw_fh *root);
 int raw_getattr(struct raw *raw, const struct raw_fh *fh,
 		struct raw_attr *attr);
 int raw_lookup(struct raw *raw, const struct raw_fh *dir, const char *name,

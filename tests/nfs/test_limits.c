@@ -127,7 +127,7 @@ static void others_are_served(void)
 	rig_connect(&rig, &fresh);
 	EXPECT(raw_getattr(&fresh, &rig.root, &attr), S_OK);
 	raw_close(&fresh);
-	CU_ASSERT(check_now_ns() - begin < SOON_MS * 1000000ull);
+	EXPECT((check_now_ns() - begin) / 1000000 / SOON_MS, 0);
 }
 
 static void t_P_17_memory_limit(void)
@@ -416,6 +416,10 @@ int main(void)
 	rig_open_with(&rig, more_names);
 	ASSERT(daemon_stop(&rig.daemon) == 0);
 	rig.daemon.memory_max = (uint64_t)MEMORY_MIB << 20;
+	/* Here one guest is to reach what the whole server has. */
+	rig.daemon.option[0] = "limits.guest-connections=2000";
+	rig.daemon.option[1] = "limits.guest-held=64M";
+	rig.daemon.option[2] = "limits.tenant-held=64M";
 	ASSERT(daemon_start(&rig.daemon));
 	rig_reconnect(&rig);
 	rc = check_main("test_limits", tests, ARRAY_LEN(tests));

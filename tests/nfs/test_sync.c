@@ -135,12 +135,25 @@ static void t_N_01_overwrite(void)
 static void t_N_01_recorder(void)
 {
 	struct raw_attr attr;
+	struct raw_fh dir, fh;
 
 	events_clear();
 	EXPECT(raw_getattr(&rig.raw, &rig.root, &attr), S_OK);
 	CU_ASSERT(GET(event_count) > 0);
 	EXPECT(synced_before_reply(0, PRELOAD_LOG), -1);
 	EXPECT(synced_before_reply(0, PRELOAD_HOST), -1);
+	/* Nor, the control of the tests around, when a daemon answers without
+	 * its sync having been done. */
+	rig_dir(&rig, &dir);
+	events_clear();
+	preload->fail_hidden = 1;
+	SET(fail_at, PRELOAD_EVERY);
+	SET(fail_mask, PRELOAD_BIT(PRELOAD_LOG));
+	EXPECT(raw_mkdir(&rig.raw, &dir, "d", 0755, &fh), S_OK);
+	SET(fail_mask, 0);
+	SET(fail_at, 0);
+	preload->fail_hidden = 0;
+	EXPECT(synced_before_reply(0, PRELOAD_LOG), -1);
 }
 
 static const uint32_t changing[] = {P_SETATTR, P_CREATE, P_MKDIR,

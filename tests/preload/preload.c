@@ -132,6 +132,15 @@ static void preload_hold(uint32_t bit)
 	ADD(held, (uint32_t)-1);
 }
 
+static bool preload_fails(uint32_t bit)
+{
+	uint32_t at = LOAD(fail_at);
+
+	if (!(LOAD(fail_mask) & bit))
+		return false;
+	return ADD(counted, 1) == at || at == PRELOAD_EVERY;
+}
+
 static int preload_sync(int fd, int (*real)(int fd))
 {
 	enum preload_file file = preload_classify(fd);
@@ -140,7 +149,7 @@ static int preload_sync(int fd, int (*real)(int fd))
 
 	preload_event(PRELOAD_BEGIN + file);
 	preload_hold(bit);
-	if ((LOAD(fail_mask) & bit) && ADD(counted, 1) == LOAD(fail_at)) {
+	if (preload_fails(bit)) {
 		ADD(failed, 1);
 		preload_event(PRELOAD_FAILED + file);
 		if (LOAD(fail_hidden))
