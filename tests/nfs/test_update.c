@@ -243,6 +243,7 @@ int main(void)
 {
 	int rc;
 
+	daemon_must_be_ours("replaces a package of ours");
 	check_fill(old_file, sizeof(old_file), RIG_SEED_FILE);
 	check_fill(new_file, sizeof(new_file), 99);
 	check_fill(big, sizeof(big), RIG_SEED_BIG);
