@@ -7,9 +7,6 @@
 #include "overlay/selection.h"
 
 enum {
-	SELECTION_HEAD = 17,
-	SELECTION_ROW_MAX =
-	    2 * DIGEST_LEN + 2 + PACKAGE_NAME_MAX + TAG_NAME_MAX,
 	GUEST_HEAD = 31,
 	GUEST_TAIL = 28,
 	GUEST_FORMAT = 2, /* 1 lacks the tail */
@@ -30,11 +27,8 @@ static uint8_t *selection_put_text(uint8_t *out, const char *text)
 	return out + len;
 }
 
-void selection_put(struct kv_batch *batch, const char *tenant,
-		   const struct selection *selection)
+size_t selection_encode(const struct selection *selection, uint8_t *value)
 {
-	uint8_t value[SELECTION_HEAD + SITE_SELECTION_MAX * SELECTION_ROW_MAX];
-	struct record_key key;
 	uint8_t *out = value + SELECTION_HEAD;
 
 	value[0] = RECORD_FORMAT;
@@ -49,10 +43,20 @@ void selection_put(struct kv_batch *batch, const char *tenant,
 		out = selection_put_text(out + 2 * DIGEST_LEN, p->name);
 		out = selection_put_text(out, p->tag);
 	}
+	return (size_t)(out - value);
+}
+
+void selection_put(struct kv_batch *batch, const char *tenant,
+		   const struct selection *selection)
+{
+	uint8_t value[SELECTION_VALUE_MAX];
+	struct record_key key;
+
 	selection_prefix(&key, tenant);
 	be32_put(key.bytes + key.len, selection->generation);
 	key.len += 4;
-	kv_batch_put(batch, key.bytes, key.len, value, (size_t)(out - value));
+	kv_batch_put(batch, key.bytes, key.len, value,
+		     selection_encode(selection, value));
 }
 
 /* Text of at most `max` bytes at *in; false when it does not fit. */
@@ -72,8 +76,8 @@ static bool selection_get_text(const uint8_t **in, const uint8_t *end,
 	return true;
 }
 
-static int selection_decode(const uint8_t *in, size_t len,
-			    struct selection *selection)
+int selection_decode(const uint8_t *in, size_t len,
+		     struct selection *selection)
 {
 	const uint8_t *end = in + len;
 

@@ -28,6 +28,17 @@ struct selection {
 /* The newest generation; an empty one when there is none. */
 MUST_CHECK int selection_load(struct kv *kv, const char *tenant,
 			      struct selection *selection);
+/* Its value; the generation is in the key.  out holds SELECTION_VALUE_MAX. */
+enum {
+	SELECTION_HEAD = 17,
+	SELECTION_ROW_MAX =
+	    2 * DIGEST_LEN + 2 + PACKAGE_NAME_MAX + TAG_NAME_MAX,
+	SELECTION_VALUE_MAX =
+	    SELECTION_HEAD + SITE_SELECTION_MAX * SELECTION_ROW_MAX,
+};
+size_t selection_encode(const struct selection *selection, uint8_t *out);
+MUST_CHECK int selection_decode(const uint8_t *in, size_t len,
+				struct selection *selection);
 void selection_put(struct kv_batch *batch, const char *tenant,
 		   const struct selection *selection);
 bool selection_same(const struct selection *a, const struct selection *b);

@@ -383,7 +383,8 @@ int site_write(struct site *site, struct kv_batch *batch)
 	return rc < 0 ? rc : kv_sync_log(site->kv);
 }
 
-static int site_put_tenant(struct site *site, const struct tenant *tenant)
+static int site_put_tenant(struct site *site, const struct tenant *tenant,
+			   const struct selection *selection)
 {
 	struct kv_batch *batch = kv_batch_new();
 	uint8_t value[TENANT_LEN];
@@ -395,12 +396,15 @@ static int site_put_tenant(struct site *site, const struct tenant *tenant)
 	tenant_encode(tenant, value);
 	record_key_text(&key, 'A', tenant->name);
 	kv_batch_put(batch, key.bytes, key.len, value, sizeof(value));
+	if (selection)
+		selection_put(batch, tenant->name, selection);
 	rc = site_write(site, batch);
 	kv_batch_free(batch);
 	return rc;
 }
 
-int site_make_tenant(struct site *site, const char *name, const uint8_t *key)
+int site_make_tenant(struct site *site, const char *name, const uint8_t *key,
+		     const struct selection *selection)
 {
 	struct tenant fresh = {0};
 	uint8_t value[TENANT_LEN];
@@ -411,7 +415,7 @@ int site_make_tenant(struct site *site, const char *name, const uint8_t *key)
 		memcpy(fresh.key, key, SIPHASH_KEY_LEN);
 	else
 		random_bytes(fresh.key, SIPHASH_KEY_LEN);
-	rc = site_put_tenant(site, &fresh);
+	rc = site_put_tenant(site, &fresh, selection);
 	tenant_encode(&fresh, value);
 	return rc < 0 ? rc : site_load_tenant(site, name, value, sizeof(value));
 }
@@ -425,7 +429,7 @@ int site_tenant_create(struct site *site, const char *name)
 	pthread_mutex_lock(&site->verbs);
 	pthread_rwlock_wrlock(&site->lock);
 	if (!site_find_tenant(site, name))
-		rc = site_make_tenant(site, name, NULL);
+		rc = site_make_tenant(site, name, NULL, NULL);
 	pthread_rwlock_unlock(&site->lock);
 	pthread_mutex_unlock(&site->verbs);
 	return rc;
@@ -444,7 +448,7 @@ int site_tenant_set_quota(struct site *site, const char *name,
 	if (tenant) {
 		next = *tenant;
 		quota_set(&next.quota, quota->bytes, quota->files);
-		rc = site_put_tenant(site, &next);
+		rc = site_put_tenant(site, &next, NULL);
 		if (rc == 0)
 			quota_set(&tenant->quota, quota->bytes, quota->files);
 	} else {
