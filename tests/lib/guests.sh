@@ -8,6 +8,8 @@
 #   guest_run HOST T/G JOB RESULTS
 #                        boots a guest whose /etc/fstab is the very line that
 #                        `vdrive guest fstab` prints; the job's status
+#   count_job NAME STATUS RESULTS
+#                        shows a job's lines and counts them as tests
 #   guest_cache          where the image is kept
 
 guest_cache()
@@ -20,7 +22,12 @@ guest_killer()
 	cat >"$W/kill-restart" <<-END
 	#!/bin/sh
 	[ "\$1" = kill-restart ] || { echo "no host command \$1"; exit 2; }
-	kill -9 \$(cat "$W/$1.pid")
+	pid=\$(cat "$W/$1.pid")
+	kill -9 "\$pid"
+	# Dead is not yet gone: until it is a zombie its files are locked.
+	while grep -q '^State:.[^Z]' "/proc/\$pid/status" 2>/dev/null; do
+	    sleep 0.02
+	done
 	: >"$W/$1.log"
 	setsid "$B/vdrived" --user nobody -o "store.path=$W/$1" \\
 	    -o "nfs.listen=127.0.0.1:$PORT" -o "admin.socket=$W/$1/sock" \\
@@ -29,7 +36,8 @@ guest_killer()
 	echo killed >>"$W/$1.kills"
 	i=0
 	until grep -q ' ready, ' "$W/$1.log"; do
-	    i=\$((i + 1)); [ \$i -lt 300 ] || exit 1
+	    i=\$((i + 1))
+	    [ \$i -lt 300 ] || { tail -n 3 "$W/$1.log"; exit 1; }
 	    sleep 0.1
 	done
 	END
@@ -51,4 +59,14 @@ guest_run()
 guest_event()
 {
 	awk -v w="$2" '$2 == w { print $1; exit }' "$1/events"
+}
+
+# Count a job's lines; its status must agree.
+count_job()	# NAME STATUS RESULTS
+{
+	sed "s/^/  $1: /" "$3/out"
+	passed=$((passed + $(grep -c '^ok ' "$3/out")))
+	failed=$((failed + $(grep -c '^not ok ' "$3/out")))
+	check "$1 ended with status 0" [ "$2" -eq 0 ]
+	[ "$2" -eq 0 ] || tail -n 20 "$3/console"
 }
