@@ -9,6 +9,7 @@ set -u
 . tests/lib/host.sh
 . tests/lib/guests.sh
 
+# shellcheck disable=SC2046
 prepare()
 {
 	sh tests/guest/image.sh "$(guest_cache)" >"$W/image.log" 2>&1 ||
@@ -16,19 +17,9 @@ prepare()
 	host_start h && on h package create python3:1 deb:python3 >/dev/null &&
 		on h tenant create demo && on h tenant assign demo python3:1 &&
 		on h guest add demo/vm1 && on h guest add demo/vm2 &&
-		unpack_debs "$W/tree" "$VDRIVE_DEB_CACHE"/*.deb &&
+		unpack_debs "$W/tree" $(package_debs h python3:1) &&
 		sh tests/guest/package_list.sh "$W/tree" "$W/lists" &&
 		guest_killer h
-}
-
-# Count a job's lines; its status must agree.
-count_job()	# NAME STATUS RESULTS
-{
-	sed "s/^/  $1: /" "$3/out"
-	passed=$((passed + $(grep -c '^ok ' "$3/out")))
-	failed=$((failed + $(grep -c '^not ok ' "$3/out")))
-	check "$1 ended with status 0" [ "$2" -eq 0 ]
-	[ "$2" -eq 0 ] || tail -n 20 "$3/console"
 }
 
 if prepare; then

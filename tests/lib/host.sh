@@ -95,6 +95,17 @@ unpack_debs()
 	done
 }
 
+# The .deb files, in the cache, that a package was made of: HOST REF
+package_debs()
+{
+	on "$1" package show "$2" --json |
+		jq -r '.revision_json | fromjson | .closure[]' |
+		sed 's/:/%3a/g; s/=/_/' |
+		while read -r name_version; do
+			ls "$VDRIVE_DEB_CACHE/$name_version"_*.deb
+		done
+}
+
 # "SHA256  PATH" of all regular files below a directory, sorted.
 hashes()
 {
