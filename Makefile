@@ -156,7 +156,7 @@ listing: all $(MODEL) $(HASH6)
 check-e2e: all $(TOOLS) variants
 	@B=$(B) sh tests/run e2e
 check-guest: all $(TOOLS)
-	@B=$(B) sh tests/run guest
+	@B=$(B) SUITE_TIMEOUT=4000 SUITES=$(SUITES) sh tests/run guest-all
 demo: all $(TOOLS)
 	@B=$(B) sh tests/demo
 # The protocol tests against nfs-ganesha, as root: tests/nfs/referee.sh

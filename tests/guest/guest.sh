@@ -22,6 +22,7 @@
 #   GUEST_CACHE          where image.sh keeps its image (the tree's build/guest)
 #   GUEST_ACCEL          "kvm": use KVM if it proves itself within 3 seconds
 #   GUEST_MEMORY         MiB (512)
+#   GUEST_CPUS           processors (1)
 #
 # Status 125: no guest, or one that ended without a word about its script.
 # Several guests may run at the same time, each with its own NAME and
@@ -36,6 +37,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 cache=${GUEST_CACHE:-$here/../../build/guest}
 limit=${GUEST_TIMEOUT:-240}
 memory=${GUEST_MEMORY:-512}
+cpus=${GUEST_CPUS:-1}
 
 # On a busy host an emulated timer may seem dead to the kernel, which then
 # panics, if no_timer_check does not stop it from looking.
@@ -104,6 +106,7 @@ choose_accelerator() {
 start_qemu() {
 	timeout -k 5 "$limit" qemu-system-x86_64 \
 		-accel "$accelerator" -cpu "$processor" -m "$memory" \
+		-smp "$cpus" \
 		-nodefaults -no-user-config -display none -no-reboot \
 		-kernel "$cache/vmlinuz" -initrd "$run/initramfs" \
 		-append "$kernel_arguments GUEST_NAME=$name" \
