@@ -105,7 +105,7 @@ git_job() {
 		cd clone
 		test -z "$(git status --porcelain)"
 		git checkout -qb topic
-		for f in To/*.pl; do sed -i '1i# edited' $f; done
+		sed -i '1i# edited' To/*.pl
 		git mv CPAN moved
 		git rm -qf To/Age.pl
 		mkdir new
@@ -278,7 +278,7 @@ dpkg_check() {
 fio_run() {
 	drive fio --directory=/work/fio --thread --group_reporting \
 		--size=8m --verify=crc32c --verify_fatal=1 --randseed=7 \
-		--output-format=terse "$@"
+		--output=/local/fio "$@" || { tail -n 3 /local/fio; return 1; }
 }
 
 fio_job() {
@@ -299,7 +299,8 @@ fio_check() {
 
 # What a client that has been answered wrongly says.
 quiet_kernel() {
-	! dmesg | grep -iE 'nfs.*(error|stale|bad|invalid|loop)|I/O error|BUG|WARN|hung'
+	bad='(nfs|NFS|RPC).*(rror|tale|bad|nvalid|loop)|I/O error'
+	! dmesg | grep -E "$bad|BUG:|WARNING:|blocked for more"
 }
 
 mkdir /local

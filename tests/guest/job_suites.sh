@@ -168,14 +168,15 @@ xfstests() {
 	program xfstests/holetest $src/holetest -f file 16
 	program xfstests/dirstress $src/dirstress -d . -p 3 -f 100 -n 2
 	program xfstests/rewinddir-test $src/rewinddir-test .
-	program xfstests/readdir-while-renames $src/readdir-while-renames .
+	program xfstests/readdir-while-renames \
+		$src/readdir-while-renames $directory
 	program xfstests/t_dir_offset2 $src/t_dir_offset2 . 200 +0
 	program xfstests/multi_open_unlink \
 		$src/multi_open_unlink -f file -n 300 -s 0
 	program xfstests/t_rename_overwrite sh -c \
 		"touch a b; $src/t_rename_overwrite a b"
 	program xfstests/t_futimens $src/t_futimens
-	seq -f nametest.%g 1 100 >/tmp/names
+	seq 1 100 | sed 's/^/nametest./' >/tmp/names
 	program xfstests/nametest \
 		$src/nametest -l /tmp/names -s 1 -i 5000 -z
 }
