@@ -24,8 +24,10 @@ guest_killer()
 	[ "\$1" = kill-restart ] || { echo "no host command \$1"; exit 2; }
 	pid=\$(cat "$W/$1.pid")
 	kill -9 "\$pid"
-	# Dead is not yet gone: until it is a zombie its files are locked.
-	while grep -q '^State:.[^Z]' "/proc/\$pid/status" 2>/dev/null; do
+	# Dead is not yet gone: until its last thread is a zombie its files
+	# are locked.
+	while [ "\$(cat /proc/\$pid/task/*/stat 2>/dev/null |
+	    grep -vc ') Z ')" -gt 0 ]; do
 	    sleep 0.02
 	done
 	: >"$W/$1.log"
