@@ -60,10 +60,12 @@ static int depot_open_databases(struct depot *depot, size_t memory_max)
 	rc = depot_below(depot, "state", &state);
 	if (rc == 0)
 		rc = depot_below(depot, "shards", &shards);
+	if (rc == 0)
+		rc = space_open(depot->path, &depot->space);
 	if (rc < 0)
 		return rc;
-	rc = kv_open(state, KV_STATE, memory_max / DEPOT_STATE_SHARE,
-		     &depot->state);
+	rc = kv_open_on(state, KV_STATE, memory_max / DEPOT_STATE_SHARE,
+			depot->space, &depot->state);
 	if (rc == -EBUSY)
 		return log_err(rc, "depot %s: in use by another process",
 			       depot->path);
@@ -71,7 +73,7 @@ static int depot_open_databases(struct depot *depot, size_t memory_max)
 		rc = store_check_format(depot->state, KV_STATE, state);
 	if (rc < 0)
 		return rc;
-	return store_open(shards, memory_max / DEPOT_SHARDS_SHARE,
+	return store_open(shards, memory_max / DEPOT_SHARDS_SHARE, depot->space,
 			  &depot->store);
 }
 
@@ -134,6 +136,7 @@ void depot_close(struct depot *depot)
 		return;
 	/* Fetches end first; then the pool runs what is left, which finds
 	 * fetch closed; after that nothing is loading. */
+	space_stop(depot->space);
 	if (depot->fetch)
 		fetch_stop(depot->fetch);
 	pool_free(depot->pool);
@@ -148,6 +151,7 @@ void depot_close(struct depot *depot)
 	if (depot->state && kv_flush(depot->state) < 0)
 		log_warn("store %s: state stays in its log", depot->path);
 	kv_close(depot->state);
+	space_close(depot->space);
 	pthread_mutex_destroy(&depot->trees_lock);
 	free(depot->path);
 	free(depot);
@@ -161,6 +165,11 @@ const char *depot_path(const struct depot *depot)
 struct kv *depot_state(struct depot *depot)
 {
 	return depot->state;
+}
+
+struct space *depot_space(struct depot *depot)
+{
+	return depot->space;
 }
 
 struct pool *depot_pool(struct depot *depot)

@@ -27,6 +27,7 @@
 struct depot;
 struct kv;
 struct pool;
+struct space;
 struct chunk;
 
 struct depot_options {
@@ -46,6 +47,7 @@ void depot_close(struct depot *depot); /* takes depot; NULL allowed */
 const char *depot_path(const struct depot *depot);
 struct kv *depot_state(struct depot *depot);  /* borrowed */
 struct pool *depot_pool(struct depot *depot); /* borrowed */
+struct space *depot_space(struct depot *depot); /* borrowed */
 
 /* --- names: NAME:TAG, revisions, trees ----------------------------------- */
 

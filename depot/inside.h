@@ -14,6 +14,7 @@
 #include "depot/fetch.h"
 #include "depot/kv.h"
 #include "depot/pool.h"
+#include "depot/space.h"
 #include "depot/store.h"
 #include "depot/upstream.h"
 
@@ -21,6 +22,7 @@ enum { DEPOT_TREES_MAX = 1024 }; /* kept open while nobody uses them */
 
 struct depot {
 	char *path;		     /* owns */
+	struct space *space;	     /* owns */
 	struct kv *state;	     /* owns */
 	struct store *store;	     /* owns */
 	struct cache *cache;	     /* owns */

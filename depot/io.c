@@ -96,6 +96,18 @@ int io_truncate(int fd, uint64_t len)
 	return rc < 0 ? -errno : 0;
 }
 
+int io_allocate(int fd, uint64_t len)
+{
+	int rc;
+
+	if (len > INT64_MAX)
+		return -EFBIG;
+	do
+		rc = posix_fallocate(fd, 0, (off_t)len);
+	while (rc == EINTR);
+	return rc ? -rc : io_sync(fd);
+}
+
 int io_open(const char *path, bool create, int *fd)
 {
 	int flags = O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0);

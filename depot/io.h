@@ -19,6 +19,8 @@ MUST_CHECK int io_pwrite_all(int fd, const void *buf, size_t len, uint64_t off);
 MUST_CHECK int io_sync(int fd);
 MUST_CHECK int io_sync_dir(const char *dir);
 MUST_CHECK int io_truncate(int fd, uint64_t len);
+/* Make the file so long, with blocks of its own, and sync that. */
+MUST_CHECK int io_allocate(int fd, uint64_t len);
 
 /* Open for reading and writing (created when `create`); *fd is owned by the
  * caller.  -ENOENT without create. */

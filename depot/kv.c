@@ -7,7 +7,10 @@
  * 2. Open: read and written by any thread; kv_sync_log() by the log thread.
  * 3. Failed: after a failed write, sync or flush all three return that error,
  *    without asking RocksDB, until it is opened again; reads go on.
- * 4. kv_close: values, batches and iterators must be gone.  RocksDB waits for
+ * 4. kv_recover: the gate is closed, RocksDB closed and opened, its sequence
+ *    number compared, the gate opened: 2 again.  Without room: open for
+ *    reading only, and still 3.
+ * 5. kv_close: values, batches and iterators must be gone.  RocksDB waits for
  *    its background jobs, and writes out what has no log.
  */
 #include "depot/kv.h"
@@ -18,8 +21,10 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
+#include "depot/gate.h"
 #include "depot/io.h"
 #include "depot/log.h"
+#include "depot/space.h"
 
 enum {
 	KV_BLOOM_BITS = 10,
@@ -35,20 +40,31 @@ enum {
 	KV_L0_STOP = 80,
 	KV_BYTES_PER_SYNC = 1 << 20,
 	KV_READ_AHEAD = 2 << 20,
+	KV_DRAIN_S = 20, /* for values and iterators to be given back */
 };
 
 /* Not changed after kv_open() but for the atomics and what has a lock. */
 struct kv {
-	rocksdb_t *db;                  /* owns */
+	struct gate gate;  /* around all that uses db */
+	rocksdb_t *db;     /* gate; owns; NULL: it could not be opened */
+	uint64_t sequence; /* gate; of the last change before the opening */
+	bool exact;        /* gate; nothing that failed was found */
+	bool lost; /* recover_lock; something that was written is gone */
+	struct space *space;            /* borrows; NULL */
 	rocksdb_options_t *options;     /* owns */
 	rocksdb_cache_t *cache;         /* owns; NULL for KV_SHARDS */
 	rocksdb_readoptions_t *reads;   /* owns */
 	rocksdb_writeoptions_t *writes; /* owns */
 	rocksdb_flushoptions_t *flush;  /* owns */
 	enum kv_kind kind;
-	char *path; /* owns; for messages */
-	atomic_uint iter_count;
-	atomic_int failed;        /* 0, or the first -errno of a change */
+	char *path;                   /* owns; for messages */
+	atomic_int failed;            /* 0, or the first -errno of a change */
+	_Atomic uint64_t written;     /* keys changed since the opening */
+	pthread_mutex_t recover_lock; /* of kv_recover(), held throughout */
+	void (*on_failure)(void *ctx);
+	void *on_failure_ctx;
+	void (*on_recover)(void *ctx, bool exact);
+	void *on_recover_ctx;
 	pthread_mutex_t log_lock; /* of kv_sync_log(), held over the sync */
 	int log_fd;               /* log_lock; owns: the only log, or -1 */
 	uint64_t log_version; /* log_lock: RocksDB's when logs were listed */
@@ -66,6 +82,20 @@ struct kv_iter {
 	uint8_t end[];                /* first key after the prefix's */
 };
 
+/* Iterators of any kv that this thread has: it must not wait at a gate that
+ * waits for them. */
+static _Thread_local unsigned int kv_thread_iters;
+
+static void kv_enter(struct kv *kv)
+{
+	gate_enter(&kv->gate, kv_thread_iters > 0);
+}
+
+static void kv_leave(struct kv *kv)
+{
+	gate_leave(&kv->gate);
+}
+
 static bool kv_text_has(const char *text, const char *words)
 {
 	return strstr(text, words) != NULL;
@@ -81,6 +111,8 @@ static int kv_code_of(const char *text)
 	if (kv_text_has(text, "No space left on device") ||
 	    kv_text_has(text, "NoSpace"))
 		return -ENOSPC;
+	if (kv_text_has(text, "Disk quota exceeded"))
+		return -EDQUOT;
 	if (strncmp(text, "Not implemented", 15) == 0 ||
 	    kv_text_has(text, "unknown format_version") ||
 	    kv_text_has(text, "Unknown Footer version"))
@@ -103,20 +135,62 @@ static int kv_result(const char *path, const char *what, char *error)
 	return rc;
 }
 
-/* The first failure is for good: what is in the log is not known any more. */
+bool kv_is_full(int rc)
+{
+	return rc == -ENOSPC || rc == -EDQUOT;
+}
+
+int kv_error(struct kv *kv)
+{
+	return atomic_load(&kv->failed);
+}
+
+/* The first failure stays: what is in the log is not known any more. */
 static void kv_fail(struct kv *kv, int rc)
 {
 	int none = 0;
 
-	atomic_compare_exchange_strong(&kv->failed, &none, rc);
+	if (atomic_compare_exchange_strong(&kv->failed, &none, rc) &&
+	    kv->on_failure)
+		kv->on_failure(kv->on_failure_ctx);
 }
 
-static int kv_change_result(struct kv *kv, const char *what, char *error)
+void kv_on_failure(struct kv *kv, void (*failed)(void *ctx), void *ctx)
+{
+	kv->on_failure = failed;
+	kv->on_failure_ctx = ctx;
+}
+
+void kv_on_recover(struct kv *kv, void (*recovered)(void *ctx, bool exact),
+		   void *ctx)
+{
+	kv->on_recover = recovered;
+	kv->on_recover_ctx = ctx;
+}
+
+/* Begin a change; 0: it may be made, and kv_change_end() ends it. */
+static int kv_change_begin(struct kv *kv)
+{
+	int rc;
+
+	kv_enter(kv);
+	rc = atomic_load(&kv->failed);
+	if (rc < 0)
+		kv_leave(kv);
+	return rc;
+}
+
+/* keys: how many the change has.  takes error */
+static int kv_change_end(struct kv *kv, const char *what, size_t keys,
+			 char *error)
 {
 	int rc = kv_result(kv->path, what, error);
 
-	if (rc < 0)
+	if (rc == 0)
+		atomic_fetch_add(&kv->written, keys);
+	else
 		kv_fail(kv, rc);
+	kv_leave(kv);
 	return rc;
 }
 
@@ -156,6 +230,15 @@ static void kv_set_write_buffer(rocksdb_options_t *o, size_t total)
 	    o, MAX(total, KV_WRITE_BUFFER_MIN));
 }
 
+/* What is in memory must find room on a disk where growth is refused.  Shards
+ * are only lost to a second fetch: they may have more. */
+static size_t kv_write_buffers(const struct kv *kv, size_t total)
+{
+	uint64_t floor = kv->space ? space_floor(kv->space) : SIZE_MAX / 2;
+
+	return MIN(total, kv->kind == KV_STATE ? floor : 2 * floor);
+}
+
 /* Shards: one long value a key, the page cache serves, lost memtables are
  * fetched again. */
 static void kv_set_shards(struct kv *kv,
@@ -163,7 +246,7 @@ static void kv_set_shards(struct kv *kv,
 			  size_t memory_max)
 {
 	rocksdb_block_based_options_set_no_block_cache(table, 1);
-	kv_set_write_buffer(kv->options, memory_max);
+	kv_set_write_buffer(kv->options, kv_write_buffers(kv, memory_max));
 	rocksdb_writeoptions_disable_WAL(kv->writes, 1);
 }
 
@@ -190,7 +273,7 @@ static void kv_set_state(struct kv *kv,
 	kv->cache =
 	    rocksdb_cache_create_lru(MAX(memory_max / 2, (size_t)KV_CACHE_MIN));
 	rocksdb_block_based_options_set_block_cache(table, kv->cache);
-	kv_set_write_buffer(o, memory_max / 2);
+	kv_set_write_buffer(o, kv_write_buffers(kv, memory_max / 2));
 	rocksdb_options_set_memtable_prefix_bloom_size_ratio(o, 0.05);
 	rocksdb_options_set_memtable_whole_key_filtering(o, 1);
 	rocksdb_options_set_wal_recovery_mode(o,
@@ -221,7 +304,8 @@ static void kv_set_options(struct kv *kv, size_t memory_max)
 }
 
 /* The C API aborts where it has no memory, so nothing of it is NULL. */
-static struct kv *kv_new(const char *path, enum kv_kind kind, size_t memory_max)
+static struct kv *kv_new(const char *path, enum kv_kind kind, size_t memory_max,
+			 struct space *space)
 {
 	CLEANUP_FREE struct kv *kv = calloc(1, sizeof(*kv));
 
@@ -231,8 +315,12 @@ static struct kv *kv_new(const char *path, enum kv_kind kind, size_t memory_max)
 	if (!kv->path)
 		return NULL;
 	kv->kind = kind;
+	kv->space = space;
+	kv->exact = true;
 	kv->log_fd = -1;
+	gate_init(&kv->gate);
 	pthread_mutex_init(&kv->log_lock, NULL);
+	pthread_mutex_init(&kv->recover_lock, NULL);
 	kv->options = rocksdb_options_create();
 	kv->reads = rocksdb_readoptions_create();
 	kv->writes = rocksdb_writeoptions_create();
@@ -242,21 +330,63 @@ static struct kv *kv_new(const char *path, enum kv_kind kind, size_t memory_max)
 	return STEAL(kv);
 }
 
-int kv_open(const char *path, enum kv_kind kind, size_t memory_max,
-	    struct kv **kv)
+/* --- opening, and opening again ------------------------------------------ */
+
+static int kv_open_rocksdb(struct kv *kv, bool read_only)
 {
 	char *error = NULL;
+
+	ASSERT(!kv->db);
+	if (read_only)
+		kv->db = rocksdb_open_for_read_only(kv->options, kv->path, 0,
+						    &error);
+	else
+		kv->db = rocksdb_open(kv->options, kv->path, &error);
+	if (error)
+		kv->db = NULL;
+	return kv_result(kv->path, "open", error);
+}
+
+/*
+ * For writing; else, on a full disk, without the reserve's bytes; else for
+ * reading: that writes nothing, and shows what the log has, too.  Sets
+ * kv->failed.  < 0: kv->db is NULL.
+ */
+static int kv_open_somehow(struct kv *kv)
+{
+	int rc = kv_open_rocksdb(kv, false), why;
+
+	if (kv_is_full(rc) && kv->kind == KV_STATE && space_give_up(kv->space))
+		rc = kv_open_rocksdb(kv, false);
+	why = rc;
+	if (kv_is_full(rc) && kv->space)
+		rc = kv_open_rocksdb(kv, true);
+	atomic_store(&kv->failed, why);
+	if (rc < 0)
+		return rc;
+	kv->sequence = rocksdb_get_latest_sequence_number(kv->db);
+	atomic_store(&kv->written, 0);
+	if (why < 0) {
+		log_warn("database %s: no room to open it for writing",
+			 kv->path);
+		space_trouble(kv->space);
+	}
+	return 0;
+}
+
+int kv_open_on(const char *path, enum kv_kind kind, size_t memory_max,
+	       struct space *space, struct kv **kv)
+{
 	struct kv *made;
 	int rc;
 
 	ASSERT(path && kv);
 	ASSERT(kind == KV_SHARDS || kind == KV_STATE);
 
-	made = kv_new(path, kind, memory_max);
+	made = kv_new(path, kind, memory_max, space);
 	if (!made)
 		return -ENOMEM;
-	made->db = rocksdb_open(made->options, path, &error);
-	rc = kv_result(path, "open", error);
+	rc = kv_open_somehow(made);
 	if (rc < 0) {
 		kv_close(made);
 		return rc;
@@ -265,48 +395,183 @@ int kv_open(const char *path, enum kv_kind kind, size_t memory_max,
 	return 0;
 }
 
+int kv_open(const char *path, enum kv_kind kind, size_t memory_max,
+	    struct kv **kv)
+{
+	return kv_open_on(path, kind, memory_max, NULL, kv);
+}
+
+/* After a flush that failed RocksDB sleeps a second before it lets itself be
+ * closed.  Its own second tries (a file manager it makes for itself does them,
+ * when it sees room) only write what is in memory to tables, and end here. */
+static void kv_close_rocksdb(struct kv *kv)
+{
+	if (kv->db)
+		rocksdb_close(kv->db);
+	kv->db = NULL;
+	base_close_ptr(&kv->log_fd);
+	kv->log_fd = -1;
+	kv->log_version = 0;
+	kv->log_named = 0;
+}
+
+/* What had returned 0 must be there.  `want`: its sequence number. */
+static int kv_check_sequence(struct kv *kv, uint64_t want)
+{
+	/* Without a log what was in memory is lost, and may be. */
+	if (kv->kind == KV_SHARDS)
+		return 0;
+	if (kv->sequence > want)
+		kv->exact = false;
+	if (kv->sequence >= want)
+		return 0;
+	kv->lost = true;
+	atomic_store(&kv->failed, -EIO);
+	return log_err(-EIO,
+		       "database %s: %llu changes that were written are lost",
+		       kv->path, (unsigned long long)(want - kv->sequence));
+}
+
+/*
+ * What the log held, the opening has written to tables and synced (RocksDB does
+ * that unless avoid_flush_during_recovery is set).  The flush is for the day
+ * when it does not; names are synced for certain.
+ */
+static int kv_make_stable(struct kv *kv)
+{
+	char *error = NULL;
+	int rc;
+
+	rocksdb_flush(kv->db, kv->flush, &error);
+	rc = kv_result(kv->path, "flush", error);
+	if (rc == 0)
+		rc = io_sync_dir(kv->path);
+	if (rc < 0)
+		atomic_store(&kv->failed, rc);
+	return rc;
+}
+
+/* recover_lock is held. */
+static int kv_reopen(struct kv *kv)
+{
+	int before = atomic_load(&kv->failed);
+	uint64_t want;
+	int rc;
+
+	if (kv->kind == KV_STATE && kv_is_full(before))
+		space_give_up(kv->space);
+	rc = kv->lost ? -EIO : gate_close(&kv->gate, KV_DRAIN_S);
+	if (rc < 0)
+		return log_err(rc, "database %s: not opened again", kv->path);
+	want = kv->sequence + atomic_load(&kv->written);
+	kv_close_rocksdb(kv);
+	rc = kv_open_somehow(kv);
+	if (rc == 0)
+		rc = kv_check_sequence(kv, want);
+	if (rc == 0)
+		rc = atomic_load(&kv->failed);
+	if (rc == 0)
+		rc = kv_make_stable(kv);
+	gate_open(&kv->gate);
+	return rc;
+}
+
+int kv_recover(struct kv *kv)
+{
+	bool again, exact = true;
+	int rc = 0;
+
+	ASSERT(kv_thread_iters == 0);
+
+	pthread_mutex_lock(&kv->recover_lock);
+	again = kv_error(kv) < 0;
+	if (again) {
+		rc = kv_reopen(kv);
+		exact = kv->exact;
+		if (rc == 0)
+			kv->exact = true;
+	}
+	pthread_mutex_unlock(&kv->recover_lock);
+	if (!again || rc < 0)
+		return rc;
+	log_info("database %s: opened again%s", kv->path,
+		 exact ? "" : "; something that had failed is there");
+	if (kv->on_recover)
+		kv->on_recover(kv->on_recover_ctx, exact);
+	return 0;
+}
+
 void kv_close(struct kv *kv)
 {
 	if (!kv)
 		return;
-	ASSERT(atomic_load(&kv->iter_count) == 0);
+	ASSERT(gate_is_idle(&kv->gate));
 
-	if (kv->db)
-		rocksdb_close(kv->db);
+	kv_close_rocksdb(kv);
 	rocksdb_flushoptions_destroy(kv->flush);
 	rocksdb_writeoptions_destroy(kv->writes);
 	rocksdb_readoptions_destroy(kv->reads);
 	rocksdb_options_destroy(kv->options);
 	if (kv->cache)
 		rocksdb_cache_destroy(kv->cache);
-	base_close_ptr(&kv->log_fd);
+	pthread_mutex_destroy(&kv->recover_lock);
 	pthread_mutex_destroy(&kv->log_lock);
+	gate_destroy(&kv->gate);
 	free(kv->path);
 	free(kv);
+}
+
+/* While the gate is to be closed values are copies. */
+static int kv_value_copy(struct kv_value *value)
+{
+	void *copy = malloc(MAX(value->len, (size_t)1));
+
+	if (copy)
+		memcpy(copy, value->data, value->len);
+	rocksdb_pinnableslice_destroy(value->pin);
+	*value = (struct kv_value){copy, copy ? value->len : 0, copy, NULL};
+	return copy ? 0 : -ENOMEM;
+}
+
+static int kv_get_inside(struct kv *kv, const void *key, size_t key_len,
+			 struct kv_value *value)
+{
+	char *error = NULL;
+
+	if (!kv->db)
+		return atomic_load(&kv->failed);
+	value->pin =
+	    rocksdb_get_pinned(kv->db, kv->reads, key, key_len, &error);
+	if (error)
+		return kv_result(kv->path, "get", error);
+	if (!value->pin)
+		return -ENOENT;
+	value->data = (const uint8_t *)rocksdb_pinnableslice_value(value->pin,
+								   &value->len);
+	value->kv = kv;
+	return gate_pin(&kv->gate) ? 0 : kv_value_copy(value);
 }
 
 int kv_get(struct kv *kv, const void *key, size_t key_len,
 	   struct kv_value *value)
 {
-	rocksdb_pinnableslice_t *pin;
-	char *error = NULL;
+	int rc;
 
 	*value = (struct kv_value){0};
-	pin = rocksdb_get_pinned(kv->db, kv->reads, key, key_len, &error);
-	if (error)
-		return kv_result(kv->path, "get", error);
-	if (!pin)
-		return -ENOENT;
-	value->pin = pin;
-	value->data =
-	    (const uint8_t *)rocksdb_pinnableslice_value(pin, &value->len);
-	return 0;
+	kv_enter(kv);
+	rc = kv_get_inside(kv, key, key_len, value);
+	kv_leave(kv);
+	return rc;
 }
 
 void kv_value_release(struct kv_value *value)
 {
-	if (value->pin)
+	if (value->kv) {
 		rocksdb_pinnableslice_destroy(value->pin);
+		gate_unpin(&value->kv->gate);
+	} else {
+		free(value->pin);
+	}
 	*value = (struct kv_value){0};
 }
 
@@ -357,42 +622,45 @@ size_t kv_batch_count(const struct kv_batch *batch)
 
 int kv_write(struct kv *kv, struct kv_batch *batch)
 {
-	int rc = atomic_load(&kv->failed);
+	int rc = kv_change_begin(kv);
 	char *error = NULL;
 
 	if (rc < 0)
 		return rc;
 	rocksdb_write(kv->db, kv->writes, batch->writes, &error);
-	return kv_change_result(kv, "write", error);
+	return kv_change_end(kv, "write", kv_batch_count(batch), error);
 }
 
 int kv_put(struct kv *kv, const void *key, size_t key_len, const void *value,
 	   size_t value_len)
 {
-	int rc = atomic_load(&kv->failed);
+	int rc = kv_change_begin(kv);
 	char *error = NULL;
 
 	if (rc < 0)
 		return rc;
 	rocksdb_put(kv->db, kv->writes, key, key_len, value, value_len, &error);
-	return kv_change_result(kv, "put", error);
+	return kv_change_end(kv, "put", 1, error);
 }
 
 int kv_delete(struct kv *kv, const void *key, size_t key_len)
 {
-	int rc = atomic_load(&kv->failed);
+	int rc = kv_change_begin(kv);
 	char *error = NULL;
 
 	if (rc < 0)
 		return rc;
 	rocksdb_delete(kv->db, kv->writes, key, key_len, &error);
-	return kv_change_result(kv, "delete", error);
+	return kv_change_end(kv, "delete", 1, error);
 }
 
+/* By one who has entered. */
 static uint64_t kv_property(struct kv *kv, const char *name)
 {
 	uint64_t value;
 
+	if (!kv->db)
+		return 0;
 	return rocksdb_property_int(kv->db, name, &value) == 0 ? value : 0;
 }
 
@@ -509,7 +777,7 @@ int kv_sync_log(struct kv *kv)
 
 	ASSERT(kv->kind == KV_STATE);
 
-	rc = atomic_load(&kv->failed);
+	rc = kv_change_begin(kv);
 	if (rc < 0)
 		return rc;
 #ifdef BROKEN_NO_LOG_SYNC
@@ -519,21 +787,22 @@ int kv_sync_log(struct kv *kv)
 	rc = kv_sync_logs(kv);
 	pthread_mutex_unlock(&kv->log_lock);
 	if (rc < 0) {
+		log_err(rc, "database %s: sync of the log", kv->path);
 		kv_fail(kv, rc);
-		return log_err(rc, "database %s: sync of the log", kv->path);
 	}
-	return 0;
+	kv_leave(kv);
+	return rc;
 }
 
 int kv_flush(struct kv *kv)
 {
-	int rc = atomic_load(&kv->failed);
+	int rc = kv_change_begin(kv);
 	char *error = NULL;
 
 	if (rc < 0)
 		return rc;
 	rocksdb_flush(kv->db, kv->flush, &error);
-	return kv_change_result(kv, "flush", error);
+	return kv_change_end(kv, "flush", 0, error);
 }
 
 /* Length of the shortest key above all that begin with the prefix, put into
@@ -566,6 +835,13 @@ struct kv_iter *kv_iter_new(struct kv *kv, const void *prefix,
 
 	if (!it)
 		return NULL;
+	kv_enter(kv);
+	if (!kv->db) {
+		kv_leave(kv);
+		free(it);
+		return NULL;
+	}
+	kv_thread_iters++;
 	it->kv = kv;
 	it->reads = rocksdb_readoptions_create();
 	end_len = kv_prefix_end(prefix, prefix_len, it->end);
@@ -573,7 +849,6 @@ struct kv_iter *kv_iter_new(struct kv *kv, const void *prefix,
 		rocksdb_readoptions_set_iterate_upper_bound(
 		    it->reads, (const char *)it->end, end_len);
 	it->rep = rocksdb_create_iterator(kv->db, it->reads);
-	atomic_fetch_add(&kv->iter_count, 1);
 	if (!from || kv_key_less(from, from_len, prefix, prefix_len))
 		rocksdb_iter_seek(it->rep, prefix, prefix_len);
 	else
@@ -613,18 +888,22 @@ void kv_iter_free(struct kv_iter *it)
 {
 	if (!it)
 		return;
+	ASSERT(kv_thread_iters > 0);
 	rocksdb_iter_destroy(it->rep);
 	rocksdb_readoptions_destroy(it->reads);
-	atomic_fetch_sub(&it->kv->iter_count, 1);
+	kv_thread_iters--;
+	kv_leave(it->kv);
 	free(it);
 }
 
 void kv_get_stats(struct kv *kv, struct kv_stats *stats)
 {
+	kv_enter(kv);
 	stats->live_bytes = kv_property(kv, "rocksdb.live-sst-files-size");
 	stats->memory_bytes =
 	    kv_property(kv, "rocksdb.size-all-mem-tables") +
 	    kv_property(kv, "rocksdb.estimate-table-readers-mem") +
 	    kv_property(kv, "rocksdb.block-cache-usage");
 	stats->keys_estimate = kv_property(kv, "rocksdb.estimate-num-keys");
+	kv_leave(kv);
 }

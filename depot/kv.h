@@ -8,10 +8,22 @@
  *
  * Durability of KV_STATE: kv_write() returns when the batch is in the log file
  * (it survives the death of the process); kv_sync_log() when everything written
- * before the call is on stable media.  After a failed change (write, put,
- * delete), kv_sync_log or kv_flush the outcome is unknown, and all of them
- * return the same error from then on: the caller must stop acknowledging, close
- * and open again.  Reads go on.
+ * before the call is on stable media.
+ *
+ * After a failed change (write, put, delete), kv_sync_log or kv_flush the
+ * database has failed: all of them return the same error from then on, until
+ * kv_recover() has opened it again.  Reads go on, and show what they showed
+ * before: nothing of the failed change.
+ *
+ * A change that failed has an unknown outcome until kv_recover() or a new
+ * kv_open(): it may be in the log.  kv_recover() counts: each change takes a
+ * sequence number for each of its keys, and what has returned 0 since the
+ * opening adds up to one number.  Found the same after the opening: all that
+ * returned 0 is there, and nothing that failed ("exact": what ENOSPC leads to
+ * in all cases seen, since a record that met it is torn).  A higher one: all
+ * that returned 0 is there, and something that failed may be, too; who keeps in
+ * memory what the database says reads it again (kv_on_recover).  A lower one:
+ * something is lost, and the database stays failed with -EIO.
  */
 #ifndef DEPOT_KV_H
 #define DEPOT_KV_H
@@ -21,6 +33,7 @@
 struct kv;
 struct kv_batch;
 struct kv_iter;
+struct space;
 
 enum kv_kind { KV_SHARDS, KV_STATE };
 
@@ -30,17 +43,27 @@ enum kv_kind { KV_SHARDS, KV_STATE };
  */
 MUST_CHECK int kv_open(const char *path, enum kv_kind kind, size_t memory_max,
 		       struct kv **kv);
+/*
+ * The same on a disk that may be full: KV_STATE gives up the reserve of `space`
+ * (borrowed until kv_close; may be NULL) for room to open, and write buffers
+ * stay below its floor.  Success also when there is no room at all and the
+ * database can be read: kv_error() is -ENOSPC then, as after a failed change.
+ */
+MUST_CHECK int kv_open_on(const char *path, enum kv_kind kind,
+			  size_t memory_max, struct space *space,
+			  struct kv **kv);
 void kv_close(struct kv *kv); /* takes kv; NULL allowed */
 
 /* A value, pinned inside the database until kv_value_release(). */
 struct kv_value {
 	const uint8_t *data; /* borrows from pin */
 	size_t len;
-	void *pin; /* owns */
+	void *pin;     /* owns: RocksDB's, or a copy when kv is NULL */
+	struct kv *kv; /* borrows */
 };
 
 /* -ENOENT: no such key; *value is then empty, and may be released.  Release
- * before kv_close(). */
+ * soon, and before kv_close(): kv_recover() waits for it. */
 MUST_CHECK int kv_get(struct kv *kv, const void *key, size_t key_len,
 		      struct kv_value *value);
 void kv_value_release(struct kv_value *value);
@@ -66,14 +89,43 @@ MUST_CHECK int kv_delete(struct kv *kv, const void *key, size_t key_len);
 MUST_CHECK int kv_sync_log(struct kv *kv); /* KV_STATE */
 MUST_CHECK int kv_flush(struct kv *kv);    /* memtables to durable SSTs */
 
+/* 0, or why changes are refused. */
+int kv_error(struct kv *kv);
+/* The disk or a quota is full: what passes when there is room again. */
+bool kv_is_full(int rc);
+
+/*
+ * Close RocksDB and open it again behind a kv that has failed; 0 at once when
+ * it has not.  Other threads may call kv_*() meanwhile: they wait.  Values are
+ * waited for, so the caller, and whom it waits for, must hold none, nor an
+ * iterator.  On return, for KV_STATE, all that had returned 0 is on stable
+ * media; for KV_SHARDS what the last kv_flush() had written.
+ *
+ * -ENOSPC, -EDQUOT: no room to open it for writing.  It is open for reading,
+ * refuses changes as before, and wants to be tried again.  -ETIMEDOUT: a value
+ * or an iterator was kept too long; nothing has happened.  Others: it stays
+ * failed.
+ */
+MUST_CHECK int kv_recover(struct kv *kv);
+/*
+ * Set once, before threads use the kv.  failed() is called when changes begin
+ * to be refused: on the thread of the change, whatever locks it holds, so it
+ * only wakes somebody.  recovered() is called by kv_recover() before it
+ * returns, when others use the kv again.
+ */
+void kv_on_failure(struct kv *kv, void (*failed)(void *ctx), void *ctx);
+void kv_on_recover(struct kv *kv, void (*recovered)(void *ctx, bool exact),
+		   void *ctx);
+
 /*
  * Iterate over the keys that begin with `prefix`, in byte order, from the
  * first key >= `from` (NULL: from the prefix itself).  A snapshot: later
- * writes are not seen.  Keys and values are borrowed until the next step.
+ * writes are not seen.  Keys and values are borrowed until the next step.  The
+ * thread that made it frees it, soon, waiting for nobody: see kv_recover().
  */
 struct kv_iter *kv_iter_new(struct kv *kv, const void *prefix,
 			    size_t prefix_len, const void *from,
-			    size_t from_len); /* NULL: no memory */
+			    size_t from_len); /* NULL: none */
 bool kv_iter_valid(const struct kv_iter *it); /* false: end, or an error */
 void kv_iter_next(struct kv_iter *it);
 const uint8_t *kv_iter_key(const struct kv_iter *it, size_t *len);

@@ -12,6 +12,7 @@
 #include "depot/format.h"
 #include "depot/log.h"
 #include "depot/shard.h"
+#include "depot/space.h"
 
 static const char store_format_key[] = "format";
 enum { STORE_FORMAT_KEY_LEN = sizeof(store_format_key) - 1 };
@@ -25,8 +26,9 @@ enum {
 };
 
 struct store {
-	struct kv *kv; /* owns */
-	char *path;    /* owns */
+	struct kv *kv;       /* owns */
+	struct space *space; /* borrows; NULL */
+	char *path;          /* owns */
 	atomic_bool dirty;
 	_Atomic int64_t flushed_sec;
 	_Atomic uint64_t verify_failures;
@@ -86,6 +88,7 @@ static int store_load_figures(struct store *store)
 	int rc =
 	    kv_get(store->kv, store_figures_key, STORE_FIGURES_KEY_LEN, &value);
 
+	store->shards = store->bytes = 0;
 	if (rc == -ENOENT)
 		return 0;
 	if (rc < 0)
@@ -100,7 +103,46 @@ static int store_load_figures(struct store *store)
 	return 0;
 }
 
-int store_open(const char *path, size_t memory_max, struct store **store)
+/* --- a full disk --------------------------------------------------------- */
+
+/* There is room: on space's thread. */
+static int store_mend(void *ctx)
+{
+	struct store *store = ctx;
+	int rc = kv_error(store->kv);
+
+	if (!kv_is_full(rc))
+		return 0;
+	/* No change may come between the opening and its figures. */
+	pthread_mutex_lock(&store->lock);
+	rc = kv_recover(store->kv);
+	if (rc == 0)
+		rc = store_load_figures(store);
+	pthread_mutex_unlock(&store->lock);
+	return kv_is_full(rc) ? rc : 0;
+}
+
+static void store_kv_failed(void *ctx)
+{
+	struct store *store = ctx;
+
+	space_trouble(store->space);
+}
+
+static int store_open_kv(struct store *store, size_t memory_max)
+{
+	int rc = kv_open_on(store->path, KV_SHARDS, memory_max, store->space,
+			    &store->kv);
+
+	if (rc == 0)
+		kv_on_failure(store->kv, store_kv_failed, store);
+	return rc;
+}
+
+/* --- opening, closing ---------------------------------------------------- */
+
+int store_open(const char *path, size_t memory_max, struct space *space,
+	       struct store **store)
 {
 	struct store *s;
 	int rc;
@@ -111,7 +153,8 @@ int store_open(const char *path, size_t memory_max, struct store **store)
 	pthread_mutex_init(&s->lock, NULL);
 	s->path = strdup(path);
 	s->flushed_sec = store_now_sec();
-	rc = s->path ? kv_open(path, KV_SHARDS, memory_max, &s->kv) : -ENOMEM;
+	s->space = space;
+	rc = s->path ? store_open_kv(s, memory_max) : -ENOMEM;
 	if (rc == 0)
 		rc = store_check_format(s->kv, KV_SHARDS, path);
 	if (rc == 0)
@@ -120,6 +163,9 @@ int store_open(const char *path, size_t memory_max, struct store **store)
 		store_close(s);
 		return rc;
 	}
+	space_on_room(space, store_mend, s);
+	if (kv_error(s->kv) < 0)
+		space_trouble(space);
 	*store = s;
 	return 0;
 }
@@ -165,6 +211,10 @@ static int store_change(struct store *store, const struct digest *name,
 
 	if (!batch)
 		return -ENOMEM;
+	if (shard && space_check(store->space, shard_len) < 0) {
+		kv_batch_free(batch);
+		return -ENOSPC;
+	}
 	if (store_get(store, name, &old) == 0) {
 		shards -= shards > 0;
 		bytes -= MIN(bytes, old.len);

@@ -62,11 +62,19 @@ MUST_CHECK int store_check_format(struct kv *kv, enum kv_kind kind,
 				  const char *what);
 
 struct store;
+struct space;
 
-/* `path` is the database's directory.  Errors of kv_open and
- * store_check_format. */
+/*
+ * `path` is the database's directory.  Errors of kv_open and
+ * store_check_format.
+ *
+ * On a full disk (space: borrowed, NULL allowed) puts are refused with -ENOSPC
+ * before RocksDB is asked; when it has met the wall all the same, it is opened
+ * again as soon as there is room.  Shards put since the last flush may be lost
+ * then: they are cold again.  Reads go on throughout.
+ */
 MUST_CHECK int store_open(const char *path, size_t memory_max,
-			  struct store **store);
+			  struct space *space, struct store **store);
 void store_close(struct store *store); /* takes store; NULL allowed */
 
 bool store_has(struct store *store, const struct digest *name);

@@ -16,11 +16,21 @@ struct journal;
 
 /*
  * run() is called once, on the journal's thread, when every batch written
- * before journal_submit() is on stable media.  When the log cannot be synced
- * the outcome of what was written is unknown: the process ends at once, having
- * acknowledged nothing of it.  The entry is the submitter's again as soon as
- * run() has been entered.
+ * before journal_submit() is on stable media.  The entry is the submitter's
+ * again as soon as run() has been entered.
+ *
+ * The journal also looks after the database: as soon as it has failed for want
+ * of room, by a sync or anybody's write, it is opened again (kv_recover), on
+ * the reserve's bytes if need be.  Entries wait meanwhile: guests see a pause.
+ * When all that was written is there, it is stable, and they run as usual.
+ * While there is no room for that at all they go on waiting, JOURNAL_RETRY_MS
+ * between two tries; journal_drain() waits with them JOURNAL_DRAIN_S at most.
+ *
+ * When the outcome of what was written stays unknown (any other error, or a
+ * batch that is gone), the process ends at once, having acknowledged nothing of
+ * it.
  */
+enum { JOURNAL_RETRY_MS = 300, JOURNAL_DRAIN_S = 10 };
 struct journal_entry {
 	void (*run)(struct journal_entry *entry);
 	struct journal_entry *next; /* the journal's own */
@@ -34,6 +44,7 @@ void journal_free(struct journal *journal); /* drains; takes; NULL allowed */
 
 struct journal_stats {
 	uint64_t syncs, entries;
+	uint64_t recoveries;
 };
 void journal_get_stats(struct journal *journal, struct journal_stats *stats);
 

@@ -87,6 +87,7 @@ void op_name_put(struct op *op, uint64_t dir, uint64_t cookie,
 	record_key_name(&key, view_top(op->view)->id, dir, cookie);
 	kv_batch_put(op->batch, key.bytes, key.len, value, len);
 	op_touched(op, dir);
+	op->names |= kind == RECORD_NAME_ENTRY;
 }
 
 void op_name_delete(struct op *op, uint64_t dir, uint64_t cookie)
@@ -256,13 +257,23 @@ static void op_apply(struct op *op)
 	op->reap_count = 0;
 }
 
+/* Removing and truncating go on when the disk is full. */
+static int op_check_space(const struct op *op)
+{
+	if (op->frees || (op->bytes <= 0 && !op->names))
+		return 0;
+	return space_check(depot_space(op->view->depot),
+			   (uint64_t)MAX(op->bytes, 0));
+}
+
 /* Is there room for what the operation adds? */
 static int op_may(const struct op *op)
 {
 	int64_t files = 0;
+	int rc = op_check_space(op);
 
-	if (op->frees)
-		return 0;
+	if (rc < 0 || op->frees)
+		return rc;
 	for (unsigned int i = 0; i < op->inode_count; i++)
 		files += !idset_has(&view_top(op->view)->recorded,
 				    op->inodes[i]->fileid);

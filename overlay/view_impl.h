@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "depot/kv.h"
+#include "depot/space.h"
 #include "overlay/idset.h"
 #include "overlay/image.h"
 #include "overlay/layer.h"
@@ -311,6 +312,7 @@ struct op {
 	struct node *detached[OP_REAPS_MAX]; /* borrows: nodes that go */
 	unsigned int detached_count;
 	int64_t bytes; /* added to the delta */
+	bool names;    /* it puts an entry into a directory */
 };
 
 MUST_CHECK int op_begin(struct op *op, struct view *view,

@@ -300,8 +300,10 @@ static int host_prepare(struct writing *w)
 		return view_park(w->view, w->wait);
 	if (inode->node && inode->node->cutting)
 		return node_park(w->view, inode->node, w->wait);
-	rc =
-	    inode->node ? node_mend(w->view, inode) : node_open(w->view, inode);
+	rc = space_check(depot_space(w->view->depot), w->len);
+	if (rc == 0)
+		rc = inode->node ? node_mend(w->view, inode)
+				 : node_open(w->view, inode);
 	if (rc == 0)
 		rc = write_gather(w);
 	if (rc == 0)

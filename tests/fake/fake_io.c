@@ -9,6 +9,7 @@
 #define io_sync         fake_io_real_sync
 #define io_sync_dir     fake_io_real_sync_dir
 #define io_truncate     fake_io_real_truncate
+#define io_allocate     fake_io_real_allocate
 #define io_open         fake_io_real_open
 #define io_unlink       fake_io_real_unlink
 #define io_mkdirs       fake_io_real_mkdirs
@@ -20,6 +21,7 @@
 #undef io_sync
 #undef io_sync_dir
 #undef io_truncate
+#undef io_allocate
 #undef io_open
 #undef io_unlink
 #undef io_mkdirs
@@ -132,6 +134,13 @@ int io_truncate(int fd, uint64_t len)
 	int rc = fake_io_enter(true);
 
 	return rc ? rc : fake_io_real_truncate(fd, len);
+}
+
+int io_allocate(int fd, uint64_t len)
+{
+	int rc = fake_io_enter(true);
+
+	return rc ? rc : fake_io_real_allocate(fd, len);
 }
 
 int io_open(const char *path, bool create, int *fd)

@@ -208,7 +208,7 @@ static void fixture_open(struct fixture *f)
 	snprintf(path, sizeof(path), "%s/state", f->host);
 	ASSERT(kv_open(path, KV_STATE, 8 << 20, &f->state) == 0);
 	snprintf(path, sizeof(path), "%s/shards", f->host);
-	ASSERT(store_open(path, 8 << 20, &f->store) == 0);
+	ASSERT(store_open(path, 8 << 20, NULL, &f->store) == 0);
 	ASSERT(upstreams_open(f->state, &f->upstreams) == 0);
 	ASSERT(fetch_new(f->state, f->host, f->store, f->upstreams, &options,
 			 &f->fetch) == 0);

@@ -22,7 +22,7 @@ static void test_put_get(void)
 	bool added = false;
 
 	kit_shard_make(&shard, 50000, 2);
-	CU_ASSERT_EQUAL_FATAL(store_open(dir, TEST_MEMORY, &store), 0);
+	CU_ASSERT_EQUAL_FATAL(store_open(dir, TEST_MEMORY, NULL, &store), 0);
 	CU_ASSERT_FALSE(store_has(store, &shard.name));
 	CU_ASSERT_EQUAL(store_get(store, &shard.name, &value), -ENOENT);
 	CU_ASSERT_EQUAL(
@@ -36,7 +36,7 @@ static void test_put_get(void)
 	CU_ASSERT_EQUAL(store_flush(store), 0);
 	store_close(store);
 
-	CU_ASSERT_EQUAL_FATAL(store_open(dir, TEST_MEMORY, &store), 0);
+	CU_ASSERT_EQUAL_FATAL(store_open(dir, TEST_MEMORY, NULL, &store), 0);
 	CU_ASSERT_EQUAL_FATAL(store_get(store, &shard.name, &value), 0);
 	CU_ASSERT_EQUAL(value.len, shard.shard_len);
 	CU_ASSERT_EQUAL(memcmp(value.data, shard.shard, value.len), 0);
@@ -52,7 +52,7 @@ static void test_refuses(void)
 
 	kit_shard_make(&a, 5000, 2);
 	kit_shard_make(&b, 5000, 4);
-	CU_ASSERT_EQUAL_FATAL(store_open(dir, TEST_MEMORY, &store), 0);
+	CU_ASSERT_EQUAL_FATAL(store_open(dir, TEST_MEMORY, NULL, &store), 0);
 	check_mute();
 	CU_ASSERT_EQUAL(store_put(store, &a.name, b.shard, b.shard_len, NULL),
 			-EBADMSG);
@@ -78,7 +78,7 @@ static void test_heals(void)
 	bool added = false;
 
 	kit_shard_make(&shard, 5000, 2);
-	CU_ASSERT_EQUAL_FATAL(store_open(dir, TEST_MEMORY, &store), 0);
+	CU_ASSERT_EQUAL_FATAL(store_open(dir, TEST_MEMORY, NULL, &store), 0);
 	CU_ASSERT_EQUAL(store_put_proved(store, &shard.name, "rot", 3), 0);
 	CU_ASSERT(store_has(store, &shard.name));
 	CU_ASSERT_EQUAL(
@@ -110,23 +110,23 @@ static void test_formats(void)
 	struct store *store;
 	uint8_t number[4];
 
-	CU_ASSERT_EQUAL_FATAL(store_open(dir, TEST_MEMORY, &store), 0);
+	CU_ASSERT_EQUAL_FATAL(store_open(dir, TEST_MEMORY, NULL, &store), 0);
 	check_mute();
 	{
 		struct store *second;
 
-		CU_ASSERT_EQUAL(store_open(dir, TEST_MEMORY, &second), -EBUSY);
+		CU_ASSERT_EQUAL(store_open(dir, TEST_MEMORY, NULL, &second), -EBUSY);
 	}
 	store_close(store);
 	le32_put(number, FORMAT_STORE + 1);
 	test_set_format(dir, number, 4);
-	CU_ASSERT_EQUAL(store_open(dir, TEST_MEMORY, &store), -EPROTONOSUPPORT);
+	CU_ASSERT_EQUAL(store_open(dir, TEST_MEMORY, NULL, &store), -EPROTONOSUPPORT);
 	test_set_format(dir, "x", 1);
-	CU_ASSERT_EQUAL(store_open(dir, TEST_MEMORY, &store), -EBADMSG);
+	CU_ASSERT_EQUAL(store_open(dir, TEST_MEMORY, NULL, &store), -EBADMSG);
 	le32_put(number, FORMAT_STORE);
 	test_set_format(dir, number, 4);
 	check_unmute();
-	CU_ASSERT_EQUAL_FATAL(store_open(dir, TEST_MEMORY, &store), 0);
+	CU_ASSERT_EQUAL_FATAL(store_open(dir, TEST_MEMORY, NULL, &store), 0);
 	store_close(store);
 }
 
