@@ -33,9 +33,8 @@ enum {
 	KV_WRITE_BUFFER_COUNT = 3,
 	KV_CACHE_MIN = 1 << 20,
 	KV_BACKGROUND_JOBS = 2,
-	KV_INFO_LOG_COUNT = 2,
-	KV_INFO_LOG_WARN = 2, /* rocksdb::WARN_LEVEL; the C API has no name */
-	KV_INFO_LOG_MAX = 1 << 20,
+	KV_INFO_LOG_NONE = 6, /* rocksdb::NUM_INFO_LOG_LEVELS: above all */
+	KV_INFO_LOG_COUNT = 1,
 	KV_L0_SLOWDOWN = 40,
 	KV_L0_STOP = 80,
 	KV_BYTES_PER_SYNC = 1 << 20,
@@ -214,9 +213,15 @@ static void kv_set_common(rocksdb_options_t *o)
 	rocksdb_options_set_bytes_per_sync(o, KV_BYTES_PER_SYNC);
 	rocksdb_options_compaction_readahead_size(o, KV_READ_AHEAD);
 
-	rocksdb_options_set_info_log_level(o, KV_INFO_LOG_WARN);
+	/*
+	 * Nothing goes into its diary, the file LOG.  When a line of it meets a
+	 * full disk, the next one is an assertion in RocksDB, and Debian's
+	 * build has assertions on: the process ended while it was closing the
+	 * database to recover.  The C API has no logger of ours.  (With a
+	 * maximum size of the file headers would be written all the same.)
+	 */
+	rocksdb_options_set_info_log_level(o, KV_INFO_LOG_NONE);
 	rocksdb_options_set_keep_log_file_num(o, KV_INFO_LOG_COUNT);
-	rocksdb_options_set_max_log_file_size(o, KV_INFO_LOG_MAX);
 	rocksdb_options_set_stats_dump_period_sec(o, 0);
 	rocksdb_options_set_stats_persist_period_sec(o, 0);
 }
@@ -401,9 +406,6 @@ int kv_open(const char *path, enum kv_kind kind, size_t memory_max,
 	return kv_open_on(path, kind, memory_max, NULL, kv);
 }
 
-/* After a flush that failed RocksDB sleeps a second before it lets itself be
- * closed.  Its own second tries (a file manager it makes for itself does them,
- * when it sees room) only write what is in memory to tables, and end here. */
 static void kv_close_rocksdb(struct kv *kv)
 {
 	if (kv->db)
@@ -460,6 +462,11 @@ static int kv_reopen(struct kv *kv)
 
 	if (kv->kind == KV_STATE && kv_is_full(before))
 		space_give_up(kv->space);
+	/* After a flush that failed RocksDB sleeps a second before its thread
+	 * ends; its own second tries (a file manager that it makes for itself
+	 * does them) may be under way, too.  Reads need not wait for that. */
+	if (kv->db)
+		rocksdb_cancel_all_background_work(kv->db, 1);
 	rc = kv->lost ? -EIO : gate_close(&kv->gate, KV_DRAIN_S);
 	if (rc < 0)
 		return log_err(rc, "database %s: not opened again", kv->path);
