@@ -20,6 +20,7 @@
 #include <rocksdb/c.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "depot/gate.h"
 #include "depot/io.h"
@@ -39,6 +40,7 @@ enum {
 	KV_L0_STOP = 80,
 	KV_BYTES_PER_SYNC = 1 << 20,
 	KV_READ_AHEAD = 2 << 20,
+	KV_TRY_MS = 5000,
 	KV_DRAIN_S = 20, /* for values and iterators to be given back */
 };
 
@@ -49,6 +51,7 @@ struct kv {
 	uint64_t sequence; /* gate; of the last change before the opening */
 	bool exact;        /* gate; nothing that failed was found */
 	bool lost; /* recover_lock; something that was written is gone */
+	uint64_t tried_free, tried_ms;  /* recover_lock: when it was full */
 	struct space *space;            /* borrows; NULL */
 	rocksdb_options_t *options;     /* owns */
 	rocksdb_cache_t *cache;         /* owns; NULL for KV_SHARDS */
@@ -453,6 +456,32 @@ static int kv_make_stable(struct kv *kv)
 	return rc;
 }
 
+static uint64_t kv_now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* Where there was no room the last time, more must be free now; or it is long
+ * ago: a quota does not show. */
+static bool kv_may_have_room(struct kv *kv)
+{
+	struct space_stats stats;
+	uint64_t now = kv_now_ms();
+
+	if (!kv->space)
+		return true;
+	space_get_stats(kv->space, &stats);
+	if (kv->tried_ms != 0 && stats.free <= kv->tried_free &&
+	    now - kv->tried_ms < KV_TRY_MS)
+		return false;
+	kv->tried_free = stats.free;
+	kv->tried_ms = now;
+	return true;
+}
+
 /* recover_lock is held. */
 static int kv_reopen(struct kv *kv)
 {
@@ -460,8 +489,8 @@ static int kv_reopen(struct kv *kv)
 	uint64_t want;
 	int rc;
 
-	if (kv->kind == KV_STATE && kv_is_full(before))
-		space_give_up(kv->space);
+	if (kv_is_full(before) && !kv_may_have_room(kv))
+		return before;
 	/* After a flush that failed RocksDB sleeps a second before its thread
 	 * ends; its own second tries (a file manager that it makes for itself
 	 * does them) may be under way, too.  Reads need not wait for that. */
@@ -495,8 +524,10 @@ int kv_recover(struct kv *kv)
 	if (again) {
 		rc = kv_reopen(kv);
 		exact = kv->exact;
-		if (rc == 0)
+		if (rc == 0) {
 			kv->exact = true;
+			kv->tried_ms = 0;
+		}
 	}
 	pthread_mutex_unlock(&kv->recover_lock);
 	if (!again || rc < 0)

@@ -37,6 +37,7 @@ enum {
 	SMALL = 16000, /* lies in the database */
 	NFS_OK = 0,
 	NFS_NOSPC = 28,
+	NFS_JUKEBOX = 10008,
 	START_MS = 20000,
 	BACK_MS = 10000,
 	SLOW_MS = 2000, /* "within a second", on a busy machine */
@@ -138,6 +139,10 @@ static bool filler_answer(struct filler *f, const char *what, int status,
 {
 	uint64_t ms = now_ms() - begin;
 
+	/* RFC 1813 has no NOSPC for these. */
+	if (status == NFS_JUKEBOX &&
+	    (strcmp(what, "REMOVE") == 0 || strcmp(what, "COMMIT") == 0))
+		status = NFS_NOSPC;
 	if (status == NFS_NOSPC) {
 		f->refused[f->kind]++;
 		f->slowest_ms[f->kind] = MAX(f->slowest_ms[f->kind], ms);
@@ -451,12 +456,13 @@ static void filler_foreign_fills(struct filler *f)
 	filler_verify(f);
 }
 
-/* With a foreign disk-full still there, but for kind 0. */
+/* With the foreign file still there, but for kind 0; not when it has eaten the
+ * reserve, too: then there is no room to write down that a name is gone. */
 static void filler_back(struct filler *f)
 {
 	uint64_t begin;
 
-	if (f->kind != 2 || f->count % 2)
+	if (f->kind != 2)
 		filler_remove_some(f, 5);
 	unlink(f->foreign);
 	begin = now_ms();

@@ -16,12 +16,18 @@ enum { TEST_JOURNAL_MEMORY = 8 << 20, TEST_JOURNAL_EACH = 500 };
 
 static atomic_uint test_journal_syncs;
 static atomic_bool test_journal_fails;
+static atomic_int test_journal_full; /* so many syncs of a log say ENOSPC */
 
 /* Syncs of the log are counted, and may be made to fail. */
 int fdatasync(int fd)
 {
 	if (test_journal_fails) {
 		errno = EIO;
+		return -1;
+	}
+	if (test_journal_full > 0) {
+		test_journal_full--;
+		errno = ENOSPC;
 		return -1;
 	}
 	test_journal_syncs++;
@@ -178,6 +184,53 @@ static void test_journal_threads(void)
 	kv_close(kv);
 }
 
+/* A full disk: opened again, and whoever waits is told; also by itself. */
+static void test_journal_full_disk(void)
+{
+	CLEANUP(tmpdir_cleanup) char *dir = tmpdir_new();
+	static struct test_entry entries[100];
+	struct kv *kv = test_journal_kv(dir);
+	struct test_order order = {0};
+	struct journal_stats stats;
+	struct journal *journal;
+
+	CU_ASSERT_EQUAL_FATAL(journal_new(kv, &journal), 0);
+	check_mute();
+	/* More than one: the opening's own syncs fail, too, at first. */
+	test_journal_full = 3;
+	for (unsigned int i = 0; i < ARRAY_LEN(entries); i++) {
+		while (kv_put(kv, &i, sizeof(i), "x", 1) < 0)
+			usleep(1000);
+		entries[i] = (struct test_entry){
+		    .entry.run = test_entry_run,
+		    .number = i,
+		    .order = &order,
+		};
+		journal_submit(journal, &entries[i].entry);
+	}
+	journal_drain(journal);
+	CU_ASSERT_EQUAL(order.run, ARRAY_LEN(entries));
+	CU_ASSERT_EQUAL(order.wrong, 0);
+	journal_get_stats(journal, &stats);
+	CU_ASSERT_TRUE(stats.recoveries >= 1);
+	CU_ASSERT_EQUAL(kv_error(kv), 0);
+	/* Somebody else's failure, and nobody waits. */
+	test_journal_full = 1;
+	CU_ASSERT_EQUAL(kv_sync_log(kv), -ENOSPC);
+	for (int i = 0; i < 500 && kv_error(kv) < 0; i++)
+		usleep(10000);
+	check_unmute();
+	CU_ASSERT_EQUAL(kv_error(kv), 0);
+	journal_free(journal);
+	for (unsigned int i = 0; i < ARRAY_LEN(entries); i++) {
+		struct kv_value value;
+
+		CU_ASSERT_EQUAL(kv_get(kv, &i, sizeof(i), &value), 0);
+		kv_value_release(&value);
+	}
+	kv_close(kv);
+}
+
 static void test_journal_told(struct journal_entry *entry)
 {
 	(void)entry;
@@ -220,6 +273,7 @@ static const struct check_test tests[] = {
     {"order", test_journal_order},
     {"submitting while running", test_journal_resubmit},
     {"threads", test_journal_threads},
+    {"a full disk", test_journal_full_disk},
     {"a sync that fails", test_journal_failed_sync},
 };
 
