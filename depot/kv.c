@@ -61,6 +61,7 @@ struct kv {
 	enum kv_kind kind;
 	char *path;                   /* owns; for messages */
 	atomic_int failed;            /* 0, or the first -errno of a change */
+	atomic_uint changes;          /* under way */
 	_Atomic uint64_t written;     /* keys changed since the opening */
 	pthread_mutex_t recover_lock; /* of kv_recover(), held throughout */
 	void (*on_failure)(void *ctx);
@@ -170,15 +171,22 @@ void kv_on_recover(struct kv *kv, void (*recovered)(void *ctx, bool exact),
 	kv->on_recover_ctx = ctx;
 }
 
+static void kv_change_leave(struct kv *kv)
+{
+	atomic_fetch_sub(&kv->changes, 1);
+	kv_leave(kv);
+}
+
 /* Begin a change; 0: it may be made, and kv_change_end() ends it. */
 static int kv_change_begin(struct kv *kv)
 {
 	int rc;
 
 	kv_enter(kv);
+	atomic_fetch_add(&kv->changes, 1);
 	rc = atomic_load(&kv->failed);
 	if (rc < 0)
-		kv_leave(kv);
+		kv_change_leave(kv);
 	return rc;
 }
 
@@ -192,7 +200,7 @@ static int kv_change_end(struct kv *kv, const char *what, size_t keys,
 		atomic_fetch_add(&kv->written, keys);
 	else
 		kv_fail(kv, rc);
-	kv_leave(kv);
+	kv_change_leave(kv);
 	return rc;
 }
 
@@ -482,6 +490,22 @@ static bool kv_may_have_room(struct kv *kv)
 	return true;
 }
 
+/*
+ * After a flush that failed RocksDB sleeps a second before its thread ends; its
+ * own second tries (a file manager that it makes for itself does them) may be
+ * under way, too.  Reads need not wait for that.  Changes that are under way
+ * may need those threads: they end first, and no new ones come.
+ */
+static void kv_end_background(struct kv *kv)
+{
+	static const struct timespec pause = {0, 1000000};
+
+	for (int i = 0; i < KV_TRY_MS && atomic_load(&kv->changes) > 0; i++)
+		nanosleep(&pause, NULL);
+	if (kv->db && atomic_load(&kv->changes) == 0)
+		rocksdb_cancel_all_background_work(kv->db, 1);
+}
+
 /* recover_lock is held. */
 static int kv_reopen(struct kv *kv)
 {
@@ -491,11 +515,7 @@ static int kv_reopen(struct kv *kv)
 
 	if (kv_is_full(before) && !kv_may_have_room(kv))
 		return before;
-	/* After a flush that failed RocksDB sleeps a second before its thread
-	 * ends; its own second tries (a file manager that it makes for itself
-	 * does them) may be under way, too.  Reads need not wait for that. */
-	if (kv->db)
-		rocksdb_cancel_all_background_work(kv->db, 1);
+	kv_end_background(kv);
 	rc = kv->lost ? -EIO : gate_close(&kv->gate, KV_DRAIN_S);
 	if (rc < 0)
 		return log_err(rc, "database %s: not opened again", kv->path);
@@ -828,7 +848,7 @@ int kv_sync_log(struct kv *kv)
 		log_err(rc, "database %s: sync of the log", kv->path);
 		kv_fail(kv, rc);
 	}
-	kv_leave(kv);
+	kv_change_leave(kv);
 	return rc;
 }
 
