@@ -59,7 +59,8 @@ TESTLIB := $(call objs,tests/lib)
 .SECONDARY:
 .PHONY: all check check-unit check-nfs check-fuzz check-model check-e2e \
         check-guest model listing \
-        demo bench referee fuzz torture variants lint format layers clean install
+        demo bench referee fuzz torture torture-full \
+        variants lint format layers clean install
 
 all: $(B)/vdrived $(B)/vdrive
 
@@ -173,14 +174,17 @@ torture: all $(TOOLS) variants
 	if [ "$(CUTS)" = 0 ]; then echo "cut: left out, CUTS=0"; \
 	else B=$(B) CUTS=$(or $(CUTS),200) sh tests/e2e/cut || rc=1; fi; \
 	exit $$rc
+torture-full: all $(TOOLS) variants
+	@B=$(B) CYCLES=$(or $(CYCLES),100) sh tests/e2e/full
 
-# What the kill and power-cut tests need besides; here, so that no suite's time goes into it.
+# What the kill, power-cut and full-disk tests need besides; here, so that no suite's time goes into it.
 variants:
 	@$(MAKE) -s KILLPOINTS=1 $(B)-killpoints/vdrived
 	@$(MAKE) -s BROKEN=reply-first $(B)-broken-reply-first/vdrived
 	@$(MAKE) -s BROKEN=drc-memory $(B)-broken-drc-memory/vdrived
 	@$(MAKE) -s BROKEN=no-log-sync $(B)-broken-no-log-sync/vdrived
 	@$(MAKE) -s BROKEN=no-data-sync $(B)-broken-no-data-sync/vdrived
+	@$(MAKE) -s BROKEN=no-reserve all $(B)-broken-no-reserve/tests/tools/filler
 
 # Coverage-guided fuzzing, SECONDS each: make fuzz SECONDS=300.  Stores on a
 # tmpfs; libFuzzer takes what living threads of a store hold for leaks.
