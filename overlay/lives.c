@@ -60,10 +60,32 @@ static void lives_add_cut(struct lives *lives, uint32_t life)
 	lives->cut[lives->cut_count++] = life;
 }
 
-int lives_begin(struct kv *kv, uint32_t now, struct lives *lives)
+/* The lives after the last one that ended in order, up to this one: those that
+ * could not be recorded on a full disk are among them. */
+static bool lives_add_missing(struct lives *lives, uint64_t clean)
+{
+	uint32_t next = lives->oldest, count = lives->cut_count;
+
+	if (count > 0)
+		next = MAX(next, lives->cut[count - 1] + 1);
+	if (clean < lives->now)
+		next = MAX(next, (uint32_t)clean + 1);
+	if (next >= lives->now)
+		return false;
+	if (lives->now - next > LIVES_MAX) {
+		lives->oldest = next = lives->now - LIVES_MAX;
+		lives->cut_count = 0;
+	}
+	for (; next < lives->now; next++)
+		lives_add_cut(lives, next);
+	return true;
+}
+
+int lives_begin(struct kv *kv, uint32_t now, bool recorded, struct lives *lives)
 {
 	uint8_t value[5 + 4 * LIVES_MAX];
 	uint64_t clean = 0;
+	uint32_t random;
 	size_t len;
 	int rc = lives_get(kv, "cut", value, sizeof(value), &len);
 
@@ -80,10 +102,13 @@ int lives_begin(struct kv *kv, uint32_t now, struct lives *lives)
 		return rc;
 	if (len == 9)
 		clean = le64_get(value + 1);
-	if (now <= 1 || clean == now - 1)
-		return 0;
-	lives_add_cut(lives, now - 1);
-	return lives_put(kv, lives);
+	if (lives_add_missing(lives, clean) && recorded)
+		rc = lives_put(kv, lives);
+	if (recorded && !kv_is_full(rc))
+		return rc;
+	random_bytes(&random, sizeof(random));
+	lives->now = LIVES_NAMELESS | random;
+	return 0;
 }
 
 int lives_end(struct kv *kv, const struct lives *lives)
@@ -91,6 +116,8 @@ int lives_end(struct kv *kv, const struct lives *lives)
 	uint8_t value[9] = {RECORD_FORMAT};
 	struct record_key key;
 
+	if (lives->now >= LIVES_NAMELESS)
+		return 0;
 	le64_put(value + 1, lives->now);
 	record_key_text(&key, 'C', "clean");
 	return kv_put(kv, key.bytes, key.len, value, sizeof(value));
@@ -100,7 +127,7 @@ bool lives_was_cut(const struct lives *lives, uint32_t life)
 {
 	if (life == lives->now)
 		return false;
-	if (life < lives->oldest)
+	if (life < lives->oldest || life >= LIVES_NAMELESS)
 		return true;
 	for (unsigned int i = 0; i < lives->cut_count; i++)
 		if (lives->cut[i] == life)

@@ -7,6 +7,9 @@
  * record says how late they can have been (ctime_bound, kept 1 s ahead); after
  * a life that was cut off the file starts there, so that its ctime never goes
  * back (rule N-13).
+ *
+ * A life that begins on a full disk cannot take a number that no other will
+ * have.  It has a random one from LIVES_NAMELESS on, and counts as cut off.
  */
 #ifndef OVERLAY_LIVES_H
 #define OVERLAY_LIVES_H
@@ -14,6 +17,7 @@
 #include "depot/kv.h"
 
 enum { LIVES_MAX = 64 };
+#define LIVES_NAMELESS (UINT32_C(1) << 31)
 
 struct lives {
 	uint32_t now;            /* this life */
@@ -23,8 +27,9 @@ struct lives {
 };
 
 /* Begin life `now` (the boot counter); durable with the next sync of the log.
- */
-MUST_CHECK int lives_begin(struct kv *kv, uint32_t now, struct lives *lives);
+ * recorded: the counter is in the database; false on a full disk. */
+MUST_CHECK int lives_begin(struct kv *kv, uint32_t now, bool recorded,
+			   struct lives *lives);
 /* An orderly stop: everything written is in its records. */
 MUST_CHECK int lives_end(struct kv *kv, const struct lives *lives);
 /* Was this earlier life cut off?  false for the present one. */

@@ -311,9 +311,8 @@ int site_open(struct depot *depot, struct site **site)
 	if (rc == 0)
 		rc = counter_next(s->kv, "boot", &s->boot);
 	/* The disk is full: the verifiers' random bits must do. */
-	rc = kv_is_full(rc) ? 0 : rc;
-	if (rc == 0)
-		rc = lives_begin(s->kv, (uint32_t)s->boot, &s->lives);
+	if (rc == 0 || kv_is_full(rc))
+		rc = lives_begin(s->kv, (uint32_t)s->boot, rc == 0, &s->lives);
 	if (rc == 0)
 		rc = site_load_all(s, 'A', site_load_tenant);
 	if (rc == 0)
