@@ -195,22 +195,12 @@ static size_t test_reply(struct view_change *change,
 	return 5;
 }
 
-/* To another site: handles, numbers, replies, snapshots and key go along. */
-static void test_move(void)
+/* A call that leaves a reply record, and nothing else. */
+static void test_replied(struct view *view)
 {
 	struct view_setattr set = {.mask = VIEW_SET_MODE, .mode = 0600};
-	struct fixture from, to;
-	struct view *view = test_open(&from), *moved;
-	struct test_replies replies = {0};
-	struct view_info info;
 	struct fixture_call call;
-	struct view_object f;
-	struct package_info package;
-	struct view_attr attr, before;
-	char name[SITE_EXPORT_PATH_MAX];
-	int fd = test_file();
 
-	test_fill(&from, view);
 	fixture_call_init(&call);
 	call.change.reply = test_reply;
 	CU_ASSERT_EQUAL(
@@ -222,6 +212,23 @@ static void test_move(void)
 	fixture_call_end(&call);
 	CU_ASSERT_EQUAL(
 	    fixture_remove(view, &fixture_root, view_root(view), "r", NULL), 0);
+}
+
+/* To another site: handles, numbers, replies, snapshots and key go along. */
+static void test_move(void)
+{
+	struct fixture from, to;
+	struct view *view = test_open(&from), *moved;
+	struct test_replies replies = {0};
+	struct view_info info;
+	struct view_object f;
+	struct package_info package;
+	struct view_attr attr, before;
+	char name[SITE_EXPORT_PATH_MAX];
+	int fd = test_file();
+
+	test_fill(&from, view);
+	test_replied(view);
 	before = fixture_attr(view, "host");
 	f = fixture_object(&before);
 	info = *view_get_info(view);
