@@ -206,12 +206,13 @@ int view_may_grow(const struct view *view, int64_t bytes, int64_t files)
 	return rc < 0 ? rc : quota_check(view->tenant_quota, bytes, files);
 }
 
-void inode_bound(const struct view *view, struct record *rec)
+void inode_bound(const struct view *view, struct record *rec, bool ahead)
 {
 	rec->life = view->lives->now;
+	if (ahead && time_is_after(&rec->ctime_bound, &rec->ctime))
+		return;
 	rec->ctime_bound = rec->ctime;
-	if (S_ISREG(rec->mode))
-		rec->ctime_bound.tv_sec++;
+	rec->ctime_bound.tv_sec += ahead;
 }
 
 uint32_t inode_nlink(struct view *view, const struct inode *inode)

@@ -333,7 +333,7 @@ static int flight_write(struct flight *f)
 	if (node->dead)
 		return 0;
 	rec.data = f->snap;
-	inode_bound(view, &rec);
+	inode_bound(view, &rec, false);
 	record_encode(&rec, value);
 	record_key_inode(&key, top->id, node->fileid);
 	kv_batch_put(f->batch, key.bytes, key.len, value, sizeof(value));

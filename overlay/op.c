@@ -195,7 +195,7 @@ static int op_put_inode(struct op *op, struct inode *inode)
 	uint8_t value[RECORD_INODE_LEN];
 	struct record_key key;
 
-	inode_bound(op->view, &rec);
+	inode_bound(op->view, &rec, op->ahead);
 	inode->rec.ctime_bound = rec.ctime_bound;
 	/* Bytes that are not stable yet must not be named by a record. */
 	if (inode->node && !inode->data_now)

@@ -150,8 +150,9 @@ static inline void view_account(struct view *view, int64_t bytes, int64_t files)
 MUST_CHECK int view_hold_record(struct view *view, const struct record *rec);
 void view_add_record(struct view *view, uint64_t fileid);
 /* Before a record is encoded: which life writes it, and how late a ctime may
- * be shown before the next record (lives.h). */
-void inode_bound(const struct view *view, struct record *rec);
+ * be shown before the next record; `ahead`: later than it has itself, since
+ * writes that are not synced go on (lives.h). */
+void inode_bound(const struct view *view, struct record *rec, bool ahead);
 /* -EDQUOT: there is no room for this growth. */
 MUST_CHECK int view_may_grow(const struct view *view, int64_t bytes,
 			     int64_t files);
@@ -303,6 +304,7 @@ struct op {
 	struct inode *inodes[OP_INODES_MAX]; /* borrows: to be written */
 	unsigned int inode_count;
 	bool frees;         /* no quota stands against it */
+	bool ahead; /* inode_bound */
 	uint64_t erased[2]; /* born objects whose record goes */
 	unsigned int erased_count;
 	uint64_t touched[2]; /* directories that get a name record */

@@ -108,6 +108,7 @@ static int write_inline(struct writing *w, const struct view_cred *cred,
 		record_key_data(&key, view_top(w->view)->id, w->inode->fileid);
 		kv_batch_put(op.batch, key.bytes, key.len, buf, len);
 		op.bytes = (int64_t)len - (int64_t)data->used;
+		op.ahead = !stable;
 		data->kind = RECORD_DATA_INLINE;
 		data->used = len;
 		data->base_limit = 0;
@@ -342,6 +343,7 @@ static int write_bound(struct writing *w)
 
 	if (rc == 0) {
 		op.frees = true; /* what was counted in host_room */
+		op.ahead = true;
 		op_inode(&op, w->inode);
 		rc = op_end(&op, false);
 	}
@@ -442,17 +444,32 @@ int view_write(struct view *view, const struct view_cred *cred,
 	return rc;
 }
 
-static void commit_locked(struct view *view, struct inode *inode,
-			  struct view_change *change)
+static int commit_locked(struct view *view, struct inode *inode,
+			 struct view_change *change)
 {
 	struct node *node = inode->node;
+	struct op op;
+	int rc;
 
 	if (node && (node->dirty || node->flight)) {
 		node_commit(view, node, change);
-	} else {
+		return 0;
+	}
+	if (!inode->recorded ||
+	    !time_is_after(&inode->rec.ctime_bound, &inode->rec.ctime)) {
 		change->pending = true;
 		change_submit(view, change);
+		return 0;
 	}
+	/* All that was shown is stable now: no bound ahead of it. */
+	rc = op_begin(&op, view, change);
+	if (rc == 0) {
+		op.frees = true;
+		op_inode(&op, inode);
+		rc = op_end(&op, false);
+	}
+	op_abort(&op);
+	return rc;
 }
 
 int view_commit(struct view *view, struct view_object obj,
@@ -472,7 +489,7 @@ int view_commit(struct view *view, struct view_object obj,
 		if (!S_ISREG(inode.rec.mode))
 			rc = S_ISDIR(inode.rec.mode) ? -EISDIR : -EINVAL;
 		else
-			commit_locked(view, &inode, change);
+			rc = commit_locked(view, &inode, change);
 	}
 	pthread_rwlock_unlock(&view->lock);
 	return rc;

@@ -365,11 +365,24 @@ PUBLIC int fallocate(int fd, int mode, off_t off, off_t len)
 PUBLIC int fallocate64(int fd, int mode, off_t off, off_t len)
     __attribute__((alias("fallocate")));
 
+/* As far as it can be read: zeros up to a new end. */
 PUBLIC int posix_fallocate(int fd, off_t off, off_t len)
 {
-	if (rec_kind(fd) == REC_STORE)
-		rec_bad("posix_fallocate");
-	return syscall(SYS_fallocate, fd, 0, off, len) < 0 ? errno : 0;
+	struct stat st;
+	int rc = 0;
+
+	if (rec_kind(fd) != REC_STORE)
+		return syscall(SYS_fallocate, fd, 0, off, len) < 0 ? errno : 0;
+	pthread_mutex_lock(&rec_lock);
+	if (fstat(fd, &st) < 0 || syscall(SYS_fallocate, fd, 0, off, len) < 0)
+		rc = errno;
+	else if (off + len > st.st_size)
+		rec_put((struct cutlog_entry){.type = CUTLOG_TRUNCATE,
+					      .fd = fd,
+					      .off = (uint64_t)(off + len)},
+			NULL, 0);
+	pthread_mutex_unlock(&rec_lock);
+	return rc;
 }
 
 /* --- syncs --------------------------------------------------------------- */
