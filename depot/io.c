@@ -108,6 +108,24 @@ int io_allocate(int fd, uint64_t len)
 	return rc ? -rc : io_sync(fd);
 }
 
+int io_next_data(int fd, uint64_t off, uint64_t *from, uint64_t *to)
+{
+	off_t data, hole;
+
+	if (off > INT64_MAX)
+		return -EINVAL;
+	*from = *to = UINT64_MAX;
+	data = lseek(fd, (off_t)off, SEEK_DATA);
+	if (data < 0)
+		return errno == ENXIO ? 0 : -errno;
+	hole = lseek(fd, data, SEEK_HOLE);
+	if (hole < 0)
+		return errno == ENXIO ? 0 : -errno; /* cut meanwhile */
+	*from = (uint64_t)data;
+	*to = (uint64_t)hole;
+	return 0;
+}
+
 int io_open(const char *path, bool create, int *fd)
 {
 	int flags = O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0);

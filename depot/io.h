@@ -21,6 +21,9 @@ MUST_CHECK int io_sync_dir(const char *dir);
 MUST_CHECK int io_truncate(int fd, uint64_t len);
 /* Make the file so long, with blocks of its own, and sync that. */
 MUST_CHECK int io_allocate(int fd, uint64_t len);
+/* The next run of bytes from `off` on that is no hole: [*from, *to); both are
+ * UINT64_MAX when there is none.  Holes are what the file system says. */
+MUST_CHECK int io_next_data(int fd, uint64_t off, uint64_t *from, uint64_t *to);
 
 /* Open for reading and writing (created when `create`); *fd is owned by the
  * caller.  -ENOENT without create. */

@@ -10,6 +10,7 @@
 #define io_sync_dir     fake_io_real_sync_dir
 #define io_truncate     fake_io_real_truncate
 #define io_allocate     fake_io_real_allocate
+#define io_next_data    fake_io_real_next_data
 #define io_open         fake_io_real_open
 #define io_unlink       fake_io_real_unlink
 #define io_mkdirs       fake_io_real_mkdirs
@@ -22,6 +23,7 @@
 #undef io_sync_dir
 #undef io_truncate
 #undef io_allocate
+#undef io_next_data
 #undef io_open
 #undef io_unlink
 #undef io_mkdirs
@@ -141,6 +143,13 @@ int io_allocate(int fd, uint64_t len)
 	int rc = fake_io_enter(true);
 
 	return rc ? rc : fake_io_real_allocate(fd, len);
+}
+
+int io_next_data(int fd, uint64_t off, uint64_t *from, uint64_t *to)
+{
+	int rc = fake_io_enter(false);
+
+	return rc ? rc : fake_io_real_next_data(fd, off, from, to);
 }
 
 int io_open(const char *path, bool create, int *fd)
