@@ -150,13 +150,19 @@ enum site_change {
 struct site_delta_change {
 	enum site_change kind;
 	const char *path; /* from the root, without a leading slash */
-	const char *from; /* RENAMED: the path it has in the packages */
+	const char *from; /* RENAMED: the path it has in the packages; of
+			     another link to a package's object likewise */
 	uint32_t mode_before, mode; /* st_mode; 0 where there is none */
 	uint64_t size;              /* now, bytes */
 	uint64_t delta_bytes;       /* of it in the delta */
 };
-/* What the delta changes of the packages, in byte order of paths within each
- * directory.  The lock is dropped between directories. */
+/*
+ * What the delta changes of the packages, in byte order of names within each
+ * directory, each name's directory behind it.  What was changed of a renamed
+ * object is told too, behind its RENAMED; a replaced or deleted directory is
+ * told once.  Root is "".  The lock is dropped between directories and while
+ * visit runs, which must not call site_...(); non-zero stops, returned.
+ */
 MUST_CHECK int site_delta_diff(struct site *site, const char *guest,
 			       int (*visit)(void *ctx,
 					    const struct site_delta_change *),
