@@ -292,9 +292,23 @@ static void model_compare_dir(struct model *m, struct model_inode *dir,
 	}
 }
 
+static void model_trouble(void *ctx, bool problem, const char *what)
+{
+	struct model *m = ctx;
+
+	(void)problem;
+	if (!m->why[0])
+		snprintf(m->why, sizeof(m->why), "verify: %.200s", what);
+}
+
 static void model_compare(struct model *m)
 {
 	struct view_attr attr = fixture_attr(m->view, "");
+	struct site_delta_figures figures;
+
+	if (site_delta_verify(m->fx.site, view_get_info(m->view)->path + 1,
+			      model_trouble, m, &figures) < 0)
+		model_wrong(m, "verify", "", -1, 0);
 
 	model_compare_inode(m, m->inodes[0], &attr, "/");
 	if (!m->why[0])
