@@ -29,6 +29,8 @@ static const struct fixture_entry test_entries[] = {
     {.path = "z", .mode = S_IFREG | 0600, .text = "z"},
 };
 
+static const char *test_guest = "red/vm1"; /* that is compared */
+
 struct test {
 	struct fixture fx;
 	struct view *view;
@@ -141,7 +143,7 @@ static bool test_diff_is(struct test *t, const char *want)
 	struct test_text out = {.text = ""};
 
 	CU_ASSERT_EQUAL(
-	    site_delta_diff(t->fx.site, "red/vm1", test_change, &out), 0);
+	    site_delta_diff(t->fx.site, test_guest, test_change, &out), 0);
 	if (strcmp(out.text, want) == 0)
 		return true;
 	fprintf(stderr, "%sis not the expected\n%s", out.text, want);
@@ -351,7 +353,7 @@ static bool test_verify_finds(struct test *t, uint64_t problems,
 	bool right;
 
 	check_mute();
-	CU_ASSERT_EQUAL(site_delta_verify(t->fx.site, "red/vm1", test_tell,
+	CU_ASSERT_EQUAL(site_delta_verify(t->fx.site, test_guest, test_tell,
 					  &told, &figures),
 			0);
 	check_unmute();
@@ -577,6 +579,71 @@ static void test_pieces(void)
 	fixture_close(&t.fx);
 }
 
+/* What export, import and clones make is in order, and the same changes. */
+static void test_copies(void)
+{
+	struct site_guest_options options = {0};
+	struct test_text out = {.text = ""};
+	struct test t;
+	FILE *file = tmpfile();
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+	test_fill(&t, true);
+	CU_ASSERT_EQUAL(
+	    site_delta_diff(t.fx.site, "red/vm1", test_change, &out), 0);
+	CU_ASSERT_EQUAL(
+	    site_delta_export(t.fx.site, "red/vm1", NULL, fileno(file)), 0);
+	CU_ASSERT_EQUAL(site_guest_add(t.fx.site, "red/vm2", &options), 0);
+	CU_ASSERT_EQUAL(lseek(fileno(file), 0, SEEK_SET), 0);
+	CU_ASSERT_EQUAL(site_delta_import(t.fx.site, "red/vm2", fileno(file)),
+			0);
+	CU_ASSERT_EQUAL(site_delta_snapshot_remove(t.fx.site, "red/vm1", "s0"),
+			0);
+	CU_ASSERT_EQUAL(
+	    site_delta_clone(t.fx.site, "red/vm1", NULL, "red/vm3", &options),
+	    0);
+	for (int again = 0; again < 2; again++) {
+		test_guest = "red/vm2";
+		CU_ASSERT_TRUE(test_verify_finds(&t, 0, 0, ""));
+		CU_ASSERT_TRUE(test_diff_is(&t, out.text));
+		test_guest = "red/vm3";
+		CU_ASSERT_TRUE(test_verify_finds(&t, 0, 0, ""));
+		CU_ASSERT_TRUE(test_diff_is(&t, out.text));
+		fixture_restart(&t.fx, true);
+	}
+	test_guest = "red/vm1";
+	fclose(file);
+	fixture_close(&t.fx);
+}
+
+/* What a death leaves behind is no problem: the record says what counts. */
+static void test_after_death(void)
+{
+	struct test_told told = {.text = ""};
+	struct site_delta_figures figures;
+	struct view_object f;
+	struct test t;
+
+	test_fill(&t, true);
+	f = fixture_find(t.view, "f");
+	CU_ASSERT_EQUAL(fixture_resize(t.view, f, 30000), 0);
+	CU_ASSERT_EQUAL(fixture_write(t.view, &fixture_root, f, 200000, "late",
+				      4, false, NULL),
+			0);
+	CU_ASSERT_TRUE(test_verify_finds(&t, 0, 0, ""));
+	fixture_crash(&t.fx, NULL);
+	t.view = fixture_view(&t.fx, "/red/vm1");
+	CU_ASSERT_EQUAL(
+	    site_delta_verify(t.fx.site, "red/vm1", test_tell, &told, &figures),
+	    0);
+	CU_ASSERT_EQUAL(figures.problems, 0);
+	if (figures.problems > 0)
+		fprintf(stderr, "%s", told.text);
+	CU_ASSERT_TRUE(figures.files >= 8 && figures.names >= 8);
+	CU_ASSERT_TRUE(figures.bytes >= 8192);
+	fixture_close(&t.fx);
+}
+
 /* --- while the guest works ----------------------------------------------- */
 
 struct test_busy {
@@ -647,6 +714,8 @@ static const struct check_test tests[] = {
     {"verify: host files", test_host_files},
     {"verify: records", test_records},
     {"verify: presence and names", test_pieces},
+    {"verify: copies", test_copies},
+    {"verify: after a death", test_after_death},
     {"a guest that works", test_busy},
 };
 
