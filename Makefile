@@ -51,7 +51,7 @@ MODEL_O := $(filter-out $(B)/tests/model/test_%,$(call objs,tests/model))
 CUTREC  := $(B)/tests/tools/cutrec.so
 TOOLS   := $(patsubst %.c,$(B)/%,$(filter-out tests/tools/cutrec.c,\
            $(wildcard tests/tools/*.c))) $(CUTREC)
-BENCH   := $(B)/tests/bench/nfsbench $(B)/tests/bench/bareserver
+BENCH   := $(patsubst %,$(B)/tests/bench/%,nfsbench nfswrite bareserver)
 TESTLIB := $(call objs,tests/lib)
 
 .DELETE_ON_ERROR:
@@ -121,8 +121,11 @@ $(FUZZ): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o \
          $$(foreach f,$$(with_$$*),$(B)/tests/$$f.o) \
          $(if $(FUZZING),,$(B)/tests/fuzz/main.o) $(B)/core.a
 	@$(CC) $(ALL_C) $(if $(FUZZING),-fsanitize=fuzzer) -o $@ $^ $(LIBS) -lcunit
-$(B)/tests/bench/nfsbench: $(filter-out %/bareserver.o,$(call objs,tests/bench))
-$(B)/tests/bench/bareserver: $(filter-out %/nfsbench.o,$(call objs,tests/bench))
+bench_o  = $(patsubst %,$(B)/tests/bench/%.o,$(1))
+$(B)/tests/bench/nfsbench: $(call bench_o,nfsbench target load talk reply)
+$(B)/tests/bench/nfswrite: $(call bench_o,nfswrite write_file write_many \
+		target load talk reply)
+$(B)/tests/bench/bareserver: $(call bench_o,bareserver)
 $(BENCH):
 	@$(CC) $(ALL_C) -o $@ $^ -lm
 
@@ -165,7 +168,7 @@ demo: all $(TOOLS)
 referee: all $(NFS)
 	@B=$(B) sh tests/nfs/referee.sh
 bench: all $(BENCH)
-	@B=$(B) sh tests/bench/run.sh
+	@B=$(B) ROWS="$(ROWS)" sh tests/bench/run.sh
 # KILLS=0 or CUTS=0 leaves one of the two out.
 torture: all $(TOOLS) variants
 	@rc=0; \

@@ -104,3 +104,39 @@ const uint8_t *reply_read(struct wire_in *in, const struct file *file,
 		     off, count, eof, data_len, len);
 	return data;
 }
+
+void reply_wcc(struct wire_in *in, struct file *after)
+{
+	struct file unused;
+
+	if (wire_get32(in))
+		wire_take(in, 24); /* size, mtime, ctime */
+	if (wire_get32(in))
+		reply_learn_attr(in, after ? after : &unused);
+}
+
+void reply_made(struct wire_in *in, struct file *made, const char *what)
+{
+	uint32_t has_fh = wire_get32(in);
+
+	if (has_fh)
+		wire_get_fh(in, &made->fh);
+	if (!has_fh || !wire_get32(in))
+		errx(1, "%s: no handle or no attributes", what);
+	reply_learn_attr(in, made);
+	reply_wcc(in, NULL);
+}
+
+uint64_t reply_write(struct wire_in *in, uint32_t len, uint32_t stable,
+		     struct file *after)
+{
+	uint32_t count, committed;
+
+	reply_wcc(in, after);
+	count = wire_get32(in);
+	committed = wire_get32(in);
+	if (count != len || committed < stable)
+		errx(1, "WRITE: %u bytes, stable %u, not %u and %u", count,
+		     committed, len, stable);
+	return wire_get64(in);
+}

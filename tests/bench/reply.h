@@ -48,4 +48,14 @@ const uint8_t *reply_read(struct wire_in *in, const struct file *file,
 /* The 8 bytes at data + at, which lie at file_off + at in a file of tree.h. */
 void reply_word(const uint8_t *data, uint64_t file_off, size_t at);
 
+/* wcc_data; `after`, when given, learns what the server shows of the object. */
+void reply_wcc(struct wire_in *in, struct file *after);
+
+/* The results of CREATE or MKDIR: a handle, attributes, the directory's. */
+void reply_made(struct wire_in *in, struct file *made, const char *what);
+
+/* The results of a WRITE of `len` bytes; the verifier is returned. */
+uint64_t reply_write(struct wire_in *in, uint32_t len, uint32_t stable,
+		     struct file *after);
+
 #endif

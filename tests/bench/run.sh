@@ -1,7 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# run.sh: the NFSv3 servers side by side, over the same files.
+# run.sh: the NFSv3 servers side by side, over the same files.  Two parts, each
+# in a script of its own with its rows: rows_read.sh, rows_write.sh; this one has
+# what both need and runs those that ROWS names ("read write").
 #
 #	bare		bareserver.c: what the transport alone costs
 #	ganesha		nfs-ganesha with its VFS back end (Debian's package)
@@ -20,11 +22,11 @@
 #
 # By environment: BENCH_ROUNDS (3), BENCH_SECONDS (1.5) and BENCH_WARM (0.5)
 # per sample, BENCH_SERVERS ("bare ganesha vdrive"), BENCH_CASES (list of
-# workload:connections:depth), BENCH_BIN (where the two programs are),
-# BENCH_OUT (build/bench), BENCH_QUIET (0.25 other cores are still quiet),
-# BENCH_NICE (-10).
+# workload:connections:depth), BENCH_BIN (where the programs are), BENCH_OUT
+# (build/bench), BENCH_QUIET (0.25 other cores are still quiet), BENCH_NICE
+# (-10).  Those of the writing part are at the top of rows_write.sh.
 #
-# Leaves samples.json and table.md in BENCH_OUT; the table also goes to stdout.
+# Leaves samples and tables in BENCH_OUT; the tables also go to stdout.
 
 set -eu
 
@@ -32,13 +34,10 @@ cd "$(dirname "$0")/../.."
 
 : "${BENCH_ROUNDS:=3}" "${BENCH_SECONDS:=1.5}" "${BENCH_WARM:=0.5}"
 : "${BENCH_SERVERS:=bare ganesha vdrive}"
-: "${B:=build/plain}"
+: "${B:=build/plain}" "${ROWS:=read write}"
 : "${BENCH_BIN:=$B/tests/bench}" "${BENCH_OUT:=build/bench}"
 : "${BENCH_QUIET:=0.25}" "${BENCH_SERVER_CPU:=0}" "${BENCH_CLIENT_CPU:=1}"
 : "${BENCH_NICE:=-10}"
-: "${BENCH_CASES:=null:4:16 getattr:4:16 lookup:4:16 access:4:16
-	read4k:4:16 read64k:4:16 read1m:4:4
-	null:1:1 getattr:1:1 lookup:1:1 access:1:1 read4k:1:1 read64k:1:1}"
 
 if [ -z "${BENCH_INSIDE:-}" ]; then
 	if unshare --net --mount true 2>/dev/null; then
@@ -95,10 +94,10 @@ bench_of() {
 	eval "echo \"\${$(echo "$1" | tr '[:lower:]' '[:upper:]')_$2:-}\""
 }
 
-bench_client() { # server, then more of nfsbench's options
-	bench_server=$1
-	shift
-	(bench_exec "$BENCH_CLIENT_CPU" "$BENCH_BIN/nfsbench" -s \
+bench_client() { # generator, server, then more of the generator's options
+	bench_generator=$1 bench_server=$2
+	shift 2
+	(bench_exec "$BENCH_CLIENT_CPU" "$BENCH_BIN/$bench_generator" -s \
 		-p "$(bench_of "$bench_server" PORT)" \
 		-m "$(bench_of "$bench_server" MOUNT_PORT)" \
 		-e "$(bench_of "$bench_server" EXPORT)" \
@@ -120,77 +119,19 @@ bench_field() { # name; one line of JSON on stdin
 	sed -n "s/.*\"$1\":\"\{0,1\}\([^,\"}]*\).*/\1/p"
 }
 
-# One sample, the quietest of three if it must be.
-bench_sample() { # round, server, workload, connections, depth
-	bench_best= bench_best_other=999
-	for bench_try in 1 2 3; do
-		bench_line=$(bench_client "$2" -w "$3" -c "$4" -n "$5" \
-			-t "$BENCH_SECONDS" -u "$BENCH_WARM")
-		bench_other=$(echo "$bench_line" | bench_field other_cores)
-		if awk "BEGIN { exit !($bench_other < $bench_best_other) }"
-		then
-			bench_best=$bench_line
-			bench_best_other=$bench_other
-		fi
-		awk "BEGIN { exit !($bench_other > $BENCH_QUIET) }" || break
-	done
-	echo "$bench_best" |
-		sed "s/^{/{\"server\":\"$2\",\"round\":$1,\"tries\":$bench_try,/" \
-			>>"$BENCH_TMP/samples"
-}
-
-bench_start() {
-	bench_say "servers: $BENCH_SERVERS"
-	for server in $BENCH_SERVERS; do
-		if ! "${server}_available"; then
-			continue
-		fi
-		bench_running="$bench_running $server"
-		if ! "${server}_start" "$BENCH_TMP/files" ||
-		   ! bench_wait bench_client "$server" -t 0; then
-			bench_say "$server does not start; the end of its log:"
-			tail -n 20 "$BENCH_TMP/$server.log" >&2
-			exit 1
-		fi
-		bench_rss "$server" idle
-		bench_say "$server: process $(bench_of "$server" PID)"
-	done
-}
-
-bench_stop() {
-	trap - EXIT INT TERM HUP
-	for server in $bench_running; do
-		"${server}_stop"
-	done
-	rm -rf "$BENCH_TMP"
-}
-
-bench_rounds() {
-	for case in $BENCH_CASES; do
-		bench_say "$case"
-		for round in $(seq "$BENCH_ROUNDS"); do
-			for server in $bench_running; do
-				bench_sample "$round" "$server" \
-					$(echo "$case" | tr : ' ')
-			done
-		done
-	done
-}
-
-bench_conditions() {
-	bench_tcp=$(cat /proc/sys/net/ipv4/tcp_congestion_control)
+# What the figures depend on, as list items.
+bench_machine() {
 	cat <<-EOF
 	- $(date -u +%Y-%m-%d), $(sed -n 's/^model name.*: //p' /proc/cpuinfo |
 		head -1), $(nproc) CPUs, $(awk '/MemTotal/ {
 			printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo), $(uname -sr)
-	- server on CPU $BENCH_SERVER_CPU, client on CPU $BENCH_CLIENT_CPU, spinning, both at nice $BENCH_NICE; TCP over loopback, $bench_tcp ($BENCH_INSIDE network)
-	- medians of $BENCH_ROUNDS interleaved rounds of $BENCH_SECONDS s after $BENCH_WARM s of warm-up
-	- files: 64 MiB hot file, 1,000 small files in one directory, all in memory (tmpfs); READs at random multiples of their size
+	- server on CPU $BENCH_SERVER_CPU, client on CPU $BENCH_CLIENT_CPU, spinning, both at nice $BENCH_NICE; TCP over loopback, $(cat /proc/sys/net/ipv4/tcp_congestion_control) ($BENCH_INSIDE network)
 	- CPU: the process's CPU clock, all threads, polling included; every reply checked
 	- $(ganesha.nfsd -v 2>/dev/null | sed 's/.*Release = V/nfs-ganesha /' || echo "no nfs-ganesha"), FSAL_VFS, defaults; vdrived ${VDRIVE_OPTIONS:-}
 	EOF
 }
 
+# All of a part's samples and readings of memory, as one JSON object.
 bench_json() {
 	printf '{"date":"%s","cpu":"%s","kernel":"%s","rounds":%s,' \
 		"$(date -u +%Y-%m-%dT%H:%M:%SZ)" \
@@ -203,7 +144,24 @@ bench_json() {
 	printf ']}\n'
 }
 
-for program in nfsbench bareserver; do
+# Whatever happens: no process and no directory of ours is left.  A part adds
+# its own cleaning as PART_clean.
+bench_running= bench_part=
+bench_stop() {
+	trap - EXIT INT TERM HUP
+	bench_stop_servers
+	[ -z "$bench_part" ] || "${bench_part}_clean"
+	rm -rf "$BENCH_TMP"
+}
+
+bench_stop_servers() {
+	for server in $bench_running; do
+		"${server}_stop"
+	done
+	bench_running=
+}
+
+for program in nfsbench nfswrite bareserver; do
 	if [ ! -x "$BENCH_BIN/$program" ]; then
 		bench_say "$BENCH_BIN/$program is not there: run make bench"
 		exit 1
@@ -226,24 +184,16 @@ fi
 . tests/bench/server_ganesha.sh
 . tests/bench/server_vdrive.sh
 
-bench_running=
 BENCH_TMP=$(mktemp -d /dev/shm/vdrive-bench.XXXXXX)
 trap bench_stop EXIT
 trap 'exit 1' INT TERM HUP
-mkdir "$BENCH_TMP/files"
-"$BENCH_BIN/bareserver" -w "$BENCH_TMP/files"
-
-bench_start
-bench_rounds
-for server in $bench_running; do
-	bench_rss "$server" "after the load"
-done
-
 mkdir -p "$BENCH_OUT"
-bench_json >"$BENCH_OUT/samples.json"
-{
-	awk -f tests/bench/table.awk "$BENCH_TMP/samples" "$BENCH_TMP/memory"
-	echo
-	bench_conditions
-} >"$BENCH_OUT/table.md"
-cat "$BENCH_OUT/table.md"
+
+for bench_part in $ROWS; do
+	. "tests/bench/rows_$bench_part.sh"
+	: >"$BENCH_TMP/samples"
+	: >"$BENCH_TMP/memory"
+	"${bench_part}_rows"
+	bench_stop_servers
+	"${bench_part}_clean"
+done

@@ -52,7 +52,7 @@ ganesha_rpcbind() {
 	bench_wait rpcinfo -T tcp 127.0.0.1 100000 4
 }
 
-ganesha_config() { # directory to export
+ganesha_config() { # directories to export, the first by default
 	if [ "$BENCH_INSIDE" = host ]; then
 		ganesha_bind='Bind_addr = 127.0.0.1;'
 	else
@@ -73,24 +73,30 @@ ganesha_config() { # directory to export
 		RecoveryRoot = $BENCH_TMP/ganesha;
 		Graceless = true;
 	}
-	EXPORT {
-		Export_Id = 1;
-		Path = $1;
-		Protocols = 3;
-		Transports = TCP;
-		Access_Type = RW;
-		Squash = none;
-		SecType = sys;
-		FSAL { Name = VFS; }
-	}
 	LOG { Default_Log_Level = EVENT; }
 	EOF
+	ganesha_id=0
+	for ganesha_dir in "$@"; do
+		ganesha_id=$((ganesha_id + 1))
+		cat <<-EOF
+		EXPORT {
+			Export_Id = $ganesha_id;
+			Path = $ganesha_dir;
+			Protocols = 3;
+			Transports = TCP;
+			Access_Type = RW;
+			Squash = none;
+			SecType = sys;
+			FSAL { Name = VFS; }
+		}
+		EOF
+	done
 }
 
 ganesha_start() {
 	GANESHA_PORT=20491 GANESHA_MOUNT_PORT=20492 GANESHA_EXPORT=$1
 	mkdir -p "$BENCH_TMP/ganesha" /run/ganesha
-	ganesha_config "$1" >"$BENCH_TMP/ganesha/conf"
+	ganesha_config "$@" >"$BENCH_TMP/ganesha/conf"
 	ganesha_rpcbind || return 1
 	bench_exec "$BENCH_SERVER_CPU" ganesha.nfsd -F \
 		-f "$BENCH_TMP/ganesha/conf" -L "$BENCH_TMP/ganesha.log" \

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # server_vdrive.sh: start and stop vdrived over a package made of the files;
-# sourced by run.sh.  The store lies in memory, as the files of the others do.
+# sourced by run.sh.  The store lies where the files of the others do: in memory,
+# unless a directory for it is given.
 #
 # One CPU, so one worker: nfs.threads=auto goes by the CPUs of the machine, not
 # by those that taskset leaves, and two workers that poll on one CPU wait for
@@ -22,15 +23,21 @@ vdrive_cli() {
 	"$VDRIVE_BIN/vdrive" --socket "$VDRIVE_STORE/sock" "$@"
 }
 
-vdrive_start() { # directory to make the package from
-	VDRIVE_PORT=20495 VDRIVE_MOUNT_PORT=20495 VDRIVE_EXPORT=/bench/vm1
-	VDRIVE_STORE=$BENCH_TMP/vdrive
-	mkdir "$VDRIVE_STORE"
-	bench_exec "$BENCH_SERVER_CPU" "$VDRIVE_BIN/vdrived" \
+# The command that serves $VDRIVE_STORE, after "$@".
+vdrive_run() {
+	"$@" "$VDRIVE_BIN/vdrived" \
 		-o "store.path=$VDRIVE_STORE" \
 		-o "nfs.listen=127.0.0.1:$VDRIVE_PORT" \
 		-o "admin.socket=$VDRIVE_STORE/sock" \
-		$VDRIVE_OPTIONS --user root >"$BENCH_TMP/vdrive.log" 2>&1 &
+		$VDRIVE_OPTIONS --user root
+}
+
+vdrive_start() { # directory to make the package from, directory for the store
+	VDRIVE_PORT=20495 VDRIVE_MOUNT_PORT=20495 VDRIVE_EXPORT=/bench/vm1
+	VDRIVE_STORE=${2:-$BENCH_TMP}/vdrive
+	mkdir "$VDRIVE_STORE"
+	vdrive_run bench_exec "$BENCH_SERVER_CPU" >"$BENCH_TMP/vdrive.log" \
+		2>&1 &
 	VDRIVE_PID=$!
 	bench_wait vdrive_cli status &&
 		vdrive_cli package create bench:1 "dir:$1" >&2 &&

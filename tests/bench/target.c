@@ -4,113 +4,11 @@
  */
 #include "target.h"
 
-#include <arpa/inet.h>
 #include <err.h>
 #include <inttypes.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-enum {
-	REPLY_HEAD_MAX = 1024, /* bytes of a reply without READ's data */
-};
-
-/* One connection and the one exchange that goes over it at a time. */
-struct talk {
-	int fd;
-	uint32_t xid;
-	uint8_t call[2 * TARGET_EXPORT_MAX];
-	uint8_t *args; /* into `call`: where the next argument goes */
-	uint8_t reply[TARGET_READ_LEN + REPLY_HEAD_MAX];
-};
-
-int target_connect(const struct target_server *server, uint16_t port)
-{
-	static const char congestion[] = "reno";
-	struct sockaddr_in addr = {.sin_family = AF_INET,
-				   .sin_port = htons(port)};
-	int one = 1;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (fd < 0)
-		err(1, "socket");
-	if (inet_pton(AF_INET, server->address, &addr.sin_addr) != 1)
-		errx(2, "%s is no IPv4 address", server->address);
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, congestion,
-		   sizeof(congestion) - 1);
-	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)))
-		err(1, "%s:%u", server->address, port);
-	return fd;
-}
-
-static struct talk *talk_open(const struct target_server *server, uint16_t port)
-{
-	struct talk *talk = calloc(1, sizeof(*talk));
-
-	if (!talk)
-		err(1, "set-up");
-	talk->fd = target_connect(server, port);
-	return talk;
-}
-
-static void talk_close(struct talk *talk)
-{
-	close(talk->fd);
-	free(talk);
-}
-
-static void talk_receive(struct talk *talk, uint8_t *p, size_t len)
-{
-	while (len) {
-		ssize_t got = recv(talk->fd, p, len, 0);
-
-		if (got <= 0)
-			errx(1, "set-up: the server hung up");
-		p += got;
-		len -= (size_t)got;
-	}
-}
-
-static void talk_begin(struct talk *talk, uint32_t prog, uint32_t proc)
-{
-	talk->args = wire_call_head(talk->call, prog, proc);
-}
-
-/* Send the call whose arguments end at talk->args; its results come back. */
-static struct wire_in talk_call(struct talk *talk, const char *what)
-{
-	size_t call_len = (size_t)(talk->args - talk->call), len = 0;
-	struct wire_in in;
-	uint32_t mark = 0;
-
-	wire_call_seal(talk->call, talk->args, ++talk->xid);
-	if (send(talk->fd, talk->call, call_len, MSG_NOSIGNAL) !=
-	    (ssize_t)call_len)
-		err(1, "%s: send", what);
-	while (!(mark & RPC_LAST_FRAGMENT)) {
-		size_t part;
-
-		talk_receive(talk, (uint8_t *)&mark, sizeof(mark));
-		mark = be32toh(mark);
-		part = mark & ~RPC_LAST_FRAGMENT;
-		if (part > sizeof(talk->reply) - len)
-			errx(1, "%s: reply too long", what);
-		talk_receive(talk, talk->reply + len, part);
-		len += part;
-	}
-	in = (struct wire_in){.p = talk->reply, .end = talk->reply + len};
-	if (wire_get32(&in) != talk->xid)
-		errx(1, "%s: answer to another call", what);
-	reply_accepted(&in, what);
-	reply_status(&in, what);
-	return in;
-}
-
-static void target_getattr(struct talk *talk, struct file *file)
+void target_getattr(struct talk *talk, struct file *file)
 {
 	struct wire_in in;
 
@@ -121,8 +19,8 @@ static void target_getattr(struct talk *talk, struct file *file)
 	reply_end(&in, "GETATTR");
 }
 
-static void target_lookup(struct talk *talk, const struct file *dir,
-			  const char *name, size_t name_len, struct file *found)
+void target_lookup(struct talk *talk, const struct file *dir, const char *name,
+		   size_t name_len, struct file *found)
 {
 	char what[TARGET_NAME_MAX + 16];
 	struct wire_in in;
@@ -138,8 +36,8 @@ static void target_lookup(struct talk *talk, const struct file *dir,
 	target_getattr(talk, found);
 }
 
-static void target_walk(struct talk *talk, const struct file *root,
-			const char *path, struct file *found)
+void target_walk(struct talk *talk, const struct file *root, const char *path,
+		 struct file *found)
 {
 	*found = *root;
 	for (path += strspn(path, "/"); *path; path += strspn(path, "/")) {
@@ -153,13 +51,13 @@ static void target_walk(struct talk *talk, const struct file *root,
 	}
 }
 
-static void target_mount(const struct target_server *server, struct file *root)
+void target_mount(const struct talk_server *server, struct file *root)
 {
 	struct talk *talk = talk_open(server, server->mount_port);
 	struct wire_in in;
 
-	if (strlen(server->export) > TARGET_EXPORT_MAX)
-		errx(2, "export of more than %d bytes", TARGET_EXPORT_MAX);
+	if (strlen(server->export) > TALK_EXPORT_MAX)
+		errx(2, "export of more than %d bytes", TALK_EXPORT_MAX);
 	talk_begin(talk, MOUNT_PROGRAM, MOUNT_MNT);
 	talk->args =
 	    wire_put_opaque(talk->args, server->export, strlen(server->export));
@@ -186,7 +84,7 @@ static void target_fsinfo(struct talk *talk, const struct file *root,
 		     rtmax);
 }
 
-void target_open(struct target *target, const struct target_server *server,
+void target_open(struct target *target, const struct talk_server *server,
 		 uint32_t read_len)
 {
 	struct talk *talk;
@@ -203,8 +101,7 @@ void target_open(struct target *target, const struct target_server *server,
 		     target->hot.type, target->hot.size);
 }
 
-void target_learn_files(struct target *target,
-			const struct target_server *server)
+void target_learn_files(struct target *target, const struct talk_server *server)
 {
 	struct talk *talk = talk_open(server, server->nfs_port);
 
@@ -222,23 +119,23 @@ void target_learn_files(struct target *target,
 }
 
 void target_prove_hot(const struct target *target,
-		      const struct target_server *server)
+		      const struct talk_server *server)
 {
 	struct talk *talk = talk_open(server, server->nfs_port);
 	const struct file *hot = &target->hot;
 
-	for (uint64_t off = 0; off < hot->size; off += TARGET_READ_LEN) {
+	for (uint64_t off = 0; off < hot->size; off += TALK_READ_LEN) {
 		const uint8_t *data;
 		struct wire_in in;
 
 		talk_begin(talk, NFS_PROGRAM, NFSPROC3_READ);
 		talk->args = wire_put_fh(talk->args, &hot->fh);
 		talk->args = wire_put64(talk->args, off);
-		talk->args = wire_put32(talk->args, TARGET_READ_LEN);
+		talk->args = wire_put32(talk->args, TALK_READ_LEN);
 		in = talk_call(talk, "READ");
-		data = reply_read(&in, hot, off, TARGET_READ_LEN);
+		data = reply_read(&in, hot, off, TALK_READ_LEN);
 		reply_end(&in, "READ");
-		for (size_t i = 0; i < TARGET_READ_LEN; i += 8)
+		for (size_t i = 0; i < TALK_READ_LEN; i += 8)
 			reply_word(data, off, i);
 	}
 	talk_close(talk);

@@ -42,7 +42,17 @@ enum {
 	NFSPROC3_LOOKUP = 3,
 	NFSPROC3_ACCESS = 4,
 	NFSPROC3_READ = 6,
+	NFSPROC3_WRITE = 7,
+	NFSPROC3_CREATE = 8,
+	NFSPROC3_MKDIR = 9,
+	NFSPROC3_REMOVE = 12,
+	NFSPROC3_RMDIR = 13,
+	NFSPROC3_READDIRPLUS = 17,
 	NFSPROC3_FSINFO = 19,
+	NFSPROC3_COMMIT = 21,
+	NFS3_UNSTABLE = 0,
+	NFS3_FILE_SYNC = 2,
+	NFS3_GUARDED = 1,
 	NFS3_OK = 0,
 	NFS3ERR_NOENT = 2,
 	NFS3ERR_STALE = 70,
@@ -99,6 +109,28 @@ static inline uint8_t *wire_put_opaque(uint8_t *p, const void *bytes,
 static inline uint8_t *wire_put_fh(uint8_t *p, const struct wire_fh *fh)
 {
 	return wire_put_opaque(p, fh->bytes, fh->len);
+}
+
+/* sattr3 that sets the mode only. */
+static inline uint8_t *wire_put_mode(uint8_t *p, uint32_t mode)
+{
+	p = wire_put32(p, 1);
+	p = wire_put32(p, mode);
+	p = wire_put64(p, 0);    /* uid, gid */
+	p = wire_put32(p, 0);    /* size */
+	return wire_put64(p, 0); /* atime, mtime */
+}
+
+/* WRITE's arguments but for the bytes, which are put behind them. */
+static inline uint8_t *wire_put_write(uint8_t *p, const struct wire_fh *fh,
+				      uint64_t off, uint32_t len,
+				      uint32_t stable)
+{
+	p = wire_put_fh(p, fh);
+	p = wire_put64(p, off);
+	p = wire_put32(p, len);
+	p = wire_put32(p, stable);
+	return wire_put32(p, len);
 }
 
 /* `len` bytes in place, or NULL and `bad`. */
