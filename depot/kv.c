@@ -15,8 +15,6 @@
  */
 #include "depot/kv.h"
 
-#include <dirent.h>
-#include <pthread.h>
 #include <rocksdb/c.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -24,6 +22,7 @@
 
 #include "depot/gate.h"
 #include "depot/io.h"
+#include "depot/kv_log.h"
 #include "depot/log.h"
 #include "depot/space.h"
 
@@ -42,6 +41,7 @@ enum {
 	KV_READ_AHEAD = 2 << 20,
 	KV_TRY_MS = 5000,
 	KV_DRAIN_S = 20, /* for values and iterators to be given back */
+	KV_RECORD_HEAD = 32, /* of a record in the log, about */
 };
 
 /* Not changed after kv_open() but for the atomics and what has a lock. */
@@ -68,10 +68,7 @@ struct kv {
 	void *on_failure_ctx;
 	void (*on_recover)(void *ctx, bool exact);
 	void *on_recover_ctx;
-	pthread_mutex_t log_lock; /* of kv_sync_log(), held over the sync */
-	int log_fd;               /* log_lock; owns: the only log, or -1 */
-	uint64_t log_version; /* log_lock: RocksDB's when logs were listed */
-	uint64_t log_named;   /* log_lock: names up to this log are synced */
+	struct kv_log log;
 };
 
 struct kv_batch {
@@ -333,10 +330,9 @@ static struct kv *kv_new(const char *path, enum kv_kind kind, size_t memory_max,
 	kv->kind = kind;
 	kv->space = space;
 	kv->exact = true;
-	kv->log_fd = -1;
 	gate_init(&kv->gate);
-	pthread_mutex_init(&kv->log_lock, NULL);
 	pthread_mutex_init(&kv->recover_lock, NULL);
+	kv_log_init(&kv->log, kv->path);
 	kv->options = rocksdb_options_create();
 	kv->reads = rocksdb_readoptions_create();
 	kv->writes = rocksdb_writeoptions_create();
@@ -422,10 +418,7 @@ static void kv_close_rocksdb(struct kv *kv)
 	if (kv->db)
 		rocksdb_close(kv->db);
 	kv->db = NULL;
-	base_close_ptr(&kv->log_fd);
-	kv->log_fd = -1;
-	kv->log_version = 0;
-	kv->log_named = 0;
+	kv_log_forget(&kv->log);
 }
 
 /* What had returned 0 must be there.  `want`: its sequence number. */
@@ -573,8 +566,8 @@ void kv_close(struct kv *kv)
 	if (kv->cache)
 		rocksdb_cache_destroy(kv->cache);
 	pthread_mutex_destroy(&kv->recover_lock);
-	pthread_mutex_destroy(&kv->log_lock);
 	gate_destroy(&kv->gate);
+	kv_log_fini(&kv->log);
 	free(kv->path);
 	free(kv);
 }
@@ -682,10 +675,14 @@ int kv_write(struct kv *kv, struct kv_batch *batch)
 {
 	int rc = kv_change_begin(kv);
 	char *error = NULL;
+	size_t len;
 
 	if (rc < 0)
 		return rc;
+	kv_log_append_begin(&kv->log);
 	rocksdb_write(kv->db, kv->writes, batch->writes, &error);
+	rocksdb_writebatch_data(batch->writes, &len);
+	kv_log_append_end(&kv->log, len + KV_RECORD_HEAD);
 	return kv_change_end(kv, "write", kv_batch_count(batch), error);
 }
 
@@ -697,7 +694,9 @@ int kv_put(struct kv *kv, const void *key, size_t key_len, const void *value,
 
 	if (rc < 0)
 		return rc;
+	kv_log_append_begin(&kv->log);
 	rocksdb_put(kv->db, kv->writes, key, key_len, value, value_len, &error);
+	kv_log_append_end(&kv->log, key_len + value_len + KV_RECORD_HEAD);
 	return kv_change_end(kv, "put", 1, error);
 }
 
@@ -708,7 +707,9 @@ int kv_delete(struct kv *kv, const void *key, size_t key_len)
 
 	if (rc < 0)
 		return rc;
+	kv_log_append_begin(&kv->log);
 	rocksdb_delete(kv->db, kv->writes, key, key_len, &error);
+	kv_log_append_end(&kv->log, key_len + KV_RECORD_HEAD);
 	return kv_change_end(kv, "delete", 1, error);
 }
 
@@ -720,105 +721,6 @@ static uint64_t kv_property(struct kv *kv, const char *name)
 	if (!kv->db)
 		return 0;
 	return rocksdb_property_int(kv->db, name, &value) == 0 ? value : 0;
-}
-
-/* Number of a log file's name ("000012.log"); 0: another file. */
-static uint64_t kv_log_number(const char *name)
-{
-	unsigned long long number;
-	char *end;
-
-	if (name[0] < '0' || name[0] > '9')
-		return 0;
-	number = strtoull(name, &end, 10);
-	return strcmp(end, ".log") == 0 ? number : 0;
-}
-
-static int kv_open_log(struct kv *kv, const char *name, int *fd)
-{
-	CLEANUP_FREE char *path = NULL;
-
-	if (asprintf(&path, "%s/%s", kv->path, name) < 0) {
-		path = NULL;
-		return -ENOMEM;
-	}
-	return io_open(path, false, fd);
-}
-
-/*
- * Sync all logs that are there: whatever was written before is in one of them,
- * or in synced tables when its log is gone.  *only is the log, when there is
- * just one.
- */
-static int kv_sync_each_log(struct kv *kv, DIR *dir, int *only,
-			    uint64_t *newest)
-{
-	CLEANUP_CLOSE int fd = -1;
-	struct dirent *entry;
-	size_t count = 0;
-	uint64_t number;
-	int rc;
-
-	while ((errno = 0, entry = readdir(dir))) {
-		number = kv_log_number(entry->d_name);
-		if (number == 0)
-			continue;
-		base_close_ptr(&fd);
-		fd = -1;
-		rc = kv_open_log(kv, entry->d_name, &fd);
-		if (rc == 0)
-			rc = io_sync(fd);
-		if (rc < 0 && rc != -ENOENT)
-			return rc;
-		count++;
-		*newest = MAX(*newest, number);
-	}
-	if (errno)
-		return -errno;
-	if (count == 1)
-		*only = STEAL_FD(fd);
-	return 0;
-}
-
-/* kv->log_lock is held. */
-static int kv_sync_listed_logs(struct kv *kv)
-{
-	uint64_t newest = 0;
-	DIR *dir;
-	int rc;
-
-	base_close_ptr(&kv->log_fd);
-	kv->log_fd = -1;
-	dir = opendir(kv->path);
-	if (!dir)
-		return -errno;
-	rc = kv_sync_each_log(kv, dir, &kv->log_fd, &newest);
-	closedir(dir);
-	if (rc < 0 || newest <= kv->log_named)
-		return rc;
-	rc = io_sync_dir(kv->path);
-	if (rc < 0)
-		return rc;
-	kv->log_named = newest;
-	return 0;
-}
-
-/*
- * A new log comes with a new memtable, and that with a new version before
- * anything is written to it.  So while the version is that of before a listing
- * which found one log, there is no other.  kv->log_lock is held.
- */
-static int kv_sync_logs(struct kv *kv)
-{
-	uint64_t version =
-	    kv_property(kv, "rocksdb.current-super-version-number");
-	int rc;
-
-	if (kv->log_fd >= 0 && version == kv->log_version)
-		return io_sync(kv->log_fd);
-	rc = kv_sync_listed_logs(kv);
-	kv->log_version = version;
-	return rc;
 }
 
 /*
@@ -842,9 +744,8 @@ int kv_sync_log(struct kv *kv)
 	kv_change_leave(kv);
 	return 0; /* a control of the power-cut test */
 #endif
-	pthread_mutex_lock(&kv->log_lock);
-	rc = kv_sync_logs(kv);
-	pthread_mutex_unlock(&kv->log_lock);
+	rc = kv_log_sync(
+	    &kv->log, kv_property(kv, "rocksdb.current-super-version-number"));
 	if (rc < 0) {
 		log_err(rc, "database %s: sync of the log", kv->path);
 		kv_fail(kv, rc);

@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "depot/kv_log.h"
 #include "depot/log.h"
 #include "tests/lib/check.h"
 #include "tests/lib/tmpdir.h"
@@ -720,6 +721,132 @@ static void test_kv_sync_follows_logs(void)
 	kv_close(kv);
 }
 
+static off_t test_kv_log_size(const char *dir)
+{
+	CLEANUP_FREE char *path = test_kv_file(dir, ".log");
+	struct stat st = {.st_size = -1};
+
+	if (path)
+		CU_ASSERT_EQUAL(stat(path, &st), 0);
+	return st.st_size;
+}
+
+/* A sync does not have to make the log longer: it is, ahead of the records. */
+static void test_kv_log_is_ahead(void)
+{
+	CLEANUP(tmpdir_cleanup) char *dir = tmpdir_new();
+	struct kv *kv = test_kv_open(dir, KV_STATE);
+	static uint8_t value[1000];
+	unsigned int longer = 0;
+	off_t size = 0;
+
+	for (int i = 0; i < 1000; i++) {
+		CU_ASSERT_EQUAL(kv_put(kv, &i, sizeof(i), value, sizeof(value)),
+				0);
+		CU_ASSERT_EQUAL(kv_sync_log(kv), 0);
+		longer += test_kv_log_size(dir) > size;
+		size = test_kv_log_size(dir);
+	}
+	/* Listed, then in steps; never shorter than what was put. */
+	CU_ASSERT_TRUE(longer >= 4 && longer <= 8);
+	CU_ASSERT_TRUE(size >= 1000 * 1000 + KV_LOG_MARGIN);
+	kv_close(kv);
+}
+
+static size_t test_kv_logs(const char *dir)
+{
+	DIR *d = opendir(dir);
+	struct dirent *entry;
+	size_t count = 0;
+
+	while ((entry = readdir(d)))
+		count += test_kv_has_end(entry->d_name, ".log");
+	closedir(d);
+	return count;
+}
+
+/* In a child: put and sync until a second log is there, then die at once. */
+static int test_kv_child_two_logs(const char *dir, int pipe_fd)
+{
+	static uint8_t value[20000];
+	struct kv *kv = NULL;
+
+	if (kv_open(dir, KV_STATE, 2 << 20, &kv) < 0)
+		return 1;
+	for (uint64_t i = 0; i < 10000; i++) {
+		if (kv_put(kv, &i, sizeof(i), value, sizeof(value)) < 0)
+			return 2;
+		if (write(pipe_fd, &i, sizeof(i)) != sizeof(i))
+			return 3;
+		if (test_kv_logs(dir) > 1)
+			raise(SIGKILL);
+		if (kv_sync_log(kv) < 0)
+			return 4;
+	}
+	return 0;
+}
+
+/* Replay ends at the filler of one log, and goes on with the next. */
+static void test_kv_two_logs(void)
+{
+	size_t both = 0;
+
+	for (int round = 0; round < 20; round++) {
+		CLEANUP(tmpdir_cleanup) char *dir = tmpdir_new();
+		uint64_t acked = 0, i;
+		struct kv_value value;
+		int pipe_fds[2], status;
+		struct kv *kv;
+		pid_t pid;
+
+		CU_ASSERT_EQUAL_FATAL(pipe(pipe_fds), 0);
+		pid = test_kv_spawn("two-logs", dir, pipe_fds[1]);
+		close(pipe_fds[1]);
+		while (read(pipe_fds[0], &i, sizeof(i)) == sizeof(i))
+			acked = i + 1;
+		close(pipe_fds[0]);
+		CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+		CU_ASSERT_TRUE(WIFSIGNALED(status));
+		both += test_kv_logs(dir) > 1;
+		kv = test_kv_open(dir, KV_STATE);
+		for (i = 0; i < acked; i++) {
+			CU_ASSERT_EQUAL(kv_get(kv, &i, sizeof(i), &value), 0);
+			kv_value_release(&value);
+		}
+		kv_close(kv);
+	}
+	CU_ASSERT_TRUE(both > 0);
+}
+
+/* A page of the log that a power cut lost, between records: it shows filler,
+ * and nothing behind it may come back. */
+static void test_kv_hole_of_filler(void)
+{
+	CLEANUP(tmpdir_cleanup) char *dir = tmpdir_new();
+	uint64_t acked = test_kv_kill(dir, 500), count;
+	CLEANUP_FREE char *path = test_kv_file(dir, ".log");
+	CLEANUP_CLOSE int fd = open(path, O_RDWR);
+	uint8_t filler[4096];
+	struct kv *kv;
+
+	/* Records of test_kv_child_write are of one length: 7 of the log, 12 of
+	 * the batch, 1, 1 + 8, 2 + 200. */
+	memset(filler, 0xff, sizeof(filler));
+	CU_ASSERT_EQUAL(pwrite(fd, filler, sizeof(filler), 100 * 231),
+			sizeof(filler));
+	kv = test_kv_open(dir, KV_STATE);
+	count = test_kv_count(kv);
+	CU_ASSERT_EQUAL(count, 100);
+	for (uint64_t i = count; i < acked; i++) {
+		struct kv_value value;
+		uint8_t key[8];
+
+		be64_put(key, i);
+		CU_ASSERT_EQUAL(kv_get(kv, key, sizeof(key), &value), -ENOENT);
+	}
+	kv_close(kv);
+}
+
 static void test_kv_failed_sync(void)
 {
 	CLEANUP(tmpdir_cleanup) char *dir = tmpdir_new();
@@ -855,6 +982,9 @@ static const struct check_test tests[] = {
     {"failed write", test_kv_failed_write},
     {"sync beside writes", test_kv_sync_beside_writes},
     {"sync follows logs", test_kv_sync_follows_logs},
+    {"log is ahead", test_kv_log_is_ahead},
+    {"two logs", test_kv_two_logs},
+    {"hole of filler", test_kv_hole_of_filler},
     {"failed sync", test_kv_failed_sync},
     {"full while syncing", test_kv_full_while_syncing},
     {"stats", test_kv_stats},
@@ -865,6 +995,8 @@ static int test_kv_child_main(char **args)
 {
 	if (strcmp(args[1], "write") == 0)
 		return test_kv_child_write(args[2], atoi(args[3]));
+	if (strcmp(args[1], "two-logs") == 0)
+		return test_kv_child_two_logs(args[2], atoi(args[3]));
 	if (strcmp(args[1], "shards") == 0)
 		return test_kv_child_shards(args[2]);
 	if (strcmp(args[1], "full") == 0)
