@@ -85,11 +85,16 @@ static void inode_since(struct inode *inode, const struct timespec *than)
 
 static int inode_from_record(struct view *view, struct inode *inode)
 {
-	int rc = record_load(view->kv, view->layer[inode->level]->id,
-			     inode->fileid, &inode->rec);
+	struct layer *layer = view->layer[inode->level];
+	int rc;
 
-	if (rc < 0)
-		return rc;
+	if (!recent_get(&layer->recent, inode->fileid, &inode->rec)) {
+		rc = record_load(view->kv, layer->id, inode->fileid,
+				 &inode->rec);
+		if (rc < 0)
+			return rc;
+		recent_put(&layer->recent, inode->fileid, &inode->rec);
+	}
 	if (inode->level > 0)
 		record_lift(&inode->rec);
 	if (lives_was_cut(view->lives, inode->rec.life))

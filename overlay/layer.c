@@ -193,6 +193,7 @@ static void layer_free(struct layer *layer)
 	free(layer->trees);
 	idset_clear(&layer->recorded);
 	idset_clear(&layer->touched);
+	recent_fini(&layer->recent);
 	free(layer);
 }
 
@@ -207,6 +208,7 @@ static int layer_add(struct layers *layers, uint64_t id, bool load,
 		return -ENOMEM;
 	l->id = id;
 	l->refs = 1;
+	recent_init(&l->recent);
 	rc = load ? layer_load(layers, l) : 0;
 	if (rc < 0) {
 		layer_free(l);

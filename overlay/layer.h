@@ -16,6 +16,7 @@
 #include "depot/depot.h"
 #include "depot/kv.h"
 #include "overlay/idset.h"
+#include "overlay/recent.h"
 #include "overlay/record.h"
 
 struct layer {
@@ -28,6 +29,7 @@ struct layer {
 	uint64_t bytes;        /* of data */
 	struct tree **trees;   /* refs: that records here are based on */
 	unsigned int tree_count;
+	struct recent recent; /* some of its inode records */
 	/* guarded by layers->lock: */
 	unsigned int refs;
 	struct layer *next;

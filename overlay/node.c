@@ -352,6 +352,7 @@ static int flight_write(struct flight *f)
 		return rc;
 	KILL_POINT("flight-written");
 	view_add_record(view, node->fileid);
+	recent_drop(&top->recent, node->fileid);
 	node->recorded = true;
 	node->saved = f->snap;
 	node->rec.ctime_bound = rec.ctime_bound;

@@ -191,12 +191,12 @@ int op_erase(struct op *op, struct inode *inode)
 
 static int op_put_inode(struct op *op, struct inode *inode)
 {
-	struct record rec = inode->rec;
 	uint8_t value[RECORD_INODE_LEN];
 	struct record_key key;
+	struct record rec;
 
-	inode_bound(op->view, &rec, op->ahead);
-	inode->rec.ctime_bound = rec.ctime_bound;
+	inode_bound(op->view, &inode->rec, op->ahead);
+	rec = inode->rec;
 	/* Bytes that are not stable yet must not be named by a record. */
 	if (inode->node && !inode->data_now)
 		rec.data = inode->node->saved;
@@ -235,8 +235,11 @@ static void op_apply(struct op *op)
 		struct inode *inode = op->inodes[i];
 
 		view_add_record(view, inode->fileid);
-		if (!inode->node)
+		if (!inode->node) {
+			recent_put(&top->recent, inode->fileid, &inode->rec);
 			continue;
+		}
+		recent_drop(&top->recent, inode->fileid);
 		inode->node->rec = inode->rec;
 		inode->node->recorded = true;
 		if (inode->data_now)
@@ -246,6 +249,7 @@ static void op_apply(struct op *op)
 		if (idset_has(&top->recorded, op->erased[i]))
 			view_account(view, 0, -1);
 		idset_remove(&top->recorded, op->erased[i]);
+		recent_drop(&top->recent, op->erased[i]);
 	}
 	for (unsigned int i = 0; i < op->touched_count; i++)
 		idset_add(&top->touched, op->touched[i]);
