@@ -786,9 +786,9 @@ static bool kv_key_less(const void *a, size_t a_len, const void *b,
 	return order ? order < 0 : a_len < b_len;
 }
 
-struct kv_iter *kv_iter_new(struct kv *kv, const void *prefix,
-			    size_t prefix_len, const void *from,
-			    size_t from_len)
+static struct kv_iter *kv_iter_make(struct kv *kv, const void *prefix,
+				    size_t prefix_len, const void *from,
+				    size_t from_len, bool scan)
 {
 	struct kv_iter *it = malloc(sizeof(*it) + prefix_len);
 	size_t end_len;
@@ -804,6 +804,11 @@ struct kv_iter *kv_iter_new(struct kv *kv, const void *prefix,
 	kv_thread_iters++;
 	it->kv = kv;
 	it->reads = rocksdb_readoptions_create();
+	if (scan) {
+		rocksdb_readoptions_set_readahead_size(it->reads,
+						       KV_READ_AHEAD);
+		rocksdb_readoptions_set_fill_cache(it->reads, 0);
+	}
 	end_len = kv_prefix_end(prefix, prefix_len, it->end);
 	if (end_len > 0)
 		rocksdb_readoptions_set_iterate_upper_bound(
@@ -814,6 +819,19 @@ struct kv_iter *kv_iter_new(struct kv *kv, const void *prefix,
 	else
 		rocksdb_iter_seek(it->rep, from, from_len);
 	return it;
+}
+
+struct kv_iter *kv_iter_new(struct kv *kv, const void *prefix,
+			    size_t prefix_len, const void *from,
+			    size_t from_len)
+{
+	return kv_iter_make(kv, prefix, prefix_len, from, from_len, false);
+}
+
+struct kv_iter *kv_scan_new(struct kv *kv, const void *prefix,
+			    size_t prefix_len)
+{
+	return kv_iter_make(kv, prefix, prefix_len, NULL, 0, true);
 }
 
 bool kv_iter_valid(const struct kv_iter *it)

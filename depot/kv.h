@@ -126,6 +126,10 @@ void kv_on_recover(struct kv *kv, void (*recovered)(void *ctx, bool exact),
 struct kv_iter *kv_iter_new(struct kv *kv, const void *prefix,
 			    size_t prefix_len, const void *from,
 			    size_t from_len); /* NULL: none */
+/* Likewise over all of them, once: reads ahead and leaves the cache to others.
+ */
+struct kv_iter *kv_scan_new(struct kv *kv, const void *prefix,
+			    size_t prefix_len);
 bool kv_iter_valid(const struct kv_iter *it); /* false: end, or an error */
 void kv_iter_next(struct kv_iter *it);
 const uint8_t *kv_iter_key(const struct kv_iter *it, size_t *len);

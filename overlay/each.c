@@ -4,11 +4,12 @@
 
 #include "depot/log.h"
 
-int each_key(struct kv *kv, const struct record_key *prefix, size_t rest_len,
-	     int (*visit)(void *ctx, const struct each_key *key), void *ctx)
+/* takes it */
+static int each_of(struct kv_iter *it, const struct record_key *prefix,
+		   size_t rest_len,
+		   int (*visit)(void *ctx, const struct each_key *key),
+		   void *ctx)
 {
-	struct kv_iter *it =
-	    kv_iter_new(kv, prefix->bytes, prefix->len, NULL, 0);
 	int rc = 0;
 
 	if (!it)
@@ -28,4 +29,19 @@ int each_key(struct kv *kv, const struct record_key *prefix, size_t rest_len,
 		rc = kv_iter_error(it);
 	kv_iter_free(it);
 	return rc;
+}
+
+int each_key(struct kv *kv, const struct record_key *prefix, size_t rest_len,
+	     int (*visit)(void *ctx, const struct each_key *key), void *ctx)
+{
+	return each_of(kv_iter_new(kv, prefix->bytes, prefix->len, NULL, 0),
+		       prefix, rest_len, visit, ctx);
+}
+
+int each_scanned(struct kv *kv, const struct record_key *prefix,
+		 size_t rest_len,
+		 int (*visit)(void *ctx, const struct each_key *key), void *ctx)
+{
+	return each_of(kv_scan_new(kv, prefix->bytes, prefix->len), prefix,
+		       rest_len, visit, ctx);
 }

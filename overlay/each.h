@@ -26,5 +26,11 @@ MUST_CHECK int each_key(struct kv *kv, const struct record_key *prefix,
 			size_t rest_len,
 			int (*visit)(void *ctx, const struct each_key *key),
 			void *ctx);
+/* Likewise where they may be very many: reads ahead and leaves the cache to
+ * others. */
+MUST_CHECK int each_scanned(struct kv *kv, const struct record_key *prefix,
+			    size_t rest_len,
+			    int (*visit)(void *ctx, const struct each_key *key),
+			    void *ctx);
 
 #endif

@@ -177,10 +177,12 @@ static int layer_load(struct layers *layers, struct layer *layer)
 
 	record_key_kind(&prefix, layer->id, 'i');
 	if (rc == 0)
-		rc = each_key(layers->kv, &prefix, 8, layer_load_inode, &load);
+		rc = each_scanned(layers->kv, &prefix, 8, layer_load_inode,
+				  &load);
 	record_key_kind(&prefix, layer->id, 'd');
 	if (rc == 0)
-		rc = each_key(layers->kv, &prefix, 16, layer_load_name, &load);
+		rc = each_scanned(layers->kv, &prefix, 16, layer_load_name,
+				  &load);
 	return rc;
 }
 
