@@ -40,7 +40,7 @@ enum {
 	KV_BYTES_PER_SYNC = 1 << 20,
 	KV_READ_AHEAD = 2 << 20,
 	KV_TRY_MS = 5000,
-	KV_DRAIN_S = 20, /* for values and iterators to be given back */
+	KV_DRAIN_S = 20,     /* for values and iterators to be given back */
 	KV_RECORD_HEAD = 32, /* of a record in the log, about */
 };
 

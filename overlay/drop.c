@@ -116,7 +116,8 @@ static int drop_file(const struct drop *d, uint64_t layer, uint64_t data_id)
 
 	snprintf(path, sizeof(path), "%s/data/%016llx/%02x/%016llx",
 		 depot_path(d->drops->site->depot), (unsigned long long)layer,
-		 (unsigned int)(data_id & 0xff), (unsigned long long)data_id);
+		 (unsigned int)(data_id & (DATA_DIRS - 1)),
+		 (unsigned long long)data_id);
 	rc = io_unlink(path);
 	if (rc < 0)
 		return log_err(rc, "deleting %s", path);

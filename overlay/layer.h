@@ -19,6 +19,8 @@
 #include "overlay/recent.h"
 #include "overlay/record.h"
 
+enum { DATA_DIRS = 256 }; /* of a layer's host files; a power of two */
+
 struct layer {
 	uint64_t id;
 	uint64_t parent; /* layer below; 0: the packages */
@@ -29,7 +31,8 @@ struct layer {
 	uint64_t bytes;        /* of data */
 	struct tree **trees;   /* refs: that records here are based on */
 	unsigned int tree_count;
-	struct recent recent; /* some of its inode records */
+	struct recent recent;        /* some of its inode records */
+	bool dirs_synced[DATA_DIRS]; /* their names, since it was loaded */
 	/* guarded by layers->lock: */
 	unsigned int refs;
 	struct layer *next;

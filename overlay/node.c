@@ -62,29 +62,28 @@ static void data_dir(const struct view *view, uint64_t layer, uint64_t data_id,
 		     char *dir, size_t dir_len)
 {
 	snprintf(dir, dir_len, "%s/%016llx/%02x", view->data_dir,
-		 (unsigned long long)layer, (unsigned int)(data_id & 0xff));
+		 (unsigned long long)layer,
+		 (unsigned int)(data_id & (DATA_DIRS - 1)));
 }
 
 void data_path(const struct view *view, uint64_t layer, uint64_t data_id,
 	       char *path, size_t path_len)
 {
 	snprintf(path, path_len, "%s/%016llx/%02x/%016llx", view->data_dir,
-		 (unsigned long long)layer, (unsigned int)(data_id & 0xff),
+		 (unsigned long long)layer,
+		 (unsigned int)(data_id & (DATA_DIRS - 1)),
 		 (unsigned long long)data_id);
 }
 
 int data_create(struct view *view, uint64_t data_id, int *fd)
 {
 	uint64_t layer = view_top(view)->id;
-	char path[640], parent[640];
+	char path[640];
 	int rc;
 
-	snprintf(parent, sizeof(parent), "%s/%016llx", view->data_dir,
-		 (unsigned long long)layer);
 	data_dir(view, layer, data_id, path, sizeof(path));
+	/* Names are synced by the first flight: no sync under view->lock. */
 	rc = io_mkdirs(path);
-	if (rc == 0)
-		rc = io_sync_dir(parent);
 	if (rc < 0)
 		return log_err(rc, "delta %s: %s", view->info.path, path);
 	data_path(view, layer, data_id, path, sizeof(path));
@@ -279,12 +278,25 @@ struct flight {
 	struct kv_batch *batch;      /* owns */
 	struct record_data_state snap;
 	bool new_file;
+	bool new_dir; /* of the new file: its name is not surely on disk */
 };
+
+/* Only the top layer gets new files; of another one nothing is known. */
+static bool *data_dir_synced(struct view *view,
+			     const struct record_data_state *data)
+{
+	struct layer *top = view_top(view);
+
+	return top->id == data->layer
+		   ? &top->dirs_synced[data->data_id & (DATA_DIRS - 1)]
+		   : NULL;
+}
 
 /* 1. Under the lock: what this round makes stable. */
 static void flight_snapshot(struct flight *f)
 {
 	struct node *node = f->node;
+	const bool *synced;
 
 	f->changes = node->commits;
 	node->commits = NULL;
@@ -293,6 +305,8 @@ static void flight_snapshot(struct flight *f)
 	f->snap.cut =
 	    RECORD_NO_CUT; /* the sync covers a cut that was applied */
 	f->new_file = node->new_file;
+	synced = data_dir_synced(f->view, &f->snap);
+	f->new_dir = f->new_file && !(synced && *synced);
 	node->new_file = false;
 	node->dirty = false;
 	kv_batch_clear(f->batch);
@@ -312,6 +326,10 @@ static int flight_sync(struct flight *f)
 	data_dir(f->view, f->snap.layer, f->snap.data_id, dir, sizeof(dir));
 	if (rc == 0 && f->new_file)
 		rc = io_sync_dir(dir);
+	if (rc == 0 && f->new_dir) {
+		*strrchr(dir, '/') = '\0';
+		rc = io_sync_dir(dir);
+	}
 	if (rc < 0)
 		return log_err(rc, "delta %s: sync of host file %016llx",
 			       f->view->info.path,
@@ -328,8 +346,12 @@ static int flight_write(struct flight *f)
 	struct record rec = node->rec;
 	uint8_t value[RECORD_INODE_LEN];
 	struct record_key key;
+	bool *synced;
 	int rc;
 
+	synced = data_dir_synced(view, &f->snap);
+	if (synced)
+		*synced |= f->new_dir;
 	if (node->dead)
 		return 0;
 	rec.data = f->snap;

@@ -7,9 +7,9 @@
  * database says of this layer, no more: what views make of it (lifted from a
  * frozen layer, a ctime bound) they make of a copy.  Who gets, and puts what he
  * has just read, holds the lock of his view shared: a frozen layer does not
- * change, however many views read it.  Who changes a record of a top layer holds
- * its view's lock alone, and puts or drops it then.  Memory is bounded for all
- * layers together (RECENT_BYTES_MAX) and given back with the layer.
+ * change, however many views read it.  Who changes a record of a top layer
+ * holds its view's lock alone, and puts or drops it then.  Memory is bounded
+ * for all layers together (RECENT_BYTES_MAX) and given back with the layer.
  */
 #ifndef OVERLAY_RECENT_H
 #define OVERLAY_RECENT_H
