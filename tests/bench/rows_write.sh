@@ -18,7 +18,7 @@
 #
 # By environment, beside run.sh's: BENCH_WRITE_CASES (list of
 # label:workload:connections:depth:servers:options, commas for blanks),
-# BENCH_DISK (/var/tmp: where the images go, 8 GiB), BENCH_MILLION (1000000;
+# BENCH_DISK (/var/tmp: where the images go, 6 GiB), BENCH_MILLION (1000000;
 # 0: leave that out), BENCH_WRITE_QUIET (1.0: kernel threads that write count as
 # other cores).
 #
