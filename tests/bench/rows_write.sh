@@ -189,7 +189,7 @@ write_conditions() {
 	bench_machine
 	cat <<-EOF
 	- medians of $BENCH_ROUNDS interleaved rounds; $BENCH_SECONDS s after $BENCH_WARM s of warm-up, but for seq64k and seq1m: 256 MiB and the COMMIT
-	- each server's files on an ext4 of its own, alike, on loop devices (direct I/O) over one disk ($(stat -f -c %T "$BENCH_DISK")); gsync mounted sync,dirsync
+	- each server's files on an ext4 of its own, alike, on loop devices (direct I/O) over one disk ($(df --output=fstype "$BENCH_DISK" | tail -n 1)); gsync mounted sync,dirsync
 	- sync4k: random pages of a 128 MiB file, of which at least half is in the delta, each page once; small: CREATE, WRITE of 4 KiB FILE_SYNC, REMOVE, each a call; list: READDIRPLUS of 10,000 files, 64 KiB a reply
 	EOF
 }

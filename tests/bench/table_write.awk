@@ -25,10 +25,12 @@ function latencies(where, name) {
 	       short(median("gasync", where, name))
 }
 
-function speed(server, where, files) {
+function speed(server, where, files, gbytes) {
 	files = median(server, where, "items_per_s")
-	return ops(server, where) \
-	       (files > 0 ? " (" rate(files) " files)" : "")
+	gbytes = median(server, where, "mb_per_s") / 1000
+	return rate(median(server, where, "ops_per_s")) \
+	       (files > 0 ? " (" rate(files) " files)" : "") \
+	       (gbytes >= 0.1 ? sprintf(" (%.2f GB/s)", gbytes) : "")
 }
 
 function calls(where, part) {
