@@ -8,10 +8,10 @@
  * commit its journal as well, which takes three to four times as long (ext4:
  * 165 and 670 us).
  *
- * Filler is bytes of 0xff.  They are no record's head, so that replay ends where
- * they begin, also where a power cut left them between records that were not
- * synced.  Zeros it skips up to its next block (32 KiB), and goes on there if it
- * finds a record's beginning.
+ * Filler is bytes of 0xff.  They are no record's head, so that replay ends
+ * where they begin, also where a power cut left them between records that were
+ * not synced.  Zeros it skips up to its next block (32 KiB), and goes on there
+ * if it finds a record's beginning.
  */
 #ifndef DEPOT_KV_LOG_H
 #define DEPOT_KV_LOG_H
