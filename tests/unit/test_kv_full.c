@@ -12,9 +12,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 
+#include "depot/kv_log.h"
 #include "depot/space.h"
 #include "tests/lib/check.h"
 #include "tests/lib/tmpdir.h"
@@ -425,6 +427,55 @@ static void test_full_sync(void)
 	full_free(&f);
 }
 
+static off_t full_log_size;
+
+static void full_stat_log(const char *dir, const char *name)
+{
+	char path[600];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	if (stat(path, &st) == 0)
+		full_log_size = MAX(full_log_size, st.st_size);
+}
+
+/* The logs of a database that was opened again are kept ahead like the first's
+ * (kv_log.h): by steps, not by every sync. */
+static void test_full_log_ahead(void)
+{
+	unsigned int longer = 0;
+	off_t size = 0;
+	struct full f;
+
+	full_init(&f, KV_STATE);
+	full_put_many(&f, 4000);
+	CU_ASSERT_EQUAL(kv_sync_log(f.kv), 0);
+	CU_ASSERT_EQUAL(kv_sync_log(f.kv), 0);
+	disk_order(".log", DISK_SYNC_FULL, 0);
+	check_mute();
+	CU_ASSERT_EQUAL(kv_sync_log(f.kv), -ENOSPC);
+	disk_order(NULL, DISK_FULL, 0);
+	CU_ASSERT_EQUAL_FATAL(kv_recover(f.kv), 0);
+	check_unmute();
+	for (int i = 0; i < 200; i++) {
+		/* The log is new, and empty at first. */
+		if (i > 2)
+			full_put_many(&f, 1);
+		CU_ASSERT_EQUAL(kv_sync_log(f.kv), 0);
+		full_log_size = 0;
+		full_each_file(f.path, ".log", full_stat_log);
+		longer += full_log_size > size;
+		size = full_log_size;
+	}
+	CU_ASSERT_TRUE(longer >= 1 && longer <= 3);
+	CU_ASSERT_TRUE(size >= 197 * FULL_VALUE + KV_LOG_MARGIN);
+	full_check(&f);
+	kv_close(f.kv);
+	full_open(&f, KV_STATE);
+	full_check(&f);
+	full_free(&f);
+}
+
 static bool full_put_lies;
 
 /* As of rocksdb/c.h: a put that fails, and is there all the same. */
@@ -664,6 +715,7 @@ static const struct check_test tests[] = {
     {"stays full", test_full_stays},
     {"reserve", test_full_reserve},
     {"sync", test_full_sync},
+    {"log kept ahead again", test_full_log_ahead},
     {"failed, and there", test_full_inexact},
     {"lost", test_full_lost},
     {"shards", test_full_shards},
