@@ -280,7 +280,7 @@ void drops_free(struct drops *drops)
 	if (!drops)
 		return;
 	pthread_mutex_lock(&drops->lock);
-	drops->stop = true;
+	__atomic_store_n(&drops->stop, true, __ATOMIC_RELAXED);
 	pthread_cond_signal(&drops->wake);
 	pthread_mutex_unlock(&drops->lock);
 	pthread_join(drops->thread, NULL);
