@@ -4,6 +4,7 @@
  * unmade in site_guest.c, their deltas change in site_delta.c.
  */
 #include <stdio.h>
+#include <unistd.h>
 
 #include "depot/log.h"
 #include "overlay/each.h"
@@ -294,6 +295,21 @@ static int site_load_all(struct site *site, char letter, site_load_fn *load)
 	return each_key(site->kv, &prefix, SIZE_MAX, site_load_visit, &l);
 }
 
+/*
+ * A write that had failed, and was answered so, is in the database after all:
+ * sets and tables in memory are no longer what it says.  Whoever starts us again
+ * reads it anew.
+ */
+static void site_recovered(void *ctx, bool exact)
+{
+	(void)ctx;
+	if (exact)
+		return;
+	log_err(-EIO, "state: a write that had failed is there after the "
+		      "recovery: ending, to read everything again");
+	_exit(1);
+}
+
 int site_open(struct depot *depot, struct site **site)
 {
 	struct site *s = calloc(1, sizeof(*s));
@@ -305,6 +321,7 @@ int site_open(struct depot *depot, struct site **site)
 	s->kv = depot_state(depot);
 	pthread_rwlock_init(&s->lock, NULL);
 	pthread_mutex_init(&s->verbs, NULL);
+	kv_on_recover(s->kv, site_recovered, NULL);
 	rc = journal_new(s->kv, &s->journal);
 	if (rc == 0)
 		rc = layers_new(depot, &s->layers);
