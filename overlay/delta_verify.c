@@ -834,6 +834,9 @@ int site_delta_verify(struct site *site, const char *guest,
 	if (sv) {
 		v.view = sv->view;
 		v.image = sv->view->image;
+		/* What the database says is verified, not what is kept of it. */
+		for (unsigned int i = 0; i < sv->view->layer_count; i++)
+			recent_clear(&sv->view->layer[i]->recent);
 		rc = verify_run(&v);
 		verify_free(&v);
 	}

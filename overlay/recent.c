@@ -69,6 +69,18 @@ void recent_fini(struct recent *recent)
 	}
 }
 
+void recent_clear(struct recent *recent)
+{
+	for (unsigned int i = 0; i < RECENT_STRIPES; i++) {
+		struct recent_stripe *stripe = &recent->stripes[i];
+
+		pthread_mutex_lock(&stripe->lock);
+		for (uint32_t slot = 0; slot < stripe->slot_count; slot++)
+			stripe->slots[slot].fileid = 0;
+		pthread_mutex_unlock(&stripe->lock);
+	}
+}
+
 /* Twice the slots, if the bounds and the memory allow. */
 static bool recent_grow(struct recent_stripe *stripe)
 {

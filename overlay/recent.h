@@ -46,5 +46,7 @@ bool recent_get(struct recent *recent, uint64_t fileid, struct record *rec);
 void recent_put(struct recent *recent, uint64_t fileid,
 		const struct record *rec);
 void recent_drop(struct recent *recent, uint64_t fileid);
+/* Nothing is kept any more, so that the database itself is asked. */
+void recent_clear(struct recent *recent);
 
 #endif
