@@ -47,7 +47,7 @@ LIST_HEAD(drc_bucket, drc_entry);
 
 struct drc_guest {
 	struct drc_guest *next; /* drc->lock */
-	uint32_t export_id;
+	const struct view *view; /* borrows; only compared */
 	uint8_t key[SIPHASH_KEY_LEN];
 	pthread_mutex_t
 	    load_lock;        /* taken before view calls, and before lock */
@@ -108,13 +108,14 @@ void drc_free(struct drc *drc)
 	free(drc);
 }
 
-static struct drc_guest *drc_guest_new(const struct view_info *info)
+static struct drc_guest *drc_guest_new(const struct view *view,
+				       const struct view_info *info)
 {
 	struct drc_guest *guest = calloc(1, sizeof(*guest));
 
 	if (!guest)
 		return NULL;
-	guest->export_id = info->export_id;
+	guest->view = view;
 	memcpy(guest->key, info->key, sizeof(guest->key));
 	guest->sequence = 1;
 	pthread_mutex_init(&guest->load_lock, NULL);
@@ -304,11 +305,13 @@ static int drc_guest_get(struct drc *drc, struct view *view,
 
 	head = &drc->guests[info->export_id % DRC_GUEST_BUCKETS];
 	pthread_mutex_lock(&drc->lock);
+	/* Not by number: a guest that left and came back is another view, with
+	 * the replies that it brings. */
 	for (guest = *head; guest; guest = guest->next)
-		if (guest->export_id == info->export_id)
+		if (guest->view == view)
 			break;
 	if (!guest) {
-		guest = drc_guest_new(info);
+		guest = drc_guest_new(view, info);
 		if (guest) {
 			guest->next = *head;
 			*head = guest;

@@ -28,6 +28,14 @@ void export_client_init(struct export_client *client,
 		       &((const struct sockaddr_in6 *)addr)->sin6_addr, 16);
 }
 
+bool export_client_has(const struct export_client *client, uint32_t export_id)
+{
+	for (unsigned int i = 0; i < client->count; i++)
+		if (client->seen[i].info->export_id == export_id)
+			return true;
+	return false;
+}
+
 bool export_addr_matches(const struct export_client *client, const char *addr)
 {
 	uint8_t want[16];

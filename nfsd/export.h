@@ -34,6 +34,9 @@ struct export_client {
 void export_client_init(struct export_client *client,
 			const struct sockaddr *addr);
 
+/* Has this connection lately used an export? */
+bool export_client_has(const struct export_client *client, uint32_t export_id);
+
 /* Is this "" or the client's address? */
 bool export_addr_matches(const struct export_client *client, const char *addr);
 

@@ -449,11 +449,30 @@ static void rpc_prepare_change(struct call *call)
 	call->encoded = false;
 }
 
+/*
+ * The guest is being moved: nothing may be done here, and the client is to send
+ * the call again, to the new place.  true: the call is gone, unanswered.  A call
+ * that the duplicate cache or a park knows of is answered JUKEBOX instead, which
+ * ends it here for good.
+ */
+static bool rpc_drop_paused(struct call *call)
+{
+	if (call->entry || call->state != CALL_RUNNING)
+		return false;
+	call_put(call);
+	return true;
+}
+
 /* What the handler returned. */
 static void rpc_after(struct call *call, int rc)
 {
 	const struct procedure *procedure = call->procedure;
 
+	if (rc == -ESHUTDOWN) {
+		if (rpc_drop_paused(call))
+			return;
+		rc = -ETIMEDOUT;
+	}
 	if (rc == -EINPROGRESS) {
 		rc = rpc_wait(call);
 		if (rc == 0)
@@ -600,6 +619,8 @@ static void rpc_run(struct call *call)
 	call->end = call->body;
 	if ((procedure->flags & PROCEDURE_HANDLE) && !call->view)
 		rc = rpc_enter_export(call);
+	if (rc == 0 && call->view && view_is_paused(call->view))
+		rc = -ESHUTDOWN;
 	if (rc == 0 && (procedure->flags & PROCEDURE_ONCE) && !call->entry)
 		rc = rpc_once(call);
 	if (rc > 0)

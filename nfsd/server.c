@@ -894,6 +894,43 @@ void server_free(struct server *server)
 	free(server);
 }
 
+struct server_order {
+	struct mail mail;
+	struct worker *worker; /* borrows */
+	uint32_t export_id;
+};
+
+static void worker_close_export(struct mail *mail)
+{
+	struct server_order *order =
+	    container_of(mail, struct server_order, mail);
+	struct conn *conn, *next;
+
+	for (conn = LIST_FIRST(&order->worker->conns); conn; conn = next) {
+		next = LIST_NEXT(conn, all_link);
+		if (export_client_has(&conn->peer.client, order->export_id))
+			worker_close(conn);
+	}
+	free(order);
+}
+
+void server_close_export(struct server *server, uint32_t export_id)
+{
+	for (unsigned int i = 0; i < server->worker_count; i++) {
+		struct server_order *order = calloc(1, sizeof(*order));
+
+		if (!order) {
+			log_warn("no memory to close connections");
+			return;
+		}
+		order->mail.deliver = worker_close_export;
+		order->worker = &server->worker[i];
+		order->export_id = export_id;
+		mailbox_post(&server->worker[i].shared.rpc.mailbox,
+			     &order->mail);
+	}
+}
+
 const char *server_listen_text(const struct server *server)
 {
 	return server->listen_text;

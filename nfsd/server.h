@@ -50,6 +50,13 @@ void server_quiet(struct server *server);
 void server_stop(struct server *server);
 void server_free(struct server *server); /* takes; stopped, or never started */
 
+/*
+ * Close the connections that have used an export: the guest has moved or is
+ * gone, and its client is to connect again, to the address that has moved with
+ * it.  Any thread but a worker; started.  Returns before it is done.
+ */
+void server_close_export(struct server *server, uint32_t export_id);
+
 /* The first address as bound, "127.0.0.1:2049"; borrowed. */
 const char *server_listen_text(const struct server *server);
 
