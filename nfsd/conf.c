@@ -18,6 +18,8 @@ enum {
 	CONF_LINE_MAX = INI_MAX_LINE - 2, /* longer ones libinih would cut */
 	CONF_MEMORY_DEFAULT_MB = 512,
 	CONF_POLL_US_DEFAULT = 50,
+	CONF_QUOTA_DEFAULT_GB = 2,
+	CONF_SNAPSHOTS_DEFAULT = 5,
 	CONF_NEAR_MAX = 3, /* edits that still count as a slip */
 };
 
@@ -223,6 +225,33 @@ CONF_LIMIT(tenant_conns, count, "tenant-connections", tenant[SHARE_CONNS])
 CONF_LIMIT(tenant_parked, count, "tenant-parked", tenant[SHARE_PARKED])
 CONF_LIMIT(tenant_held, held, "tenant-held", tenant[SHARE_BYTES])
 
+static int conf_set_quota(struct conf *conf, const char *value)
+{
+	if (strcmp(value, "none") == 0) {
+		conf->quota = 0;
+		return 0;
+	}
+	if (conf_size(value, CONF_QUOTA_MIN, CONF_QUOTA_MAX, &conf->quota) == 0)
+		return 0;
+	return conf_error(conf,
+			  "quota: \"%s\" is neither \"none\" nor a size of 1M "
+			  "or more, such as 512M or 2G",
+			  value);
+}
+
+static int conf_set_snapshots(struct conf *conf, const char *value)
+{
+	uint64_t n;
+
+	if (conf_number(value, CONF_SNAPSHOTS_MAX, &n) < 0)
+		return conf_error(conf,
+				  "snapshots: \"%s\" is not a number from 0 "
+				  "to %d",
+				  value, CONF_SNAPSHOTS_MAX);
+	conf->snapshots = (unsigned int)n;
+	return 0;
+}
+
 static int conf_set_level(struct conf *conf, const char *value)
 {
 	static const char *const names[] = {"error", "warn", "info", "debug"};
@@ -257,6 +286,8 @@ static const struct conf_key {
     {"limits", "tenant-held", conf_set_tenant_held, false},
     {"store", "path", conf_set_store, false},
     {"store", "memory", conf_set_memory, false},
+    {"delta", "quota", conf_set_quota, false},
+    {"delta", "snapshots", conf_set_snapshots, false},
     {"admin", "socket", conf_set_socket, false},
     {"log", "level", conf_set_level, false},
 };
@@ -352,6 +383,8 @@ int conf_init(struct conf *conf)
 	    .poll_us = CONF_POLL_US_DEFAULT,
 	    .limits = share_defaults(),
 	    .memory = (uint64_t)CONF_MEMORY_DEFAULT_MB << 20,
+	    .quota = (uint64_t)CONF_QUOTA_DEFAULT_GB << 30,
+	    .snapshots = CONF_SNAPSHOTS_DEFAULT,
 	    .log_level = LOG_LEVEL_INFO,
 	};
 	conf->place = PLACE_DEFAULT;

@@ -18,6 +18,9 @@
  *	[store]
  *	path	=			default: the state directory
  *	memory	= 512M			databases and opened chunks
+ *	[delta]
+ *	quota	= 2G			of new guests; or none
+ *	snapshots = 5			a guest may have at one time; 0..7
  *	[admin]
  *	socket	=			default: in the runtime directory
  *	[log]
@@ -43,11 +46,14 @@ enum {
 	CONF_THREADS_MAX = SERVER_THREADS_MAX,
 	CONF_POLL_US_MAX = 1000,
 	CONF_SOCKET_MAX = 107, /* sun_path */
+	CONF_SNAPSHOTS_MAX = 7, /* a delta's layers but one */
 };
 #define CONF_COUNT_MAX  1000000 /* of connections, of calls */
 #define CONF_HELD_MIN   ((uint64_t)1 << 20)
 #define CONF_MEMORY_MIN ((uint64_t)64 << 20)
 #define CONF_MEMORY_MAX ((uint64_t)1 << 40)
+#define CONF_QUOTA_MIN  ((uint64_t)1 << 20)
+#define CONF_QUOTA_MAX  ((uint64_t)1 << 50)
 
 struct conf {
 	char *listen[SERVER_LISTEN_MAX]; /* owns */
@@ -57,6 +63,8 @@ struct conf {
 	struct share_limits limits;
 	char *store_path;   /* owns; NULL until conf_finish() */
 	uint64_t memory;    /* bytes */
+	uint64_t quota;     /* bytes; 0: none */
+	unsigned int snapshots;
 	char *admin_socket; /* owns; NULL until conf_finish() */
 	enum log_level log_level;
 	char error[CONF_ERROR_MAX]; /* of the last call that failed */

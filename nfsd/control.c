@@ -3,12 +3,13 @@
  * control: the socket, the HTTP engine and the life of a request.  What the
  * requests do is in control_package.c and control_site.c.
  *
- * One thread serves all: the API is for one operator at a time, and a store
- * that is changed by one thread needs no locks of ours.  So a request that
- * waits for an upstream makes the others wait.
+ * One thread serves all but the long ones: the API is for one operator at a
+ * time, and a store that is changed by one thread needs no locks of ours.  So a
+ * request that waits for an upstream makes the others wait.
  */
 #include "nfsd/control.h"
 
+#include <fcntl.h>
 #include <microhttpd.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -33,25 +34,47 @@ enum {
 	CONTROL_BODY_FIRST = 64 << 10,
 };
 
+#define NO_LIMIT SIZE_MAX
+
 static const struct control_route control_routes[] = {
-    {"GET", "/v1/status", control_status, 0},
-    {"GET", "/v1/packages", control_package_list, 0},
-    {"GET", "/v1/package", control_package_get, 0},
-    {"POST", "/v1/packages", control_package_commit, CONTROL_BODY_MAX},
-    {"GET", "/v1/tree", control_tree_get, 0},
-    {"POST", "/v1/tree", control_tree_hold, CONTROL_TREE_MAX},
-    {"POST", "/v1/shards/have", control_shards_have, CONTROL_BODY_MAX},
-    {"POST", "/v1/shards/put", control_shards_put, CONTROL_BODY_MAX},
-    {"POST", "/v1/shards/get", control_shards_get, CONTROL_BODY_MAX},
-    {"GET", "/v1/tenants", control_tenant_list, 0},
-    {"POST", "/v1/tenants", control_tenant_create, 0},
-    {"POST", "/v1/assign", control_assign, CONTROL_BODY_MAX},
-    {"GET", "/v1/guests", control_guest_list, 0},
-    {"POST", "/v1/guests", control_guest_add, 0},
-    {"GET", "/v1/exports", control_export_list, 0},
-    {"GET", "/v1/upstreams", control_upstream_list, 0},
-    {"POST", "/v1/upstreams", control_upstream_add, 0},
-    {"POST", "/v1/upstreams/remove", control_upstream_remove, 0},
+    {"GET", "/v1/status", control_status, 0, 0},
+    {"GET", "/v1/packages", control_package_list, 0, 0},
+    {"GET", "/v1/package", control_package_get, 0, 0},
+    {"POST", "/v1/packages", control_package_commit, CONTROL_BODY_MAX,
+     ROUTE_DEPOT},
+    {"GET", "/v1/tree", control_tree_get, 0, 0},
+    {"POST", "/v1/tree", control_tree_hold, CONTROL_TREE_MAX, 0},
+    {"POST", "/v1/shards/have", control_shards_have, CONTROL_BODY_MAX, 0},
+    {"POST", "/v1/shards/put", control_shards_put, CONTROL_BODY_MAX,
+     ROUTE_DEPOT},
+    {"POST", "/v1/shards/get", control_shards_get, CONTROL_BODY_MAX, 0},
+    {"GET", "/v1/tenants", control_tenant_list, 0, 0},
+    {"POST", "/v1/tenants", control_tenant_create, 0, 0},
+    {"POST", "/v1/tenants/quota", control_tenant_quota, 0, 0},
+    {"POST", "/v1/assign", control_assign, CONTROL_BODY_MAX, ROUTE_DEPOT},
+    {"GET", "/v1/guests", control_guest_list, 0, 0},
+    {"POST", "/v1/guests", control_guest_add, 0, 0},
+    {"POST", "/v1/guests/quota", control_guest_quota, 0, 0},
+    {"POST", "/v1/guests/pause", control_guest_pause, 0, 0},
+    {"GET", "/v1/guests/export", control_guest_export, 0, ROUTE_LONG},
+    {"POST", "/v1/guests/import", control_guest_import, NO_LIMIT,
+     ROUTE_LONG | ROUTE_FILE | ROUTE_DEPOT},
+    {"POST", "/v1/guests/remove", control_guest_remove, 0, 0},
+    {"GET", "/v1/exports", control_export_list, 0, 0},
+    {"GET", "/v1/snapshots", control_snapshot_list, 0, 0},
+    {"POST", "/v1/snapshots", control_snapshot_add, 0, 0},
+    {"POST", "/v1/snapshots/remove", control_snapshot_remove, 0, 0},
+    {"POST", "/v1/delta/restore", control_delta_restore, 0, 0},
+    {"POST", "/v1/delta/reset", control_delta_reset, 0, 0},
+    {"POST", "/v1/delta/clone", control_delta_clone, 0, 0},
+    {"GET", "/v1/delta/diff", control_delta_diff, 0, ROUTE_LONG},
+    {"GET", "/v1/delta/verify", control_delta_verify, 0, ROUTE_LONG},
+    {"GET", "/v1/delta/export", control_delta_export, 0, ROUTE_LONG},
+    {"POST", "/v1/delta/import", control_delta_import, NO_LIMIT,
+     ROUTE_LONG | ROUTE_FILE},
+    {"GET", "/v1/upstreams", control_upstream_list, 0, 0},
+    {"POST", "/v1/upstreams", control_upstream_add, 0, ROUTE_DEPOT},
+    {"POST", "/v1/upstreams/remove", control_upstream_remove, 0, ROUTE_DEPOT},
 };
 
 /* --- failures ------------------------------------------------------------ */
@@ -68,6 +91,8 @@ static const struct control_error control_errors[] = {
     {-EOPNOTSUPP, CONTROL_EXIT_FAILED, MHD_HTTP_METHOD_NOT_ALLOWED},
     {-EEXIST, CONTROL_EXIT_CONFLICT, MHD_HTTP_CONFLICT},
     {-EBUSY, CONTROL_EXIT_CONFLICT, MHD_HTTP_CONFLICT},
+    {-EMLINK, CONTROL_EXIT_CONFLICT, MHD_HTTP_CONFLICT},
+    {-EXDEV, CONTROL_EXIT_CONFLICT, MHD_HTTP_CONFLICT},
     {-EPERM, CONTROL_EXIT_NOT_PERMITTED, MHD_HTTP_FORBIDDEN},
     {-EACCES, CONTROL_EXIT_NOT_PERMITTED, MHD_HTTP_FORBIDDEN},
     {-EINVAL, CONTROL_EXIT_USAGE, MHD_HTTP_BAD_REQUEST},
@@ -98,6 +123,8 @@ static void control_reply_clear(struct control_reply *reply)
 		tree_put(reply->tree);
 	else
 		free(reply->bytes);
+	if (reply->is_file)
+		close(reply->fd);
 	memset(reply, 0, sizeof(*reply));
 }
 
@@ -242,6 +269,40 @@ int control_param_digest(struct control_request *req, const char *name,
 			      req->route->path, name, DIGEST_HEX_LEN);
 }
 
+static int control_file_fail(struct control_request *req, int rc)
+{
+	return control_fail(req, rc, NULL, "%s: no file in %s",
+			    req->route->path, req->control->daemon.store_path);
+}
+
+int control_file_new(struct control_request *req, int *fd)
+{
+	const char *dir = req->control->daemon.store_path;
+	CLEANUP_FREE char *path = NULL;
+
+	*fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (*fd >= 0)
+		return 0;
+	if (errno != EOPNOTSUPP && errno != EISDIR)
+		return control_file_fail(req, -errno);
+	if (asprintf(&path, "%s/.stream.XXXXXX", dir) < 0)
+		return -ENOMEM;
+	*fd = mkostemp(path, O_CLOEXEC);
+	if (*fd < 0)
+		return control_file_fail(req, -errno);
+	unlink(path);
+	return 0;
+}
+
+int control_answer_file(struct control_request *req, int fd)
+{
+	control_reply_clear(&req->reply);
+	req->reply.status = MHD_HTTP_OK;
+	req->reply.is_file = true;
+	req->reply.fd = fd;
+	return 0;
+}
+
 int control_answer(struct control_request *req, json_t *json)
 {
 	return control_reply_set(&req->reply, MHD_HTTP_OK, json);
@@ -361,6 +422,23 @@ static int control_body_grow(struct control_request *req, size_t want)
 	return 0;
 }
 
+static int control_body_to_file(struct control_request *req, const void *data,
+				size_t len)
+{
+	int rc = 0;
+
+	if (!req->has_file) {
+		rc = control_file_new(req, &req->body_fd);
+		req->has_file = rc == 0;
+	}
+	if (rc == 0)
+		rc = io_pwrite_all(req->body_fd, data, len, req->body_len);
+	if (rc < 0 && !req->reply.status)
+		return control_file_fail(req, rc);
+	req->body_len += len;
+	return rc;
+}
+
 static int control_body_add(struct control_request *req, const void *data,
 			    size_t len)
 {
@@ -368,6 +446,8 @@ static int control_body_add(struct control_request *req, const void *data,
 
 	if (len > req->route->body_max - req->body_len)
 		return control_body_too_long(req);
+	if (req->route->flags & ROUTE_FILE)
+		return control_body_to_file(req, data, len);
 	if (req->body_len + len > req->body_cap) {
 		rc = control_body_grow(req, req->body_len + len);
 		if (rc < 0)
@@ -383,6 +463,24 @@ static void control_tree_put(void *tree)
 	tree_put(tree);
 }
 
+/* NULL: no memory. */
+static struct MHD_Response *control_response(struct control_reply *reply)
+{
+	struct stat st;
+
+	if (reply->is_file && fstat(reply->fd, &st) < 0)
+		return NULL;
+	/* It closes the file, when it is made. */
+	if (reply->is_file)
+		return MHD_create_response_from_fd64((uint64_t)st.st_size,
+						     reply->fd);
+	if (reply->tree)
+		return MHD_create_response_from_buffer_with_free_callback_cls(
+		    reply->len, reply->bytes, control_tree_put, reply->tree);
+	return MHD_create_response_from_buffer(reply->len, reply->bytes,
+					       MHD_RESPMEM_MUST_FREE);
+}
+
 static enum MHD_Result control_send(struct control_request *req)
 {
 	static char no_memory[] = "{\"error\":{\"code\":1,"
@@ -394,14 +492,8 @@ static enum MHD_Result control_send(struct control_request *req)
 	if (!reply->status)
 		response = MHD_create_response_from_buffer(
 		    sizeof(no_memory) - 1, no_memory, MHD_RESPMEM_PERSISTENT);
-	else if (reply->tree)
-		response =
-		    MHD_create_response_from_buffer_with_free_callback_cls(
-			reply->len, reply->bytes, control_tree_put,
-			reply->tree);
 	else
-		response = MHD_create_response_from_buffer(
-		    reply->len, reply->bytes, MHD_RESPMEM_MUST_FREE);
+		response = control_response(reply);
 	if (!response)
 		return MHD_NO;
 	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
@@ -417,7 +509,7 @@ static enum MHD_Result control_send(struct control_request *req)
 	return done;
 }
 
-static void control_run(struct control_request *req)
+void control_run(struct control_request *req)
 {
 	int rc;
 
@@ -426,6 +518,18 @@ static void control_run(struct control_request *req)
 	if (rc < 0 && !req->reply.status)
 		control_fail(req, rc, NULL, "%s", req->route->path);
 	ASSERT(rc < 0 || req->reply.status);
+}
+
+/* true: answer now. */
+static bool control_handle_now(struct control_request *req)
+{
+	if (req->failed || req->handled)
+		return true;
+	if (req->route->flags & ROUTE_LONG)
+		return control_long_start(req) < 0;
+	if (!(req->route->flags & ROUTE_DEPOT) || control_depot_free(req) == 0)
+		control_run(req);
+	return true;
 }
 
 static enum MHD_Result control_begin(struct control *control,
@@ -461,9 +565,7 @@ static enum MHD_Result control_handle(void *cls, struct MHD_Connection *conn,
 		*len = 0;
 		return MHD_YES;
 	}
-	if (!req->failed)
-		control_run(req);
-	return control_send(req);
+	return control_handle_now(req) ? control_send(req) : MHD_YES;
 }
 
 static void control_request_free(void *cls UNUSED,
@@ -477,6 +579,8 @@ static void control_request_free(void *cls UNUSED,
 		return;
 	req->control->body_total -= req->body_cap;
 	control_reply_clear(&req->reply);
+	if (req->has_file)
+		close(req->body_fd);
 	free(req->body);
 	free(req);
 	*slot = NULL;
@@ -547,7 +651,9 @@ static void control_log(void *cls UNUSED, const char *fmt, va_list args)
 static int control_http_start(struct control *control)
 {
 	control->http = MHD_start_daemon(
-	    MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+	    MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ERROR_LOG |
+		MHD_ALLOW_SUSPEND_RESUME,
+	    0, NULL, NULL,
 	    control_handle, control,
 	    /* First, so that it hears of failures of the other options. */
 	    MHD_OPTION_EXTERNAL_LOGGER, control_log, NULL,
@@ -573,6 +679,8 @@ int control_start(const char *socket_path, const struct control_daemon *daemon,
 		return -ENOMEM;
 	control->daemon = *daemon;
 	control->fd = -1;
+	pthread_mutex_init(&control->lock, NULL);
+	pthread_cond_init(&control->idle, NULL);
 	control->socket_path = strdup(socket_path);
 	if (!control->socket_path) {
 		free(control);
@@ -603,6 +711,7 @@ void control_stop(struct control *control)
 	/* The name goes first: no new caller may wait for a dying thread. */
 	if (io_unlink(control->socket_path) < 0)
 		log_warn("control socket %s stays", control->socket_path);
+	control_long_stop(control);
 	if (control->http)
 		MHD_stop_daemon(control->http);
 	else

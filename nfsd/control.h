@@ -29,19 +29,64 @@
  *                                         most CONTROL_GET_MAX; bytes: frames
  *                                         in that order
  *   GET  /v1/tenants                      schema "tenant-list/1"
- *   POST /v1/tenants?name=N
+ *   POST /v1/tenants?name=N[&QUOTA]
+ *   POST /v1/tenants/quota?name=N&QUOTA
  *   POST /v1/assign?tenant=N&order=0|1    body: REFs, one a line
  *                                         {"generation":N,"conflicts":[...]};
  *                                         409: nothing changed, "conflicts"
  *   GET  /v1/guests                       schema "guest-list/1"
- *   POST /v1/guests?name=T/G&addr=A&devices=0|1&squash=0|1
+ *   POST /v1/guests?name=T/G&addr=A&devices=0|1&squash=0|1[&QUOTA]
+ *                                         409: it exists with other options
+ *   POST /v1/guests/quota?name=T/G&QUOTA
+ *   POST /v1/guests/pause?name=T/G&pause=0|1
+ *   GET  /v1/guests/export?name=T/G       bytes (long): guest and delta; 409:
+ *                                         it is not paused
+ *   POST /v1/guests/import                body: such a stream (long);
+ *                                         {"guest":T/G,"paused":true}
+ *   POST /v1/guests/remove?name=T/G&force=0|1
+ *                                         409: not paused, and force is 0; its
+ *                                         connections are closed
  *   GET  /v1/exports                      schema "export-list/1"
+ *   GET  /v1/snapshots?name=T/G           schema "snapshot-list/1"
+ *   POST /v1/snapshots?name=T/G&snapshot=S
+ *                                         409: the name is taken, or there are
+ *                                         as many as delta.snapshots allows
+ *   POST /v1/snapshots/remove?name=T/G&snapshot=S
+ *   POST /v1/delta/restore?name=T/G&snapshot=S
+ *   POST /v1/delta/reset?name=T/G         the delta is empty then
+ *   POST /v1/delta/clone?from=T/G[&snapshot=S]&name=T/NEW and what guests take
+ *   GET  /v1/delta/diff?name=T/G          bytes (long): a JSON object a line,
+ *                                         {"kind":"A|M|D|R|m","path":P,
+ *                                         "from":P,"mode_before":N,"mode":N,
+ *                                         "size":N,"delta_bytes":N}; in names
+ *                                         that are no UTF-8 '?' for the bytes
+ *                                         beyond ASCII
+ *   GET  /v1/delta/verify?name=T/G        (long) schema "delta-verify/1", with
+ *                                         CONTROL_FINDINGS_MAX findings at most
+ *   GET  /v1/delta/export?name=T/G[&snapshot=S]
+ *                                         bytes (long): the stream
+ *   POST /v1/delta/import?name=T/G        body: a stream (long)
  *   GET  /v1/upstreams                    schema "upstream-list/1"
  *   POST /v1/upstreams?name=N&url=U&unsigned=0|1
  *   POST /v1/upstreams/remove?name=N
  *
+ * QUOTA is quota_bytes=N and quota_files=N, 0 for no limit; what is left out
+ * stays as it is (of a new guest: delta.quota).
+ *
+ * All are served by one thread, one at a time, in order of arrival, but those
+ * that are called long: these have a thread of their own each, at most
+ * CONTROL_LONG_MAX at one time (503 beyond), so that the others go on.  What
+ * waits all the same: an assign or anything else that asks an upstream makes
+ * all others wait for it; verbs that change guests wait in the overlay for each
+ * other; and while a guest is imported, which may take packages over, requests
+ * that change the depot are refused with 503.  The daemon's end waits for long
+ * requests.
+ *
+ * Bytes of a stream go through a file without a name in the store's directory,
+ * both ways, so they are bounded by its free space only.
+ *
  * A frame is: shard name (32 bytes), length (u32 LE), the shard as stored.
- * Bodies are at most CONTROL_BODY_MAX bytes.  A parameter that is missing or
+ * Other bodies are at most CONTROL_BODY_MAX bytes.  A parameter that is missing or
  * out of form is 400; unknown ones are ignored.  Times are RFC 3339.
  */
 #ifndef NFSD_CONTROL_H
@@ -56,6 +101,8 @@ enum {
 	CONTROL_TREES_HELD_MAX = 16,
 	CONTROL_GET_MAX = 256, /* shards of one /v1/shards/get */
 	CONTROL_CONFLICTS_MAX = 1000, /* told of one assign */
+	CONTROL_FINDINGS_MAX = 1000,  /* told of one verify */
+	CONTROL_LONG_MAX = 4,	      /* long requests at one time */
 	CONTROL_FRAME_HEADER = 36,
 };
 
@@ -88,6 +135,9 @@ struct control_daemon {
 	struct server *server;	  /* for connection and call counts */
 	const char *listen;	  /* "127.0.0.1:2049" as bound */
 	int64_t start_time_sec;
+	const char *store_path;	    /* for files without a name */
+	uint64_t quota_bytes;	    /* of new guests; 0: no limit */
+	unsigned int snapshots_max; /* of a guest */
 };
 
 /* Listen on the socket and serve on a thread of its own.  A socket file that

@@ -4,13 +4,16 @@
  * request and its answer, the table of routes, how failures are worded.
  *
  * Life of a request: refused or accepted by its head (peer, route, length) ->
- * its body collected -> handled -> answered -> freed.  All on the one thread
- * of control, so nothing here is locked.
+ * its body collected -> handled -> answered -> freed.  All on the one thread of
+ * control, so nothing here is locked; but a route that is ROUTE_LONG is handled
+ * on a thread of its own (control_long.c) while its connection is suspended, so
+ * that the request has one owner at a time.
  */
 #ifndef NFSD_CONTROL_REQUEST_H
 #define NFSD_CONTROL_REQUEST_H
 
 #include <jansson.h>
+#include <pthread.h>
 
 #include "nfsd/control.h"
 
@@ -31,6 +34,11 @@ struct control {
 	size_t body_total;	      /* bytes held by all requests */
 	struct control_held held[CONTROL_TREES_HELD_MAX];
 	uint64_t held_serial;
+	pthread_mutex_t lock;	 /* of what follows */
+	pthread_cond_t idle;	 /* long_count has become 0 */
+	unsigned int long_count; /* lock; long requests under way */
+	bool depot_busy;	 /* lock; one of them changes the depot */
+	bool stopping;		 /* lock; begin no more of them */
 };
 
 struct control_reply {
@@ -39,6 +47,8 @@ struct control_reply {
 	void *bytes;	   /* owns; or borrowed from tree */
 	size_t len;
 	struct tree *tree; /* ref; NULL: bytes are malloc'ed */
+	bool is_file;	   /* the answer is the file `fd`, whole */
+	int fd;		   /* owns, when is_file */
 };
 
 struct control_request {
@@ -47,7 +57,10 @@ struct control_request {
 	const struct control_route *route;
 	uint8_t *body; /* owns */
 	size_t body_len, body_cap;
-	bool failed; /* the rest of the body is thrown away */
+	bool has_file; /* the body goes to a file */
+	int body_fd;   /* owns, when has_file */
+	bool failed;   /* the rest of the body is thrown away */
+	bool handled;  /* by a thread of its own: only send the answer */
 	struct control_reply reply;
 };
 
@@ -57,10 +70,17 @@ struct control_request {
  */
 typedef int control_handler(struct control_request *req);
 
+enum {
+	ROUTE_LONG = 1,	 /* on a thread of its own */
+	ROUTE_FILE = 2,	 /* the body goes to a file, however long */
+	ROUTE_DEPOT = 4, /* changes the depot: not two at one time */
+};
+
 struct control_route {
 	const char *method, *path;
 	control_handler *handle;
 	size_t body_max; /* 0: no body */
+	unsigned int flags;
 };
 
 /* Handlers: packages, trees, shards (control_package.c). */
@@ -68,10 +88,33 @@ control_handler control_package_list, control_package_get,
 	control_package_commit, control_tree_get, control_tree_hold,
 	control_shards_have, control_shards_put, control_shards_get;
 /* Tenants, guests, exports, upstreams, status (control_site.c). */
-control_handler control_tenant_list, control_tenant_create, control_assign,
-	control_guest_list, control_guest_add, control_export_list,
-	control_upstream_list, control_upstream_add, control_upstream_remove,
-	control_status;
+control_handler control_tenant_list, control_tenant_create,
+	control_tenant_quota, control_assign, control_guest_list,
+	control_guest_add, control_guest_quota, control_guest_pause,
+	control_guest_remove, control_export_list, control_upstream_list,
+	control_upstream_add, control_upstream_remove, control_status;
+/* Deltas (control_delta.c). */
+control_handler control_snapshot_list, control_snapshot_add,
+	control_snapshot_remove, control_delta_restore, control_delta_reset,
+	control_delta_clone;
+/* What streams (control_stream.c). */
+control_handler control_delta_diff, control_delta_verify, control_delta_export,
+	control_delta_import, control_guest_export, control_guest_import;
+
+/* Hand a request to a thread of its own; its connection is suspended.  -EAGAIN
+ * (answered): too many, or the daemon is stopping.  control_long.c */
+MUST_CHECK int control_long_start(struct control_request *req);
+/* May a request that changes the depot run now?  -EAGAIN (answered). */
+MUST_CHECK int control_depot_free(struct control_request *req);
+/* Begin no more, and wait for those under way. */
+void control_long_stop(struct control *control);
+/* Handle the request, on whatever thread; its answer is filled then. */
+void control_run(struct control_request *req);
+
+/* A file without a name in the store's directory; answers a failure. */
+MUST_CHECK int control_file_new(struct control_request *req, int *fd);
+/* Answer with a file, from its beginning.  takes fd. */
+MUST_CHECK int control_answer_file(struct control_request *req, int fd);
 
 /* Drop the held trees; for the end. */
 void control_trees_drop(struct control *control);
@@ -84,6 +127,29 @@ const char *control_param_text(struct control_request *req, const char *name);
 /* "0" or "1"; missing is 0. */
 MUST_CHECK int control_param_bool(struct control_request *req, const char *name,
 				  bool *value);
+/* A name of depot_name_ok(); `what`, "a tenant", is for the refusal. */
+MUST_CHECK int control_param_name(struct control_request *req,
+				  const char *param, const char *what,
+				  const char **name);
+/* "TENANT/GUEST" in form, whether or not there is one. */
+MUST_CHECK int control_param_guest(struct control_request *req,
+				   const char *param, const char **name);
+/* The same of a guest that there is; -ENOENT (answered). */
+MUST_CHECK int control_param_guest_here(struct control_request *req,
+					const char *param, const char **name);
+/* quota_bytes and quota_files; what is missing keeps its value. *given: any of
+ * them was there. */
+struct site_quota;
+MUST_CHECK int control_param_quota(struct control_request *req,
+				   struct site_quota *quota, bool *given);
+/* addr, devices and squash; borrows from req. */
+struct site_guest_options;
+MUST_CHECK int control_param_options(struct control_request *req,
+				     struct site_guest_options *options);
+/* All about one guest; -ENOENT, not answered. */
+struct site_guest_info;
+MUST_CHECK int control_guest_find(struct control_request *req, const char *name,
+				  struct site_guest_info *info);
 struct digest;
 MUST_CHECK int control_param_digest(struct control_request *req,
 				    const char *name, struct digest *digest);
@@ -93,6 +159,12 @@ MUST_CHECK int control_answer(struct control_request *req, json_t *json);
 /* Answer with bytes.  takes bytes, malloc'ed. */
 MUST_CHECK int control_answer_bytes(struct control_request *req, void *bytes,
 				    size_t len);
+/* Append to the list `ctx` in a visitor.  takes json. */
+MUST_CHECK int control_append(void *ctx, json_t *json);
+/* Answer with a list that was gathered with result `rc`.  takes list. */
+MUST_CHECK int control_answer_list(struct control_request *req, int rc,
+				   const char *schema, const char *key,
+				   json_t *list);
 /* New document with "schema"; NULL: no memory. */
 json_t *control_document(const char *schema);
 

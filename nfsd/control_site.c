@@ -17,10 +17,11 @@ enum {
 	CONTROL_URL_MAX = sizeof(((struct upstream_info *)0)->url) - 1,
 	CONTROL_GUEST_MAX = 2 * PACKAGE_NAME_MAX + 1,
 	CONTROL_ADDR_MAX = 63,
+	CONTROL_QUOTA_WARN = 90, /* per cent of a quota */
 };
 
-static int control_param_name(struct control_request *req, const char *param,
-			      const char *what, const char **name)
+int control_param_name(struct control_request *req, const char *param,
+		       const char *what, const char **name)
 {
 	int rc;
 
@@ -35,16 +36,13 @@ static int control_param_name(struct control_request *req, const char *param,
 			      *name, what, PACKAGE_NAME_MAX);
 }
 
-/* Append to the list `ctx` in a visitor.  takes json. */
-static int control_append(void *ctx, json_t *json)
+int control_append(void *ctx, json_t *json)
 {
 	return json && json_array_append_new(ctx, json) == 0 ? 0 : -ENOMEM;
 }
 
-/* Answer with a list that was gathered with result `rc`.  takes list. */
-static int control_answer_list(struct control_request *req, int rc,
-			       const char *schema, const char *key,
-			       json_t *list)
+int control_answer_list(struct control_request *req, int rc, const char *schema,
+			const char *key, json_t *list)
 {
 	if (rc < 0) {
 		json_decref(list);
@@ -52,6 +50,58 @@ static int control_answer_list(struct control_request *req, int rc,
 	}
 	return control_answer(
 	    req, json_pack("{s:s, s:o}", "schema", schema, key, list));
+}
+
+/* --- quotas -------------------------------------------------------------- */
+
+static int control_param_limit(struct control_request *req, const char *name,
+			       uint64_t *limit, bool *given)
+{
+	const char *text = control_param_text(req, name);
+	char *end;
+
+	if (!text)
+		return 0;
+	errno = 0;
+	*limit = strtoull(text, &end, 10);
+	*given = true;
+	/* JSON integers are signed. */
+	if (*text >= '0' && *text <= '9' && !*end && errno == 0 &&
+	    *limit <= INT64_MAX)
+		return 0;
+	return control_refuse(req, -EINVAL, NULL,
+			      "%s: parameter \"%s\" must be a number, 0 for no "
+			      "limit",
+			      req->route->path, name);
+}
+
+int control_param_quota(struct control_request *req, struct site_quota *quota,
+			bool *given)
+{
+	int rc;
+
+	*given = false;
+	rc = control_param_limit(req, "quota_bytes", &quota->bytes, given);
+	if (rc == 0)
+		rc = control_param_limit(req, "quota_files", &quota->files,
+					 given);
+	return rc;
+}
+
+static bool control_quota_equal(const struct site_quota *a,
+				const struct site_quota *b)
+{
+	return a->bytes == b->bytes && a->files == b->files;
+}
+
+static int control_quota_answer(struct control_request *req, const char *schema,
+				const char *key, const char *name,
+				const struct site_quota *quota)
+{
+	return control_answer(
+	    req, json_pack("{s:s, s:s, s:I, s:I}", "schema", schema, key, name,
+			   "delta_quota_bytes", (json_int_t)quota->bytes,
+			   "delta_quota_files", (json_int_t)quota->files));
 }
 
 /* --- tenants ------------------------------------------------------------- */
@@ -86,9 +136,14 @@ static int control_tenant_visit(void *ctx, const struct site_tenant_info *info)
 	if (!packages)
 		return -ENOMEM;
 	return control_append(
-	    ctx, json_pack("{s:s, s:I, s:I, s:o}", "tenant", info->name,
-			   "guests", (json_int_t)info->guests, "generation",
-			   (json_int_t)info->generation, "packages", packages));
+	    ctx, json_pack("{s:s, s:I, s:I, s:o, s:I, s:I, s:I, s:I}", "tenant",
+			   info->name, "guests", (json_int_t)info->guests,
+			   "generation", (json_int_t)info->generation,
+			   "packages", packages, "delta_bytes",
+			   (json_int_t)info->delta_bytes, "delta_files",
+			   (json_int_t)info->delta_files, "delta_quota_bytes",
+			   (json_int_t)info->quota.bytes, "delta_quota_files",
+			   (json_int_t)info->quota.files));
 }
 
 int control_tenant_list(struct control_request *req)
@@ -102,21 +157,102 @@ int control_tenant_list(struct control_request *req)
 	return control_answer_list(req, rc, "tenant-list/1", "tenants", list);
 }
 
-int control_tenant_create(struct control_request *req)
-{
+struct control_tenant_look {
 	const char *name;
+	struct site_quota quota;
+	bool found;
+};
+
+static int control_tenant_look(void *ctx, const struct site_tenant_info *info)
+{
+	struct control_tenant_look *look = ctx;
+
+	if (strcmp(info->name, look->name) != 0)
+		return 0;
+	look->quota = info->quota;
+	look->found = true;
+	return 1;
+}
+
+static int control_tenant_fail(struct control_request *req, int rc,
+			       const char *what, const char *name)
+{
+	if (rc == -ENOENT)
+		return control_refuse(req, rc, "vdrive tenant list",
+				      "there is no tenant %s", name);
+	return control_fail(req, rc, NULL, "cannot %s tenant %s", what, name);
+}
+
+/* A tenant that is there already keeps its quota, or it is another form. */
+static int control_tenant_make(struct control_request *req,
+			       struct control_tenant_look *look)
+{
+	struct site *site = req->control->daemon.site;
+	struct site_quota quota = look->quota;
+	char hint[PACKAGE_NAME_MAX + 64];
+	bool given;
 	int rc;
 
-	rc = control_param_name(req, "name", "a tenant", &name);
+	rc = control_param_quota(req, &quota, &given);
 	if (rc < 0)
 		return rc;
-	rc = site_tenant_create(req->control->daemon.site, name);
+	if (look->found && !control_quota_equal(&quota, &look->quota)) {
+		snprintf(hint, sizeof(hint), "vdrive tenant set %s --quota SIZE",
+			 look->name);
+		return control_refuse(req, -EEXIST, hint,
+				      "tenant %s exists with another quota",
+				      look->name);
+	}
+	rc = site_tenant_create(site, look->name);
+	if (rc == 0 && given && !look->found)
+		rc = site_tenant_set_quota(site, look->name, &quota);
+	return rc;
+}
+
+int control_tenant_create(struct control_request *req)
+{
+	struct control_tenant_look look = {.found = false};
+	int rc;
+
+	rc = control_param_name(req, "name", "a tenant", &look.name);
 	if (rc < 0)
-		return control_fail(req, rc, NULL, "cannot create tenant %s",
-				    name);
-	return control_answer(req,
-			      json_pack("{s:s, s:s}", "schema",
-					"tenant-create/1", "tenant", name));
+		return rc;
+	rc = site_tenant_list(req->control->daemon.site, control_tenant_look,
+			      &look);
+	if (rc >= 0)
+		rc = control_tenant_make(req, &look);
+	if (rc < 0 && !req->reply.status)
+		return control_tenant_fail(req, rc, "create", look.name);
+	if (rc < 0)
+		return rc;
+	return control_answer(req, json_pack("{s:s, s:s}", "schema",
+					     "tenant-create/1", "tenant",
+					     look.name));
+}
+
+int control_tenant_quota(struct control_request *req)
+{
+	struct control_tenant_look look = {.found = false};
+	struct site *site = req->control->daemon.site;
+	bool given;
+	int rc;
+
+	rc = control_param_name(req, "name", "a tenant", &look.name);
+	if (rc < 0)
+		return rc;
+	rc = site_tenant_list(site, control_tenant_look, &look);
+	if (rc >= 0 && !look.found)
+		rc = -ENOENT;
+	if (rc < 0)
+		return control_tenant_fail(req, rc, "set", look.name);
+	rc = control_param_quota(req, &look.quota, &given);
+	if (rc < 0)
+		return rc;
+	rc = site_tenant_set_quota(site, look.name, &look.quota);
+	if (rc < 0)
+		return control_tenant_fail(req, rc, "set", look.name);
+	return control_quota_answer(req, "tenant-set/1", "tenant", look.name,
+				    &look.quota);
 }
 
 /* --- assign -------------------------------------------------------------- */
@@ -308,14 +444,19 @@ static int control_guest_visit(void *ctx, const struct site_guest_info *info)
 
 	snprintf(name, sizeof(name), "%s/%s", info->tenant, info->guest);
 	return control_append(
-	    ctx, json_pack("{s:s, s:s, s:I, s:I, s:s, s:b, s:b, s:I, s:I}",
-			   "guest", name, "tenant", info->tenant, "export_id",
-			   (json_int_t)info->export_id, "generation",
-			   (json_int_t)info->generation, "addr", info->addr,
-			   "devices", (int)info->allow_devices, "root_squash",
-			   (int)info->root_squash, "delta_bytes",
-			   (json_int_t)info->delta_bytes, "delta_files",
-			   (json_int_t)info->delta_files));
+	    ctx,
+	    json_pack("{s:s, s:s, s:I, s:I, s:s, s:b, s:b, s:b, s:I, s:I, s:I, "
+		      "s:I, s:I}",
+		      "guest", name, "tenant", info->tenant, "export_id",
+		      (json_int_t)info->export_id, "generation",
+		      (json_int_t)info->generation, "addr", info->addr,
+		      "devices", (int)info->allow_devices, "root_squash",
+		      (int)info->root_squash, "paused", (int)info->paused,
+		      "delta_bytes", (json_int_t)info->delta_bytes,
+		      "delta_files", (json_int_t)info->delta_files,
+		      "delta_quota_bytes", (json_int_t)info->quota.bytes,
+		      "delta_quota_files", (json_int_t)info->quota.files,
+		      "layers", (json_int_t)info->layers));
 }
 
 int control_guest_list(struct control_request *req)
@@ -329,13 +470,14 @@ int control_guest_list(struct control_request *req)
 	return control_answer_list(req, rc, "guest-list/1", "guests", list);
 }
 
-static int control_guest_name(struct control_request *req, const char **name)
+int control_param_guest(struct control_request *req, const char *param,
+			const char **name)
 {
 	char tenant[CONTROL_GUEST_MAX + 1];
 	char *slash;
 	int rc;
 
-	rc = control_param(req, "name", CONTROL_GUEST_MAX, name);
+	rc = control_param(req, param, CONTROL_GUEST_MAX, name);
 	if (rc < 0)
 		return rc;
 	memcpy(tenant, *name, strlen(*name) + 1);
@@ -345,8 +487,52 @@ static int control_guest_name(struct control_request *req, const char **name)
 		if (depot_name_ok(tenant) && depot_name_ok(slash + 1))
 			return 0;
 	}
-	return control_refuse(req, -EINVAL, "vdrive guest add TENANT/GUEST",
+	return control_refuse(req, -EINVAL, "vdrive guest list",
 			      "\"%s\" is no guest: TENANT/GUEST", *name);
+}
+
+int control_param_guest_here(struct control_request *req, const char *param,
+			     const char **name)
+{
+	char path[SITE_EXPORT_PATH_MAX];
+	int rc;
+
+	rc = control_param_guest(req, param, name);
+	if (rc < 0)
+		return rc;
+	snprintf(path, sizeof(path), "/%s", *name);
+	if (site_view_by_path(req->control->daemon.site, path))
+		return 0;
+	return control_refuse(req, -ENOENT, "vdrive guest list",
+			      "there is no guest %s", *name);
+}
+
+struct control_guest_look {
+	const char *name;
+	struct site_guest_info *info;
+};
+
+static int control_guest_look(void *ctx, const struct site_guest_info *info)
+{
+	struct control_guest_look *look = ctx;
+	char name[CONTROL_GUEST_MAX + 1];
+
+	snprintf(name, sizeof(name), "%s/%s", info->tenant, info->guest);
+	if (strcmp(name, look->name) != 0)
+		return 0;
+	*look->info = *info;
+	return 1;
+}
+
+int control_guest_find(struct control_request *req, const char *name,
+		       struct site_guest_info *info)
+{
+	struct control_guest_look look = {.name = name, .info = info};
+	int rc;
+
+	rc = site_guest_list(req->control->daemon.site, control_guest_look,
+			     &look);
+	return rc == 0 ? -ENOENT : MIN(rc, 0);
 }
 
 /* Missing or empty: any address. */
@@ -362,6 +548,21 @@ static int control_guest_addr(struct control_request *req, const char *text,
 		return 0;
 	return control_refuse(req, -EINVAL, "--addr 10.20.0.11",
 			      "\"%s\" is no IPv4 or IPv6 address", text);
+}
+
+int control_param_options(struct control_request *req,
+			  struct site_guest_options *options)
+{
+	int rc;
+
+	rc = control_guest_addr(req, control_param_text(req, "addr"),
+				&options->addr);
+	if (rc == 0)
+		rc = control_param_bool(req, "devices",
+					&options->allow_devices);
+	if (rc == 0)
+		rc = control_param_bool(req, "squash", &options->root_squash);
+	return rc;
 }
 
 static int control_guest_fail(struct control_request *req, int rc,
@@ -381,30 +582,129 @@ static int control_guest_fail(struct control_request *req, int rc,
 			      (int)strcspn(name, "/"), name);
 }
 
+/* Add it, with its quota; one that is there already keeps its own, or it is
+ * another form. */
+static int control_guest_make(struct control_request *req, const char *name,
+			      const struct site_guest_options *options)
+{
+	struct site_quota quota = {.bytes = req->control->daemon.quota_bytes};
+	struct site *site = req->control->daemon.site;
+	struct site_guest_info info;
+	bool given, found;
+	int rc;
+
+	rc = control_guest_find(req, name, &info);
+	if (rc < 0 && rc != -ENOENT)
+		return rc;
+	found = rc == 0;
+	if (found)
+		quota = info.quota;
+	rc = control_param_quota(req, &quota, &given);
+	if (rc < 0)
+		return rc;
+	if (found && !control_quota_equal(&quota, &info.quota))
+		return -EEXIST;
+	rc = site_guest_add(site, name, options);
+	if (rc == 0 && !found)
+		rc = site_guest_set_quota(site, name, &quota);
+	return rc;
+}
+
 int control_guest_add(struct control_request *req)
 {
 	struct site_guest_options options = {0};
 	const char *name;
 	int rc;
 
-	rc = control_guest_name(req, &name);
+	rc = control_param_guest(req, "name", &name);
+	if (rc == 0)
+		rc = control_param_options(req, &options);
 	if (rc < 0)
 		return rc;
-	rc = control_guest_addr(req, control_param_text(req, "addr"),
-				&options.addr);
-	if (rc < 0)
-		return rc;
-	rc = control_param_bool(req, "devices", &options.allow_devices);
-	if (rc < 0)
-		return rc;
-	rc = control_param_bool(req, "squash", &options.root_squash);
-	if (rc < 0)
-		return rc;
-	rc = site_guest_add(req->control->daemon.site, name, &options);
-	if (rc < 0)
+	rc = control_guest_make(req, name, &options);
+	if (rc < 0 && !req->reply.status)
 		return control_guest_fail(req, rc, name);
+	if (rc < 0)
+		return rc;
 	return control_answer(req, json_pack("{s:s, s:s}", "schema",
 					     "guest-add/1", "guest", name));
+}
+
+int control_guest_quota(struct control_request *req)
+{
+	struct site_guest_info info;
+	const char *name;
+	bool given;
+	int rc;
+
+	rc = control_param_guest_here(req, "name", &name);
+	if (rc < 0)
+		return rc;
+	rc = control_guest_find(req, name, &info);
+	if (rc == 0)
+		rc = control_param_quota(req, &info.quota, &given);
+	if (rc == 0)
+		rc = site_guest_set_quota(req->control->daemon.site, name,
+					  &info.quota);
+	if (rc < 0 && !req->reply.status)
+		return control_fail(req, rc, NULL, "cannot set guest %s", name);
+	if (rc < 0)
+		return rc;
+	return control_quota_answer(req, "guest-set/1", "guest", name,
+				    &info.quota);
+}
+
+int control_guest_pause(struct control_request *req)
+{
+	const char *name;
+	bool pause;
+	int rc;
+
+	rc = control_param_guest_here(req, "name", &name);
+	if (rc == 0)
+		rc = control_param_bool(req, "pause", &pause);
+	if (rc < 0)
+		return rc;
+	rc = site_guest_pause(req->control->daemon.site, name, pause);
+	if (rc < 0)
+		return control_fail(req, rc, NULL, "cannot %s guest %s",
+				    pause ? "pause" : "resume", name);
+	return control_answer(req, json_pack("{s:s, s:s, s:b}", "schema",
+					     "guest-pause/1", "guest", name,
+					     "paused", (int)pause));
+}
+
+int control_guest_remove(struct control_request *req)
+{
+	const struct control_daemon *daemon = &req->control->daemon;
+	char hint[2 * PACKAGE_NAME_MAX + 64];
+	struct site_guest_info info;
+	const char *name;
+	bool force;
+	int rc;
+
+	rc = control_param_guest_here(req, "name", &name);
+	if (rc == 0)
+		rc = control_param_bool(req, "force", &force);
+	if (rc == 0)
+		rc = control_guest_find(req, name, &info);
+	if (rc < 0)
+		return rc;
+	rc = site_guest_remove(daemon->site, name, force);
+	if (rc == -EBUSY) {
+		snprintf(hint, sizeof(hint), "vdrive guest pause %s", name);
+		return control_refuse(req, rc, hint, "guest %s is not paused",
+				      name);
+	}
+	if (rc < 0)
+		return control_fail(req, rc, NULL, "cannot remove guest %s",
+				    name);
+	if (daemon->server)
+		server_close_export(daemon->server, info.export_id);
+	return control_answer(
+	    req, json_pack("{s:s, s:s, s:I}", "schema", "guest-remove/1",
+			   "guest", name, "delta_bytes",
+			   (json_int_t)info.delta_bytes));
 }
 
 static int control_export_visit(void *ctx, const struct site_guest_info *info)
@@ -413,10 +713,14 @@ static int control_export_visit(void *ctx, const struct site_guest_info *info)
 
 	snprintf(path, sizeof(path), "/%s/%s", info->tenant, info->guest);
 	return control_append(
-	    ctx, json_pack("{s:s, s:s, s:b, s:b, s:I}", "export", path, "addr",
-			   info->addr, "devices", (int)info->allow_devices,
-			   "root_squash", (int)info->root_squash, "generation",
-			   (json_int_t)info->generation));
+	    ctx,
+	    json_pack("{s:s, s:s, s:b, s:b, s:b, s:I, s:I, s:I}", "export",
+		      path, "addr", info->addr, "devices",
+		      (int)info->allow_devices, "root_squash",
+		      (int)info->root_squash, "paused", (int)info->paused,
+		      "generation", (json_int_t)info->generation, "delta_bytes",
+		      (json_int_t)info->delta_bytes, "delta_quota_bytes",
+		      (json_int_t)info->quota.bytes));
 }
 
 int control_export_list(struct control_request *req)
@@ -563,7 +867,53 @@ static void control_warn(json_t *warnings, const char *text)
 	json_array_append_new(warnings, json_string(text));
 }
 
-static json_t *control_warnings(const struct depot_stats *stats,
+/* Who has little of a quota left, and who is paused. */
+static void control_warn_quota(json_t *warnings, const char *what,
+			       const char *name, uint64_t used,
+			       const char *unit, uint64_t quota)
+{
+	uint64_t percent = quota ? (uint64_t)((double)used * 100.0 /
+					      (double)quota)
+				 : 0;
+	char text[512];
+
+	if (percent < CONTROL_QUOTA_WARN)
+		return;
+	snprintf(text, sizeof(text),
+		 "%s %s: %ju %s in deltas, %ju %% of the quota", what, name,
+		 (uintmax_t)used, unit, (uintmax_t)percent);
+	control_warn(warnings, text);
+}
+
+static int control_warn_tenant(void *ctx, const struct site_tenant_info *info)
+{
+	control_warn_quota(ctx, "tenant", info->name, info->delta_bytes,
+			   "bytes", info->quota.bytes);
+	control_warn_quota(ctx, "tenant", info->name, info->delta_files,
+			   "objects", info->quota.files);
+	return 0;
+}
+
+static int control_warn_guest(void *ctx, const struct site_guest_info *info)
+{
+	char name[CONTROL_GUEST_MAX + 1], text[512];
+
+	snprintf(name, sizeof(name), "%s/%s", info->tenant, info->guest);
+	control_warn_quota(ctx, "guest", name, info->delta_bytes, "bytes",
+			   info->quota.bytes);
+	control_warn_quota(ctx, "guest", name, info->delta_files, "objects",
+			   info->quota.files);
+	if (info->paused) {
+		snprintf(text, sizeof(text),
+			 "guest %s is paused: its calls are not answered",
+			 name);
+		control_warn(ctx, text);
+	}
+	return 0;
+}
+
+static json_t *control_warnings(struct site *site,
+				const struct depot_stats *stats,
 				const json_t *upstreams)
 {
 	json_t *list = json_array(), *up;
@@ -591,6 +941,9 @@ static json_t *control_warnings(const struct depot_stats *stats,
 			 json_string_value(json_object_get(up, "upstream")));
 		control_warn(list, text);
 	}
+	if (site_tenant_list(site, control_warn_tenant, list) < 0 ||
+	    site_guest_list(site, control_warn_guest, list) < 0)
+		control_warn(list, "tenants and guests cannot be listed");
 	return list;
 }
 
@@ -643,6 +996,7 @@ int control_status(struct control_request *req)
 			   "tenants", count.tenants, "guests", count.guests,
 			   "depot", control_depot_json(&stats), "server",
 			   control_server_json(daemon), "warnings",
-			   control_warnings(&stats, upstreams), "upstreams",
+			   control_warnings(daemon->site, &stats, upstreams),
+			   "upstreams",
 			   upstreams));
 }

@@ -68,7 +68,7 @@ static const char nfsd_usage[] =
     "      --help          print this\n"
     "\n"
     "Keys: nfs.listen nfs.threads nfs.poll-us store.path store.memory\n"
-    "admin.socket log.level\n"
+    "delta.quota delta.snapshots admin.socket log.level\n"
     "limits.address-connections limits.guest-connections limits.guest-parked\n"
     "limits.guest-held limits.tenant-connections limits.tenant-parked\n"
     "limits.tenant-held\n";
@@ -313,6 +313,9 @@ static int nfsd_start(struct nfsd *nfsd, const struct conf *conf)
 	    .server = nfsd->server,
 	    .listen = server_listen_text(nfsd->server),
 	    .start_time_sec = time(NULL),
+	    .store_path = conf->store_path,
+	    .quota_bytes = conf->quota,
+	    .snapshots_max = conf->snapshots,
 	};
 	int rc;
 
