@@ -48,6 +48,12 @@ static const struct args_row args_rows[ARGS_OPTION_COUNT] = {
     [ARGS_SERVER] = {0, "server", "ADDRESS", "the server as the guest sees it"},
     [ARGS_MOUNTPOINT] = {0, "mountpoint", "PATH",
 			 "where the guest mounts (/sw)"},
+    [ARGS_QUOTA] = {0, "quota", "SIZE|none", "bytes that deltas may hold"},
+    [ARGS_QUOTA_FILES] = {0, "quota-files", "N|none",
+			  "objects that deltas may hold"},
+    [ARGS_REMOVE] = {0, "remove", NULL, "remove it"},
+    [ARGS_TO] = {0, "to", "HOST|unix:SOCKET", "where the guest moves to"},
+    [ARGS_SSH] = {0, "ssh", "COMMAND", "what runs vdrive on HOST (ssh)"},
 };
 
 unsigned int args_global_options(void)
@@ -240,6 +246,26 @@ int args_number(const char *text, unsigned long max, unsigned long *value)
 	errno = 0;
 	*value = strtoul(text, &end, 10);
 	return errno || *end || *value > max ? -EINVAL : 0;
+}
+
+int args_size(const char *text, uint64_t *size)
+{
+	static const char units[] = "KMGT";
+	const char *unit = NULL;
+	char *end;
+
+	if (!isdigit((unsigned char)text[0]))
+		return -EINVAL;
+	errno = 0;
+	*size = strtoull(text, &end, 10);
+	if (*end)
+		unit = strchr(units, *end);
+	if (errno || (*end && (!unit || end[1])))
+		return -EINVAL;
+	for (ptrdiff_t i = unit ? unit - units + 1 : 0; i > 0; i--)
+		if (__builtin_mul_overflow(*size, (uint64_t)1024, size))
+			return -EINVAL;
+	return *size <= INT64_MAX ? 0 : -EINVAL;
 }
 
 /* --- commands --------------------------------------------------------------

@@ -36,6 +36,11 @@ enum args_option {
 	ARGS_ROOT_SQUASH,
 	ARGS_SERVER,
 	ARGS_MOUNTPOINT,
+	ARGS_QUOTA,
+	ARGS_QUOTA_FILES,
+	ARGS_REMOVE,
+	ARGS_TO,
+	ARGS_SSH,
 	ARGS_OPTION_COUNT,
 };
 #define ARGS_BIT(option) (1u << (option))
@@ -85,6 +90,9 @@ const char *args_closest(const char *text, const char *const *names,
 /* Unsigned decimal number, whole; -EINVAL. */
 MUST_CHECK int args_number(const char *text, unsigned long max,
 			   unsigned long *value);
+
+/* Bytes, or with K, M, G, T (powers of 1024): "2G"; -EINVAL. */
+MUST_CHECK int args_size(const char *text, uint64_t *size);
 
 /* One line of help for each option in the set, to stdout. */
 void args_print_options(unsigned int set);

@@ -23,12 +23,16 @@ struct client {
 	char *socket;               /* owns */
 	unsigned int timeout_sec;   /* 0: by request */
 	struct curl_slist *headers; /* owns */
+	struct curl_slist *chunked; /* owns; for a body of unknown length */
 };
 
 struct client_reply {
 	uint8_t *bytes; /* owns */
 	size_t len, cap;
 	int rc;
+	CURL *curl; /* borrows */
+	FILE *out;  /* borrows; or NULL */
+	FILE *in;   /* borrows; or NULL */
 };
 
 /* --- where the daemon is ------------------------------------------------- */
@@ -52,6 +56,17 @@ static char *client_default_socket(void)
 	return path;
 }
 
+/* takes list.  NULL: no memory. */
+static struct curl_slist *client_append(struct curl_slist *list,
+					const char *text)
+{
+	struct curl_slist *longer = curl_slist_append(list, text);
+
+	if (!longer)
+		curl_slist_free_all(list);
+	return longer;
+}
+
 struct client *client_new(const char *socket, unsigned int timeout_sec)
 {
 	struct client *client = calloc(1, sizeof(*client));
@@ -64,7 +79,11 @@ struct client *client_new(const char *socket, unsigned int timeout_sec)
 	client->curl = curl_easy_init();
 	/* Waiting for "100 Continue" would cost a turn for each large body. */
 	client->headers = curl_slist_append(NULL, "Expect:");
-	if (client->socket && client->curl && client->headers)
+	client->chunked = client_append(NULL, "Transfer-Encoding: chunked");
+	if (client->chunked)
+		client->chunked = client_append(client->chunked, "Expect:");
+	if (client->socket && client->curl && client->headers &&
+	    client->chunked)
 		return client;
 	client_free(client);
 	return NULL;
@@ -76,6 +95,7 @@ void client_free(struct client *client)
 		return;
 	curl_easy_cleanup(client->curl);
 	curl_slist_free_all(client->headers);
+	curl_slist_free_all(client->chunked);
 	free(client->socket);
 	free(client);
 	curl_global_cleanup();
@@ -88,12 +108,46 @@ const char *client_socket(const struct client *client)
 
 /* --- one call ------------------------------------------------------------ */
 
+static bool client_is_success(CURL *curl)
+{
+	long status = 0;
+
+	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+	return status == CLIENT_HTTP_OK;
+}
+
+/* A failure is JSON and goes to memory, not to `out`. */
+static size_t client_pass(struct client_reply *reply, const char *data,
+			  size_t len)
+{
+	if (fwrite(data, 1, len, reply->out) != len) {
+		reply->rc = errno ? -errno : -EIO;
+		return 0;
+	}
+	reply->len += len;
+	return len;
+}
+
+static size_t client_give(char *data, size_t size, size_t count, void *ctx)
+{
+	struct client_reply *reply = ctx;
+	size_t len = fread(data, size, count, reply->in);
+
+	if (len == 0 && ferror(reply->in)) {
+		reply->rc = errno ? -errno : -EIO;
+		return CURL_READFUNC_ABORT;
+	}
+	return len;
+}
+
 static size_t client_take(char *data, size_t size, size_t count, void *ctx)
 {
 	struct client_reply *reply = ctx;
 	size_t len = size * count, cap;
 	uint8_t *grown;
 
+	if (reply->out && client_is_success(reply->curl))
+		return client_pass(reply, data, len);
 	if (len > CLIENT_REPLY_MAX - reply->len) {
 		reply->rc = -EFBIG;
 		return 0;
@@ -157,6 +211,8 @@ static long client_timeout(const struct client *client,
 {
 	if (client->timeout_sec)
 		return (long)client->timeout_sec;
+	if (request->is_stream)
+		return CLIENT_TIMEOUT_STREAM_SEC;
 	return request->is_long ? CLIENT_TIMEOUT_LONG_SEC : CLIENT_TIMEOUT_SEC;
 }
 
@@ -178,11 +234,18 @@ static void client_prepare(struct client *client,
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, client_take);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, reply);
 	curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, client_poll_interrupt);
-	curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+	curl_easy_setopt(curl, CURLOPT_NOPROGRESS,
+			 request->must_finish ? 1L : 0L);
 	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, error);
 	if (strcmp(request->method, "POST") != 0)
 		return;
 	curl_easy_setopt(curl, CURLOPT_POST, 1L);
+	if (request->in) {
+		curl_easy_setopt(curl, CURLOPT_HTTPHEADER, client->chunked);
+		curl_easy_setopt(curl, CURLOPT_READFUNCTION, client_give);
+		curl_easy_setopt(curl, CURLOPT_READDATA, reply);
+		return;
+	}
 	curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE,
 			 (curl_off_t)request->body_len);
 	curl_easy_setopt(curl, CURLOPT_POSTFIELDS,
@@ -221,12 +284,14 @@ static int client_fail_curl(struct client *client,
 {
 	if (code == CURLE_COULDNT_CONNECT)
 		return client_fail_connect(client, failure);
+	if (rc < 0)
+		return failure_errno(failure, rc, "%s %s: %s", request->method,
+				     request->path,
+				     request->in ? "what is to be sent"
+						 : "the answer");
 	if (code == CURLE_ABORTED_BY_CALLBACK)
 		return failure_set(failure, -EINTR, CONTROL_EXIT_INTERRUPTED,
 				   "interrupted");
-	if (rc < 0)
-		return failure_errno(failure, rc, "%s %s: the answer",
-				     request->method, request->path);
 	if (code == CURLE_OPERATION_TIMEDOUT) {
 		failure_set(failure, -ETIMEDOUT, CONTROL_EXIT_NO_DAEMON,
 			    "%s %s: no answer on %s in %ld s", request->method,
@@ -275,7 +340,8 @@ int client_call(struct client *client, const struct client_request *request,
 		void **bytes, size_t *len, struct failure *failure)
 {
 	char url[CLIENT_PATH_MAX], error[CURL_ERROR_SIZE] = "";
-	struct client_reply reply = {0};
+	struct client_reply reply = {
+	    .curl = client->curl, .out = request->out, .in = request->in};
 	long status = 0;
 	CURLcode code;
 	int rc;
@@ -315,6 +381,7 @@ int client_json(struct client *client, const struct client_request *request,
 	rc = client_call(client, request, &bytes, &len, failure);
 	if (rc < 0)
 		return rc;
+	ASSERT(!request->out);
 	*json = json_loadb(bytes, len, JSON_REJECT_DUPLICATES, &error);
 	if (json_is_object(*json))
 		return 0;

@@ -10,6 +10,7 @@
 #define ADMIN_CLIENT_H
 
 #include <jansson.h>
+#include <stdio.h>
 
 #include "admin/output.h"
 #include "depot/base.h"
@@ -18,6 +19,8 @@ enum {
 	CLIENT_TIMEOUT_SEC = 60,
 	/* A request that may wait for an upstream: 5 min is the depot's. */
 	CLIENT_TIMEOUT_LONG_SEC = 400,
+	/* One that reads or writes a whole delta. */
+	CLIENT_TIMEOUT_STREAM_SEC = 86400,
 	CLIENT_PATH_MAX = 8192,
 };
 
@@ -41,10 +44,15 @@ struct client_request {
 	struct client_query query[8]; /* to the first key NULL */
 	const void *body; /* borrows; POST */
 	size_t body_len;
-	bool is_long; /* may wait for an upstream */
+	bool is_long;	  /* may wait for an upstream */
+	bool must_finish; /* an interrupt does not end it */
+	bool is_stream;	  /* may take as long as a delta is large */
+	FILE *in;  /* borrows; POST: the body is what it holds, to its end */
+	FILE *out; /* borrows; an answer that is no failure goes there */
 };
 
-/* The answer's bytes, malloc'ed, one NUL byte added. */
+/* The answer's bytes, malloc'ed, one NUL byte added; with `out`: none, and
+ * *reply_len how many have gone there.  -EPIPE: `out` takes no more. */
 MUST_CHECK int client_call(struct client *client,
 			   const struct client_request *request, void **reply,
 			   size_t *reply_len, struct failure *failure);

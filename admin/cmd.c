@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "admin/interrupt.h"
 #include "depot/tree.h"
 
 int cmd_fail(struct cli *cli)
@@ -67,6 +68,120 @@ int cmd_list(struct cli *cli, const char *path, const char *key,
 		fprintf(stderr, "%s\n", empty);
 	json_decref(json);
 	return rc < 0 ? cmd_fail(cli) : CONTROL_EXIT_OK;
+}
+
+/* One line of stdin; an end of file is no. */
+static bool cmd_ask(const char *text)
+{
+	char line[16] = "";
+
+	fprintf(stderr, "%s; go on? [y/N] ", text);
+	fflush(stderr);
+	if (!fgets(line, sizeof(line), stdin) || interrupt_seen())
+		return false;
+	return line[0] == 'y' || line[0] == 'Y';
+}
+
+int cmd_confirm(struct cli *cli, const char *fmt, ...)
+{
+	char text[FAILURE_MESSAGE_MAX - 64];
+	va_list args;
+
+	if (args_has(&cli->args, ARGS_YES))
+		return 0;
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	if (!isatty(STDIN_FILENO)) {
+		failure_set(&cli->failure, -ECANCELED, CONTROL_EXIT_USAGE,
+			    "%s, and nobody is here to be asked", text);
+		failure_hint(&cli->failure, "try: the same with -y, or with -n "
+					    "to see what would go");
+		return -ECANCELED;
+	}
+	if (cmd_ask(text))
+		return 0;
+	return failure_set(&cli->failure, -ECANCELED, CONTROL_EXIT_FAILED,
+			   "not done");
+}
+
+static int cmd_quota_fail(struct cli *cli, const char *option, const char *text,
+			  const char *example)
+{
+	failure_set(&cli->failure, -EINVAL, CONTROL_EXIT_USAGE,
+		    "%s: \"%s\" is neither \"none\" nor a number above 0",
+		    option, text);
+	failure_hint(&cli->failure, "try: %s %s", option, example);
+	return -EINVAL;
+}
+
+int cmd_quota(struct cli *cli, struct cmd_quota *quota,
+	      struct client_query *query)
+{
+	const char *bytes = cli->args.value[ARGS_QUOTA];
+	const char *files = cli->args.value[ARGS_QUOTA_FILES];
+	unsigned long count = 0;
+	uint64_t size = 0;
+
+	if (bytes && strcmp(bytes, "none") != 0 &&
+	    (args_size(bytes, &size) < 0 || size == 0))
+		return cmd_quota_fail(cli, "--quota", bytes, "2G");
+	if (files && strcmp(files, "none") != 0 &&
+	    (args_number(files, INT64_MAX, &count) < 0 || count == 0))
+		return cmd_quota_fail(cli, "--quota-files", files, "100000");
+	snprintf(quota->bytes, sizeof(quota->bytes), "%ju", (uintmax_t)size);
+	snprintf(quota->files, sizeof(quota->files), "%lu", count);
+	query[0] = (struct client_query){"quota_bytes",
+					 bytes ? quota->bytes : NULL};
+	query[1] = (struct client_query){"quota_files",
+					 files ? quota->files : NULL};
+	return 0;
+}
+
+int cmd_guest_row(struct cli *cli, const char *name, json_t **found)
+{
+	json_t *json, *rows, *row;
+	size_t i;
+	int rc;
+
+	rc = cmd_get(cli, "/v1/guests", NULL, NULL, &json);
+	if (rc < 0)
+		return rc;
+	*found = NULL;
+	rows = json_object_get(json, "guests");
+	json_array_foreach(rows, i, row)
+	{
+		if (strcmp(cmd_text(row, "guest"), name) == 0)
+			*found = json_incref(row);
+	}
+	json_decref(json);
+	if (*found)
+		return 0;
+	failure_set(&cli->failure, -ENOENT, CONTROL_EXIT_MISSING,
+		    "there is no guest %s", name);
+	failure_hint(&cli->failure, "try: vdrive guest list");
+	cmd_suggest(cli, "/v1/guests", "guests", "guest", name);
+	return -ENOENT;
+}
+
+int cmd_done(struct cli *cli, const struct client_request *request,
+	     const char *fmt, ...)
+{
+	char text[FAILURE_MESSAGE_MAX];
+	json_t *json;
+	va_list args;
+
+	if (client_json(cli->client, request, &json, &cli->failure) < 0)
+		return cmd_fail(cli);
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	if (cli->out.json)
+		output_json(json);
+	else
+		output_line(&cli->out, "%s", text);
+	json_decref(json);
+	return CONTROL_EXIT_OK;
 }
 
 const char *cmd_text(const json_t *object, const char *key)

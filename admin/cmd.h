@@ -28,8 +28,13 @@ cmd_fn cmd_package_create, cmd_package_list, cmd_package_show,
 	cmd_package_files, cmd_package_verify;
 cmd_fn cmd_depot_push;
 cmd_fn cmd_upstream_add, cmd_upstream_list, cmd_upstream_remove;
-cmd_fn cmd_tenant_create, cmd_tenant_assign, cmd_tenant_list;
-cmd_fn cmd_guest_add, cmd_guest_list, cmd_guest_fstab;
+cmd_fn cmd_tenant_create, cmd_tenant_set, cmd_tenant_assign, cmd_tenant_list;
+cmd_fn cmd_guest_add, cmd_guest_set, cmd_guest_list, cmd_guest_fstab;
+cmd_fn cmd_guest_pause, cmd_guest_resume, cmd_guest_remove;
+cmd_fn cmd_guest_move, cmd_guest_receive;
+cmd_fn cmd_delta_snapshot, cmd_delta_restore, cmd_delta_reset, cmd_delta_clone,
+	cmd_delta_verify, cmd_delta_export, cmd_delta_import;
+cmd_fn cmd_delta_diff, cmd_delta_du;
 cmd_fn cmd_export_list;
 
 /* Show cli->failure; returns its code. */
@@ -57,6 +62,30 @@ int cmd_list(struct cli *cli, const char *path, const char *key,
 /* Text and number of a JSON object's member; "" and 0 when it is not there. */
 const char *cmd_text(const json_t *object, const char *key);
 uint64_t cmd_number(const json_t *object, const char *key);
+
+/*
+ * What is about to be lost is lost with the operator's leave only: -y, or yes
+ * to the question on a terminal.  The text says what would go.  0: go on;
+ * -ECANCELED: not (said in failure).
+ */
+MUST_CHECK int cmd_confirm(struct cli *cli, const char *fmt, ...)
+	PRINTF_LIKE(2, 3);
+
+/* --quota and --quota-files as query parameters, into query[0] and query[1];
+ * value NULL: not given.  -EINVAL: said in failure. */
+struct cmd_quota {
+	char bytes[OUTPUT_NUMBER_MAX], files[OUTPUT_NUMBER_MAX];
+};
+MUST_CHECK int cmd_quota(struct cli *cli, struct cmd_quota *quota,
+			 struct client_query *query);
+
+/* The guest's row of /v1/guests, the caller's reference.  -ENOENT: there is
+ * none (said, with another name that may have been meant). */
+MUST_CHECK int cmd_guest_row(struct cli *cli, const char *name, json_t **row);
+
+/* The request that ends a command: its answer as JSON, or the line. */
+int cmd_done(struct cli *cli, const struct client_request *request,
+	     const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /* After a failure with exit code 4: "did you mean", by the rows of a listing,
  * each named by the member `name_key`. */

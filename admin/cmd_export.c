@@ -12,11 +12,31 @@ static const struct output_column cmd_export_columns[] = {
     {"GEN", "generation", OUTPUT_COUNT, false},
     {"ROOT SQUASH", "root_squash", OUTPUT_YES, false},
     {"DEVICES", "devices", OUTPUT_YES, false},
+    {"DELTA", "delta_bytes", OUTPUT_SIZE, true},
+    {"QUOTA", "delta_quota_bytes", OUTPUT_LIMIT, true},
+    {"PAUSED", "paused", OUTPUT_YES, true},
 };
+
+/* ",quota=2G", as it may be given to --quota; "" for none. */
+static void cmd_export_quota(uint64_t bytes, char *text, size_t cap)
+{
+	unsigned int unit = 0;
+
+	text[0] = '\0';
+	if (bytes == 0)
+		return;
+	while (unit < 4 && bytes % 1024 == 0) {
+		bytes /= 1024;
+		unit++;
+	}
+	snprintf(text, cap, ",quota=%ju%.*s", (uintmax_t)bytes, unit ? 1 : 0,
+		 &"BKMGT"[unit]);
+}
 
 static void cmd_export_print(struct cli *cli, const json_t *rows)
 {
 	const char *addr, *path;
+	char quota[40];
 	const json_t *row;
 	size_t width = 0;
 
@@ -27,7 +47,9 @@ static void cmd_export_print(struct cli *cli, const json_t *rows)
 	for (size_t i = 0; i < json_array_size(rows); i++) {
 		row = json_array_get(rows, i);
 		addr = cmd_text(row, "addr");
-		output_line(&cli->out, "%-*s  %s(rw,%s%s,gen=%ju)", (int)width,
+		cmd_export_quota(cmd_number(row, "delta_quota_bytes"), quota,
+				 sizeof(quota));
+		output_line(&cli->out, "%-*s  %s(rw,%s%s,gen=%ju%s%s)", (int)width,
 			    cmd_text(row, "export"), *addr ? addr : "*",
 			    json_is_true(json_object_get(row, "root_squash"))
 				? "root_squash"
@@ -35,7 +57,10 @@ static void cmd_export_print(struct cli *cli, const json_t *rows)
 			    json_is_true(json_object_get(row, "devices"))
 				? ",devices"
 				: "",
-			    (uintmax_t)cmd_number(row, "generation"));
+			    (uintmax_t)cmd_number(row, "generation"), quota,
+			    json_is_true(json_object_get(row, "paused"))
+				? ",paused"
+				: "");
 	}
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cmd_guest: VMs, and the line that mounts their drive.
+ * cmd_guest: VMs, and the line that mounts their drive.  How one moves to
+ * another host is in cmd_move.c.
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -12,7 +13,11 @@ static const struct output_column cmd_guest_columns[] = {
     {"ADDRESS", "addr", OUTPUT_TEXT, false},
     {"GEN", "generation", OUTPUT_COUNT, false},
     {"DELTA", "delta_bytes", OUTPUT_SIZE, false},
+    {"QUOTA", "delta_quota_bytes", OUTPUT_LIMIT, false},
     {"FILES", "delta_files", OUTPUT_COUNT, false},
+    {"PAUSED", "paused", OUTPUT_YES, false},
+    {"FILES QUOTA", "delta_quota_files", OUTPUT_LIMIT_COUNT, true},
+    {"LAYERS", "layers", OUTPUT_COUNT, true},
     {"DEVICES", "devices", OUTPUT_YES, true},
     {"ROOT SQUASH", "root_squash", OUTPUT_YES, true},
     {"EXPORT", "export_id", OUTPUT_COUNT, true},
@@ -39,9 +44,12 @@ int cmd_guest_add(struct cli *cli, size_t argc UNUSED, const char *const *argv)
 		{"squash",
 		 args_has(&cli->args, ARGS_ROOT_SQUASH) ? "1" : "0"}}};
 	char tenant[PACKAGE_NAME_MAX + 1];
+	struct cmd_quota quota;
 	json_t *json;
 	int rc;
 
+	if (cmd_quota(cli, &quota, &request.query[4]) < 0)
+		return cmd_fail(cli);
 	rc = cmd_post(cli, &request, &json);
 	if (rc == -ENOENT) {
 		snprintf(tenant, sizeof(tenant), "%.*s",
@@ -59,6 +67,110 @@ int cmd_guest_add(struct cli *cli, size_t argc UNUSED, const char *const *argv)
 			    argv[0], argv[0]);
 	json_decref(json);
 	return CONTROL_EXIT_OK;
+}
+
+/* --- set, pause, resume, remove ------------------------------------------ */
+
+static bool cmd_guest_is_here(struct cli *cli, const char *name)
+{
+	json_t *row;
+
+	if (cmd_guest_row(cli, name, &row) < 0)
+		return false;
+	json_decref(row);
+	return true;
+}
+
+int cmd_guest_set(struct cli *cli, size_t argc UNUSED, const char *const *argv)
+{
+	struct client_request request = {.method = "POST",
+					 .path = "/v1/guests/quota",
+					 .query = {{"name", argv[0]}}};
+	struct cmd_quota quota;
+
+	if (cmd_quota(cli, &quota, &request.query[1]) < 0)
+		return cmd_fail(cli);
+	if (!request.query[1].value && !request.query[2].value)
+		return cmd_usage(cli, "--quota 2G, --quota-files 100000 or none",
+				 "what shall be set for %s?", argv[0]);
+	if (!cmd_guest_is_here(cli, argv[0]))
+		return cmd_fail(cli);
+	return cmd_done(cli, &request, "ok  guest %s", argv[0]);
+}
+
+static int cmd_guest_set_paused(struct cli *cli, const char *name, bool pause)
+{
+	struct client_request request = {
+	    .method = "POST",
+	    .path = "/v1/guests/pause",
+	    .query = {{"name", name}, {"pause", pause ? "1" : "0"}}};
+
+	if (!cmd_guest_is_here(cli, name))
+		return cmd_fail(cli);
+	return cmd_done(cli, &request, "ok  guest %s is %s", name,
+			pause ? "paused: its calls wait" : "served");
+}
+
+int cmd_guest_pause(struct cli *cli, size_t argc UNUSED,
+		    const char *const *argv)
+{
+	return cmd_guest_set_paused(cli, argv[0], true);
+}
+
+int cmd_guest_resume(struct cli *cli, size_t argc UNUSED,
+		     const char *const *argv)
+{
+	return cmd_guest_set_paused(cli, argv[0], false);
+}
+
+static int cmd_guest_remove_dry(struct cli *cli, const char *name,
+				const json_t *row, const char *size)
+{
+	json_t *json;
+
+	if (!cli->out.json) {
+		output_line(&cli->out,
+			    "would remove guest %s and its delta: %s, %ju "
+			    "objects",
+			    name, size,
+			    (uintmax_t)cmd_number(row, "delta_files"));
+		return CONTROL_EXIT_OK;
+	}
+	json = json_pack("{s:s, s:s, s:b, s:O}", "schema", "guest-remove/1",
+			 "guest", name, "dry_run", 1, "delta_bytes",
+			 json_object_get(row, "delta_bytes"));
+	output_json(json);
+	json_decref(json);
+	return CONTROL_EXIT_OK;
+}
+
+int cmd_guest_remove(struct cli *cli, size_t argc UNUSED,
+		     const char *const *argv)
+{
+	struct client_request request = {
+	    .method = "POST",
+	    .path = "/v1/guests/remove",
+	    .query = {{"name", argv[0]}, {"force", "1"}}};
+	char size[OUTPUT_NUMBER_MAX];
+	uintmax_t files;
+	json_t *row;
+	int code = -1;
+
+	if (cmd_guest_row(cli, argv[0], &row) < 0)
+		return cmd_fail(cli);
+	output_size(size, cmd_number(row, "delta_bytes"), cli->out.exact);
+	files = (uintmax_t)cmd_number(row, "delta_files");
+	if (args_has(&cli->args, ARGS_DRY_RUN))
+		code = cmd_guest_remove_dry(cli, argv[0], row, size);
+	json_decref(row);
+	if (code >= 0)
+		return code;
+	if (cmd_confirm(cli,
+			"guest %s and its delta (%s, %ju objects) go for good",
+			argv[0], size, files) < 0)
+		return cmd_fail(cli);
+	return cmd_done(cli, &request, "ok  guest %s is gone, with %s", argv[0],
+			size);
 }
 
 /* --- fstab --------------------------------------------------------------- */
@@ -143,30 +255,15 @@ static int cmd_fstab_mountpoint(struct cli *cli, struct cmd_fstab *fstab)
 static int cmd_fstab_guest(struct cli *cli, struct cmd_fstab *fstab,
 			   const char *name)
 {
-	const json_t *rows, *row;
-	bool found = false;
-	json_t *json;
+	json_t *row;
 	int rc;
 
-	rc = cmd_get(cli, "/v1/guests", NULL, NULL, &json);
+	rc = cmd_guest_row(cli, name, &row);
 	if (rc < 0)
 		return rc;
-	rows = json_object_get(json, "guests");
-	for (size_t i = 0; i < json_array_size(rows); i++) {
-		row = json_array_get(rows, i);
-		if (strcmp(cmd_text(row, "guest"), name) != 0)
-			continue;
-		found = true;
-		fstab->devices = json_is_true(json_object_get(row, "devices"));
-	}
-	json_decref(json);
-	if (found)
-		return 0;
-	failure_set(&cli->failure, -ENOENT, CONTROL_EXIT_MISSING,
-		    "there is no guest %s", name);
-	failure_hint(&cli->failure, "try: vdrive guest list");
-	cmd_suggest(cli, "/v1/guests", "guests", "guest", name);
-	return -ENOENT;
+	fstab->devices = json_is_true(json_object_get(row, "devices"));
+	json_decref(row);
+	return 0;
 }
 
 static void cmd_fstab_print(struct cli *cli, const struct cmd_fstab *fstab,

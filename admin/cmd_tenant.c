@@ -10,7 +10,11 @@ static const struct output_column cmd_tenant_columns[] = {
     {"TENANT", "tenant", OUTPUT_TEXT, false},
     {"GUESTS", "guests", OUTPUT_COUNT, false},
     {"GEN", "generation", OUTPUT_COUNT, false},
+    {"DELTA", "delta_bytes", OUTPUT_SIZE, false},
+    {"QUOTA", "delta_quota_bytes", OUTPUT_LIMIT, false},
     {"PACKAGES", "packages", OUTPUT_TEXT, false},
+    {"FILES", "delta_files", OUTPUT_COUNT, true},
+    {"FILES QUOTA", "delta_quota_files", OUTPUT_LIMIT_COUNT, true},
 };
 
 /* Packages as objects become "name:tag", for a cell. */
@@ -70,9 +74,31 @@ int cmd_tenant_create(struct cli *cli, size_t argc UNUSED,
 	struct client_request request = {.method = "POST",
 					 .path = "/v1/tenants",
 					 .query = {{"name", argv[0]}}};
-	json_t *json;
+	struct cmd_quota quota;
 
-	if (cmd_post(cli, &request, &json) < 0)
+	if (cmd_quota(cli, &quota, &request.query[1]) < 0)
+		return cmd_fail(cli);
+	return cmd_done(cli, &request, "ok  tenant %s", argv[0]);
+}
+
+int cmd_tenant_set(struct cli *cli, size_t argc UNUSED, const char *const *argv)
+{
+	struct client_request request = {.method = "POST",
+					 .path = "/v1/tenants/quota",
+					 .query = {{"name", argv[0]}}};
+	struct cmd_quota quota;
+	json_t *json;
+	int rc;
+
+	if (cmd_quota(cli, &quota, &request.query[1]) < 0)
+		return cmd_fail(cli);
+	if (!request.query[1].value && !request.query[2].value)
+		return cmd_usage(cli, "--quota 2G, --quota-files 100000 or none",
+				 "what shall be set for %s?", argv[0]);
+	rc = cmd_post(cli, &request, &json);
+	if (rc == -ENOENT)
+		cmd_suggest(cli, "/v1/tenants", "tenants", "tenant", argv[0]);
+	if (rc < 0)
 		return cmd_fail(cli);
 	if (cli->out.json)
 		output_json(json);

@@ -101,6 +101,8 @@ enum output_kind {
 	OUTPUT_TEXT, /* also of numbers and of lists (joined by ", ") */
 	OUTPUT_COUNT,
 	OUTPUT_SIZE,
+	OUTPUT_LIMIT,	    /* a size; 0 is none, shown as "-" */
+	OUTPUT_LIMIT_COUNT, /* the same of things */
 	OUTPUT_TIME,   /* RFC 3339 to "3 d ago" */
 	OUTPUT_DIGEST, /* first 12 digits; exact: all */
 	OUTPUT_YES,    /* true and false to "yes" and "no" */

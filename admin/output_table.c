@@ -55,7 +55,11 @@ static void output_cell_list(char *cell, const json_t *list)
 static void output_cell_number(char *cell, uint64_t value,
 			       enum output_kind kind, bool exact)
 {
-	if (kind == OUTPUT_SIZE)
+	bool is_limit = kind == OUTPUT_LIMIT || kind == OUTPUT_LIMIT_COUNT;
+
+	if (is_limit && value == 0 && !exact)
+		snprintf(cell, OUTPUT_CELL_MAX, "-");
+	else if (kind == OUTPUT_SIZE || kind == OUTPUT_LIMIT)
 		output_size(cell, value, exact);
 	else
 		output_count(cell, value, exact || kind == OUTPUT_TEXT);
@@ -134,7 +138,9 @@ static int output_pick(const struct output *out,
 
 static bool output_is_right(const struct output_column *column)
 {
-	return column->kind == OUTPUT_COUNT || column->kind == OUTPUT_SIZE;
+	return column->kind == OUTPUT_COUNT || column->kind == OUTPUT_SIZE ||
+	       column->kind == OUTPUT_LIMIT ||
+	       column->kind == OUTPUT_LIMIT_COUNT;
 }
 
 static void output_put_cell(const struct output *out,

@@ -10,7 +10,11 @@
 #include "admin/interrupt.h"
 #include "depot/log.h"
 
-#define ANY SIZE_MAX
+#define ANY    SIZE_MAX
+#define QUOTAS (ARGS_BIT(ARGS_QUOTA) | ARGS_BIT(ARGS_QUOTA_FILES))
+#define GUEST_OPTIONS                                                          \
+	(ARGS_BIT(ARGS_ADDR) | ARGS_BIT(ARGS_DEVICES) |                        \
+	 ARGS_BIT(ARGS_ROOT_SQUASH) | QUOTAS)
 
 static const struct command vdrive_commands[] = {
     {"status", NULL, "", "one screen: daemon, depot, upstreams", 0, 0, 0,
@@ -38,22 +42,63 @@ static const struct command vdrive_commands[] = {
      cmd_upstream_list},
     {"upstream", "remove", "NAME", "forget an upstream", 1, 1, 0,
      cmd_upstream_remove},
-    {"tenant", "create", "NAME", "a new customer", 1, 1, 0, cmd_tenant_create},
+    {"tenant", "create", "NAME [--quota SIZE] [--quota-files N]",
+     "a new customer", 1, 1, QUOTAS, cmd_tenant_create},
+    {"tenant", "set", "NAME --quota SIZE|none --quota-files N|none",
+     "what all its deltas together may hold", 1, 1, QUOTAS, cmd_tenant_set},
     {"tenant", "assign", "TENANT REF... [--order]",
      "give a tenant its packages, the first wins", 2, ANY, ARGS_BIT(ARGS_ORDER),
      cmd_tenant_assign},
     {"tenant", "list", "", "customers and their packages", 0, 0, 0,
      cmd_tenant_list},
     {"guest", "add",
-     "TENANT/GUEST [--addr ADDRESS] [--devices] [--root-squash]",
-     "a VM that may mount", 1, 1,
-     ARGS_BIT(ARGS_ADDR) | ARGS_BIT(ARGS_DEVICES) | ARGS_BIT(ARGS_ROOT_SQUASH),
-     cmd_guest_add},
+     "TENANT/GUEST [--addr ADDRESS] [--devices] [--root-squash] [--quota SIZE] "
+     "[--quota-files N]",
+     "a VM that may mount", 1, 1, GUEST_OPTIONS, cmd_guest_add},
+    {"guest", "set", "TENANT/GUEST --quota SIZE|none --quota-files N|none",
+     "what its delta may hold", 1, 1, QUOTAS, cmd_guest_set},
     {"guest", "list", "", "VMs and what they have changed", 0, 0, 0,
      cmd_guest_list},
     {"guest", "fstab", "TENANT/GUEST [--server ADDRESS] [--mountpoint PATH]",
      "the line for the guest's /etc/fstab", 1, 1,
      ARGS_BIT(ARGS_SERVER) | ARGS_BIT(ARGS_MOUNTPOINT), cmd_guest_fstab},
+    {"guest", "pause", "TENANT/GUEST",
+     "answer none of its calls; they wait in the VM", 1, 1, 0, cmd_guest_pause},
+    {"guest", "resume", "TENANT/GUEST", "serve it again", 1, 1, 0,
+     cmd_guest_resume},
+    {"guest", "remove", "TENANT/GUEST [-y] [-n]",
+     "the VM is gone, and its delta", 1, 1, ARGS_BIT(ARGS_DRY_RUN),
+     cmd_guest_remove},
+    {"guest", "move", "TENANT/GUEST --to HOST|unix:SOCKET [--ssh COMMAND] [-n]",
+     "to another host's vdrived, mounted as it is", 1, 1,
+     ARGS_BIT(ARGS_TO) | ARGS_BIT(ARGS_SSH) | ARGS_BIT(ARGS_DRY_RUN),
+     cmd_guest_move},
+    {"guest", "receive", "<STREAM", "the other end of a move", 0, 0, 0,
+     cmd_guest_receive},
+    {"delta", "snapshot", "TENANT/GUEST [NAME [--remove]]",
+     "freeze a delta under a name; without one: list", 1, 2,
+     ARGS_BIT(ARGS_REMOVE), cmd_delta_snapshot},
+    {"delta", "restore", "TENANT/GUEST NAME [-y] [-n]", "back to a snapshot", 2,
+     2, ARGS_BIT(ARGS_DRY_RUN), cmd_delta_restore},
+    {"delta", "reset", "TENANT/GUEST [-y] [-n]",
+     "back to the packages as they are", 1, 1, ARGS_BIT(ARGS_DRY_RUN),
+     cmd_delta_reset},
+    {"delta", "clone",
+     "TENANT/GUEST[@SNAPSHOT] TENANT/NEW [OPTION of guest add]",
+     "a new VM that begins with that delta", 2, 2, GUEST_OPTIONS,
+     cmd_delta_clone},
+    {"delta", "diff", "TENANT/GUEST",
+     "what was Added, Modified, Deleted, Renamed, or m: metadata only", 1, 1, 0,
+     cmd_delta_diff},
+    {"delta", "du", "TENANT/GUEST", "what a delta holds, by directory", 1, 1, 0,
+     cmd_delta_du},
+    {"delta", "verify", "TENANT/GUEST", "prove that a delta is whole", 1, 1, 0,
+     cmd_delta_verify},
+    {"delta", "export", "TENANT/GUEST[@SNAPSHOT] [-o FILE]",
+     "a delta as one stream, to stdout or FILE", 1, 1, 0, cmd_delta_export},
+    {"delta", "import", "TENANT/GUEST FILE|- [-y] [-n]",
+     "take the delta of a stream in place of its own", 2, 2,
+     ARGS_BIT(ARGS_DRY_RUN), cmd_delta_import},
     {"export", "list", "", "what is offered over NFS", 0, 0, 0,
      cmd_export_list},
 };
@@ -63,7 +108,7 @@ static const char vdrive_exit_codes[] =
     "1    failed; or verify found something\n"
     "2    wrong usage or configuration\n"
     "3    done in part: some files could not be read; they are listed\n"
-    "4    no such package, tenant, guest, upstream\n"
+    "4    no such package, tenant, guest, snapshot, upstream\n"
     "5    exists already in another form; in use; conflict\n"
     "6    not permitted\n"
     "10   the daemon is not running or does not answer in --timeout\n"
