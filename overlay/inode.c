@@ -151,8 +151,13 @@ int inode_load_id(struct view *view, uint64_t fileid, struct inode *inode)
 int inode_load(struct view *view, uint64_t fileid, uint32_t generation,
 	       struct inode *inode)
 {
-	int rc = inode_load_id(view, fileid, inode);
+	int rc;
 
+	/* Here, under the lock, since nfsd's own question is asked before it:
+	 * what had not begun when the pause did must not be done after it. */
+	if (view_is_paused(view) && !view->removed)
+		return -ESHUTDOWN;
+	rc = inode_load_id(view, fileid, inode);
 	if (rc == 0 && inode->rec.generation != generation)
 		return -ESTALE;
 	return rc;

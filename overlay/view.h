@@ -308,7 +308,8 @@ struct view_info {
 };
 const struct view_info *view_get_info(const struct view *view);
 /* It is being moved to another host: its calls must be neither carried out nor
- * answered.  One atomic load. */
+ * answered.  One atomic load.  An operation that finds it so returns
+ * -ESHUTDOWN. */
 bool view_is_paused(const struct view *view);
 
 /* Reply records that were stored with their effects, for the duplicate request
