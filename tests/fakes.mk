@@ -5,6 +5,7 @@ fakes_fuzz_document := log
 fakes_fuzz_tree     := log
 fakes_fuzz_tree_box := log
 fakes_test_conn     := view site rig
+fakes_test_control_long := view site
 fakes_test_drc      := view site
 fakes_test_fh       := view site
 fakes_test_handlers := view site rig

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/fake/fake_site.h"
 
+#include <pthread.h>
 #include <stdio.h>
 
 enum { FAKE_VIEWS_MAX = 64 };
@@ -8,13 +9,22 @@ enum { FAKE_VIEWS_MAX = 64 };
 struct site {
 	struct view *views[FAKE_VIEWS_MAX];
 	unsigned int count;
+	pthread_mutex_t lock;
+	pthread_cond_t released;
+	bool hold;	   /* lock */
+	unsigned int held; /* lock */
+	uint64_t imported; /* lock */
 };
 
 int site_open(struct depot *depot, struct site **site)
 {
 	(void)depot;
 	*site = calloc(1, sizeof(**site));
-	return *site ? 0 : -ENOMEM;
+	if (!*site)
+		return -ENOMEM;
+	pthread_mutex_init(&(*site)->lock, NULL);
+	pthread_cond_init(&(*site)->released, NULL);
+	return 0;
 }
 
 void site_close(struct site *site)
@@ -105,6 +115,171 @@ int site_guest_list(struct site *site,
 			return rc;
 	}
 	return 0;
+}
+
+/* --- deltas --------------------------------------------------------------- */
+
+void fake_site_hold(struct site *site, bool hold)
+{
+	pthread_mutex_lock(&site->lock);
+	site->hold = hold;
+	pthread_cond_broadcast(&site->released);
+	pthread_mutex_unlock(&site->lock);
+}
+
+unsigned int fake_site_held(struct site *site)
+{
+	unsigned int held;
+
+	pthread_mutex_lock(&site->lock);
+	held = site->held;
+	pthread_mutex_unlock(&site->lock);
+	return held;
+}
+
+uint64_t fake_site_imported(struct site *site)
+{
+	uint64_t imported;
+
+	pthread_mutex_lock(&site->lock);
+	imported = site->imported;
+	pthread_mutex_unlock(&site->lock);
+	return imported;
+}
+
+int site_delta_verify(struct site *site, const char *guest UNUSED,
+		      void (*tell)(void *ctx, bool problem, const char *what),
+		      void *ctx, struct site_delta_figures *figures)
+{
+	pthread_mutex_lock(&site->lock);
+	site->held++;
+	while (site->hold)
+		pthread_cond_wait(&site->released, &site->lock);
+	pthread_mutex_unlock(&site->lock);
+	tell(ctx, true, "file 7: \xff is no name");
+	figures->problems = 1;
+	return 0;
+}
+
+/* Byte number n of a stream. */
+static uint8_t fake_stream_byte(uint64_t n)
+{
+	return (uint8_t)(n * 2654435761u >> 13);
+}
+
+int site_delta_export(struct site *site UNUSED, const char *guest UNUSED,
+		      const char *snapshot UNUSED, int fd)
+{
+	static uint8_t bytes[1 << 20];
+
+	for (uint64_t at = 0; at < FAKE_STREAM_LEN; at += sizeof(bytes)) {
+		for (size_t i = 0; i < sizeof(bytes); i++)
+			bytes[i] = fake_stream_byte(at + i);
+		if (write(fd, bytes, sizeof(bytes)) != sizeof(bytes))
+			return -errno;
+	}
+	return 0;
+}
+
+int site_delta_import(struct site *site, const char *guest UNUSED, int fd)
+{
+	static uint8_t bytes[1 << 20];
+	bool right = true;
+	uint64_t at = 0;
+	ssize_t n;
+
+	while ((n = read(fd, bytes, sizeof(bytes))) > 0) {
+		for (ssize_t i = 0; i < n; i++)
+			right = right &&
+				bytes[i] == fake_stream_byte(at + (uint64_t)i);
+		at += (uint64_t)n;
+	}
+	pthread_mutex_lock(&site->lock);
+	site->imported = right ? at : UINT64_MAX;
+	pthread_mutex_unlock(&site->lock);
+	return n < 0 ? -errno : 0;
+}
+
+int site_tenant_set_quota(struct site *site UNUSED, const char *tenant UNUSED,
+			  const struct site_quota *quota UNUSED)
+{
+	return -EOPNOTSUPP;
+}
+
+int site_guest_set_quota(struct site *site UNUSED, const char *guest UNUSED,
+			 const struct site_quota *quota UNUSED)
+{
+	return -EOPNOTSUPP;
+}
+
+int site_delta_snapshot(struct site *site UNUSED, const char *guest UNUSED,
+			const char *snapshot UNUSED)
+{
+	return -EOPNOTSUPP;
+}
+
+int site_delta_snapshot_remove(struct site *site UNUSED,
+			       const char *guest UNUSED,
+			       const char *snapshot UNUSED)
+{
+	return -EOPNOTSUPP;
+}
+
+int site_delta_snapshots(struct site *site UNUSED, const char *guest UNUSED,
+			 int (*visit)(void *ctx,
+				      const struct site_snapshot *) UNUSED,
+			 void *ctx UNUSED)
+{
+	return 0;
+}
+
+int site_delta_restore(struct site *site UNUSED, const char *guest UNUSED,
+		       const char *snapshot UNUSED)
+{
+	return -EOPNOTSUPP;
+}
+
+int site_delta_clone(struct site *site UNUSED, const char *from UNUSED,
+		     const char *snapshot UNUSED, const char *to UNUSED,
+		     const struct site_guest_options *options UNUSED)
+{
+	return -EOPNOTSUPP;
+}
+
+int site_delta_diff(struct site *site UNUSED, const char *guest UNUSED,
+		    int (*visit)(void *ctx, const struct site_delta_change *),
+		    void *ctx)
+{
+	struct site_delta_change change = {.kind = SITE_CHANGE_RENAMED,
+					   .path = "a/\xff\n",
+					   .from = "b",
+					   .mode = 0100644};
+
+	return visit(ctx, &change);
+}
+
+int site_guest_pause(struct site *site UNUSED, const char *guest UNUSED,
+		     bool pause UNUSED)
+{
+	return -EOPNOTSUPP;
+}
+
+int site_guest_export(struct site *site UNUSED, const char *guest UNUSED,
+		      int fd UNUSED)
+{
+	return -EOPNOTSUPP;
+}
+
+int site_guest_import(struct site *site UNUSED, int fd UNUSED,
+		      char *name UNUSED)
+{
+	return -EOPNOTSUPP;
+}
+
+int site_guest_remove(struct site *site UNUSED, const char *guest UNUSED,
+		      bool force UNUSED)
+{
+	return -EOPNOTSUPP;
 }
 
 void site_quiesce(struct site *site)

@@ -40,6 +40,7 @@ struct fake_node {
 struct view {
 	pthread_rwlock_t lock;
 	struct view_info info;
+	bool paused;
 	struct fake_node *nodes[FAKE_NODES_MAX];
 	uint64_t next_fileid, next_cookie;
 	int64_t clock;
@@ -373,6 +374,16 @@ static int fake_begin(struct view *view)
 const struct view_info *view_get_info(const struct view *view)
 {
 	return &view->info;
+}
+
+bool view_is_paused(const struct view *view)
+{
+	return view->paused;
+}
+
+void fake_view_pause(struct view *view, bool pause)
+{
+	view->paused = pause;
 }
 
 struct view_object view_root(struct view *view)

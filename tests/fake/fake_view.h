@@ -31,6 +31,8 @@ unsigned int fake_view_wake(struct view *view);
 /* true: waits can no longer be cancelled (their wake is on its way). */
 void fake_view_late_wake(struct view *view, bool late);
 
+void fake_view_pause(struct view *view, bool pause);
+
 /* Changes stay unsettled until fake_view_settle(). */
 void fake_view_pend(struct view *view, bool pend);
 unsigned int fake_view_settle(struct view *view, int rc);
