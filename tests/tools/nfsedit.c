@@ -5,6 +5,8 @@
  *   nfsedit PORT EXPORT append|create PATH TEXT
  *   nfsedit PORT EXPORT chmod PATH OCTAL
  *   nfsedit PORT EXPORT rm|mkdir PATH
+ *   nfsedit PORT EXPORT fill PATH BYTES   (made; as many as can be written)
+ *   nfsedit PORT EXPORT df .              (prints total and free bytes)
  *   nfsedit PORT EXPORT mv PATH NAME      (NAME in the same directory)
  *
  * Exit 0, or 1 with the NFS status.
@@ -29,6 +31,43 @@ static int edit_append(struct edit *e, struct raw_fh *fh, uint64_t size)
 			 &committed, &verifier);
 }
 
+/* Noise: no two pages of it are the same. */
+static int edit_fill(struct edit *e, const struct raw_fh *fh)
+{
+	static uint8_t data[64 << 10];
+	size_t left = strtoul(e->arg, NULL, 10), len;
+	uint32_t committed, seed = 1;
+	uint64_t verifier, off = 0;
+	int rc = 0;
+
+	for (; rc == 0 && left > 0; left -= len, off += len) {
+		len = MIN(left, sizeof(data));
+		for (size_t i = 0; i < len; i++) {
+			seed = seed * 1664525u + 1013904223u;
+			data[i] = (uint8_t)(seed >> 24);
+		}
+		rc = raw_write(&e->raw, fh, off, data, (uint32_t)len, 2,
+			       &committed, &verifier);
+	}
+	return rc;
+}
+
+static int edit_df(struct edit *e)
+{
+	struct raw_attr attr;
+	uint64_t total;
+	int rc;
+
+	raw_begin_fh(&e->raw, P_FSSTAT, &e->dir);
+	rc = raw_status(&e->raw);
+	if (rc != 0)
+		return rc;
+	raw_get_post_attr(&e->raw, &attr);
+	total = raw_get64(&e->raw);
+	printf("%ju %ju\n", (uintmax_t)total, (uintmax_t)raw_get64(&e->raw));
+	return 0;
+}
+
 static int edit_run(struct edit *e, const char *verb)
 {
 	struct raw_attr attr;
@@ -41,6 +80,12 @@ static int edit_run(struct edit *e, const char *verb)
 		return raw_mkdir(&e->raw, &e->dir, e->name, 0755, &fh);
 	if (strcmp(verb, "mv") == 0)
 		return raw_rename(&e->raw, &e->dir, e->name, &e->dir, e->arg);
+	if (strcmp(verb, "df") == 0)
+		return edit_df(e);
+	if (strcmp(verb, "fill") == 0) {
+		rc = raw_create(&e->raw, &e->dir, e->name, 0, 0644, &fh, NULL);
+		return rc == 0 ? edit_fill(e, &fh) : rc;
+	}
 	if (strcmp(verb, "create") == 0) {
 		rc = raw_create(&e->raw, &e->dir, e->name, 1, 0644, &fh, NULL);
 		return rc == 0 ? edit_append(e, &fh, 0) : rc;

@@ -32,6 +32,8 @@ static void test_defaults(void)
 	CU_ASSERT_EQUAL(conf.threads, 0);
 	CU_ASSERT_EQUAL(conf.poll_us, 50);
 	CU_ASSERT_EQUAL(conf.memory, 512ull << 20);
+	CU_ASSERT_EQUAL(conf.quota, 2ull << 30);
+	CU_ASSERT_EQUAL(conf.snapshots, 5);
 	CU_ASSERT_EQUAL(conf.log_level, LOG_LEVEL_INFO);
 	CU_ASSERT_EQUAL(conf_finish(&conf, true), 0);
 	CU_ASSERT_STRING_EQUAL(conf.store_path, "/var/lib/vdrive");
@@ -52,6 +54,9 @@ static void test_all_keys(void)
 				    "[store]\n"
 				    "path = /srv/drive\n"
 				    "memory = 2G\n"
+				    "[delta]\n"
+				    "quota = none\n"
+				    "snapshots = 7\n"
 				    "[admin]\n"
 				    "socket = /tmp/s\n"
 				    "[log]\n"
@@ -63,6 +68,8 @@ static void test_all_keys(void)
 	CU_ASSERT_EQUAL(conf.threads, 3);
 	CU_ASSERT_EQUAL(conf.poll_us, 0);
 	CU_ASSERT_EQUAL(conf.memory, 2ull << 30);
+	CU_ASSERT_EQUAL(conf.quota, 0);
+	CU_ASSERT_EQUAL(conf.snapshots, 7);
 	CU_ASSERT_EQUAL(conf.log_level, LOG_LEVEL_DEBUG);
 	CU_ASSERT_EQUAL(conf_finish(&conf, true), 0);
 	CU_ASSERT_STRING_EQUAL(conf.store_path, "/srv/drive");
@@ -109,6 +116,9 @@ static void test_bad_values(void)
 	    "[nfs]\nlisten = :1\n",
 	    "[nfs]\nlisten = 1.2.3.4:\n",
 	    "[store]\nmemory = 1M\n",
+	    "[delta]\nquota = 0\n",
+	    "[delta]\nquota = nothing\n",
+	    "[delta]\nsnapshots = 8\n",
 	    "[store]\nmemory = 512MB\n",
 	    "[limits]\nguest-connections = 0\n",
 	    "[limits]\nguest-parked = many\n",

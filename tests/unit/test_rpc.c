@@ -599,6 +599,40 @@ static void test_verifier_moves(void)
 	rig_free(rig);
 }
 
+/* Of a paused guest nothing is carried out or answered, and the connection
+ * stays; what waited is sent away, to come again.  Others do not notice. */
+static void test_paused(void)
+{
+	struct rig *rig = rig_new();
+	uint64_t fileid = add_data(rig);
+
+	fake_view_hold(rig->red, 1);
+	call_read(rig, fileid);
+	CU_ASSERT_EQUAL(rig_send(rig, &rig->peer), 0);
+	fake_view_pause(rig->red, true);
+	call_getattr(rig);
+	CU_ASSERT_EQUAL(rig_status(rig, &rig->peer), RIG_NO_REPLY);
+	rig_call(rig, NFS3_PROGRAM, NFS3_MKDIR);
+	rig_fh_of(rig, rig->red, 1);
+	rig_name(rig, "new");
+	rig_sattr(rig);
+	CU_ASSERT_EQUAL(rig_status(rig, &rig->peer), RIG_NO_REPLY);
+	rig_call(rig, MOUNT3_PROGRAM, MOUNT3_MNT);
+	rig_name(rig, "/red/vm1");
+	CU_ASSERT_EQUAL(rig_status(rig, &rig->peer), RIG_NO_REPLY);
+	CU_ASSERT_FALSE(rig->peer.broken);
+	CU_ASSERT_EQUAL(fake_view_changes(rig->red), 0);
+	CU_ASSERT_EQUAL(fake_view_wake(rig->red), 1);
+	rig_pump(rig);
+	CU_ASSERT_EQUAL(rig_take(rig), 0);
+	CU_ASSERT_EQUAL(get_u32(&rig->reply), NFS3ERR_JUKEBOX);
+	CU_ASSERT_EQUAL(rig->rpc.parked_count, 0);
+	fake_view_pause(rig->red, false);
+	call_getattr(rig);
+	CU_ASSERT_EQUAL(rig_status(rig, &rig->peer), NFS3_OK);
+	rig_free(rig);
+}
+
 static const struct check_test tests[] = {
     {"programs, versions, procedures", test_programs},
     {"no call at all", test_no_call},
@@ -619,6 +653,7 @@ static const struct check_test tests[] = {
     {"full of changes", test_full},
     {"WRITE waits with its data", test_write_waits},
     {"verifier of WRITE and of COMMIT", test_verifier_moves},
+    {"a paused guest", test_paused},
 };
 
 int main(void)

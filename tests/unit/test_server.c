@@ -465,6 +465,35 @@ static void test_bad_addresses(void)
 	CU_ASSERT_PTR_NULL(none);
 }
 
+/* Connections that have used an export are closed; others stay. */
+static void test_close_export(void)
+{
+	struct client *one = calloc(1, sizeof(*one));
+	struct client *two = calloc(1, sizeof(*two));
+	uint8_t byte;
+
+	set_up(2, 300);
+	ASSERT(one && two);
+	one->fd = client_connect();
+	two->fd = client_connect();
+	client_begin(one, NFS3_PROGRAM, NFS3_GETATTR);
+	client_fh(one, file);
+	CU_ASSERT_EQUAL(client_call(one), NFS3_OK);
+	server_close_export(server, 8);
+	usleep(50000);
+	CU_ASSERT_EQUAL(recv(one->fd, &byte, 1, MSG_DONTWAIT), -1);
+	server_close_export(server, 7);
+	CU_ASSERT_EQUAL(recv(one->fd, &byte, 1, 0), 0);
+	client_begin(two, NFS3_PROGRAM, NFS3_GETATTR);
+	client_fh(two, file);
+	CU_ASSERT_EQUAL(client_call(two), NFS3_OK);
+	close(one->fd);
+	close(two->fd);
+	free(one);
+	free(two);
+	tear_down();
+}
+
 static const struct check_test tests[] = {
     {"many clients, waits and settles", test_many_clients},
     {"duplicate between workers", test_duplicate_between_workers},
@@ -473,6 +502,7 @@ static const struct check_test tests[] = {
     {"stop answers what settles", test_stop_answers},
     {"stop cancels what waits", test_stop_cancels},
     {"bad addresses", test_bad_addresses},
+    {"close an export's connections", test_close_export},
 };
 
 int main(void)
