@@ -223,7 +223,7 @@ layers: | $(GEN_H)
 	@! grep -lE '^#include <(zlib|libdeflate)\.h>' */*.[ch] | grep -v '^depot/shard\.c$$'
 	@! grep -lE '^#include <openssl/' */*.[ch] | grep -v '^depot/digest\.c$$'
 	@! grep -lE '^#include <curl/' */*.[ch] | grep -vE '^(depot/source_http|admin/client)\.c$$'
-	@! grep -lE '^#include <(rpc|tirpc)/' depot/* overlay/* admin/*
+	@! grep -lE '^#include <(rpc|tirpc)/' depot/* overlay/* admin/*.[ch]
 	@! grep -lE '^#include <microhttpd' */*.[ch] | grep -vE '^nfsd/control'
 	@! grep -lE '^#include <archive' */*.[ch] | grep -vE '^admin/import_'
 	@! grep -lE '^#include <jansson' */*.[ch] | grep -vE '^(depot/document|nfsd/control|admin/)'
@@ -240,6 +240,7 @@ lint:
 install: all
 	install -D -m 755 $(B)/vdrived $(DESTDIR)/usr/sbin/vdrived
 	install -D -m 755 $(B)/vdrive $(DESTDIR)/usr/bin/vdrive
+	install -D -m 644 -t $(DESTDIR)/usr/share/man/man8 admin/man/*.8
 clean:
 	rm -rf build
 

@@ -285,10 +285,9 @@ static int client_fail_curl(struct client *client,
 	if (code == CURLE_COULDNT_CONNECT)
 		return client_fail_connect(client, failure);
 	if (rc < 0)
-		return failure_errno(failure, rc, "%s %s: %s", request->method,
-				     request->path,
-				     request->in ? "what is to be sent"
-						 : "the answer");
+		return failure_errno(
+		    failure, rc, "%s %s: %s", request->method, request->path,
+		    request->in ? "what is to be sent" : "the answer");
 	if (code == CURLE_ABORTED_BY_CALLBACK)
 		return failure_set(failure, -EINTR, CONTROL_EXIT_INTERRUPTED,
 				   "interrupted");

@@ -131,10 +131,10 @@ int cmd_quota(struct cli *cli, struct cmd_quota *quota,
 		return cmd_quota_fail(cli, "--quota-files", files, "100000");
 	snprintf(quota->bytes, sizeof(quota->bytes), "%ju", (uintmax_t)size);
 	snprintf(quota->files, sizeof(quota->files), "%lu", count);
-	query[0] = (struct client_query){"quota_bytes",
-					 bytes ? quota->bytes : NULL};
-	query[1] = (struct client_query){"quota_files",
-					 files ? quota->files : NULL};
+	query[0] =
+	    (struct client_query){"quota_bytes", bytes ? quota->bytes : NULL};
+	query[1] =
+	    (struct client_query){"quota_files", files ? quota->files : NULL};
 	return 0;
 }
 

@@ -147,9 +147,9 @@ static int cmd_delta_lose(struct cli *cli, const char *name, uint64_t bytes,
 			    size);
 		return 1;
 	}
-	json = json_pack("{s:s, s:s, s:b, s:I}", "schema", "delta-loss/1",
-			 "guest", name, "dry_run", 1, "delta_bytes",
-			 (json_int_t)bytes);
+	json =
+	    json_pack("{s:s, s:s, s:b, s:I}", "schema", "delta-loss/1", "guest",
+		      name, "dry_run", 1, "delta_bytes", (json_int_t)bytes);
 	output_json(json);
 	json_decref(json);
 	return 1;
@@ -176,8 +176,8 @@ int cmd_delta_restore(struct cli *cli, size_t argc UNUSED,
 	kept = cmd_number(row, "bytes");
 	json_decref(row);
 	snprintf(what, sizeof(what), "what was changed since %.80s", argv[1]);
-	rc = cmd_delta_lose(cli, argv[0], bytes > kept ? bytes - kept : 0,
-			    what);
+	rc =
+	    cmd_delta_lose(cli, argv[0], bytes > kept ? bytes - kept : 0, what);
 	if (rc != 0)
 		return rc < 0 ? cmd_fail(cli) : CONTROL_EXIT_OK;
 	return cmd_done(cli, &request, "ok  %s is as in snapshot %s", argv[0],
@@ -236,11 +236,11 @@ int cmd_delta_clone(struct cli *cli, size_t argc UNUSED,
 	struct client_request request = {
 	    .method = "POST",
 	    .path = "/v1/delta/clone",
-	    .query = {[2] = {"name", argv[1]},
-		      {"addr", args->value[ARGS_ADDR]},
-		      {"devices", args_has(args, ARGS_DEVICES) ? "1" : "0"},
-		      {"squash",
-		       args_has(args, ARGS_ROOT_SQUASH) ? "1" : "0"}}};
+	    .query = {
+		[2] = {"name", argv[1]},
+		{"addr", args->value[ARGS_ADDR]},
+		{"devices", args_has(args, ARGS_DEVICES) ? "1" : "0"},
+		{"squash", args_has(args, ARGS_ROOT_SQUASH) ? "1" : "0"}}};
 	struct cmd_delta_name from;
 	struct cmd_quota quota;
 	json_t *json;
@@ -327,7 +327,7 @@ int cmd_delta_verify(struct cli *cli, size_t argc UNUSED,
 /* Where a stream goes: stdout, or a file that appears when it is whole. */
 struct cmd_stream {
 	const char *path; /* borrows; NULL: stdout */
-	char *part;	  /* owns; its name till then */
+	char *part;       /* owns; its name till then */
 	FILE *file;
 };
 
@@ -370,9 +370,9 @@ static int cmd_stream_close(struct cli *cli, struct cmd_stream *stream, int rc)
 			rc = failure_errno(&cli->failure, -errno, "stdout");
 		return rc;
 	}
-	if (rc == 0 && (fflush(stream->file) != 0 ||
-			fsync(fileno(stream->file)) < 0 ||
-			rename(stream->part, stream->path) < 0))
+	if (rc == 0 &&
+	    (fflush(stream->file) != 0 || fsync(fileno(stream->file)) < 0 ||
+	     rename(stream->part, stream->path) < 0))
 		rc = failure_errno(&cli->failure, -errno, "cannot write %s",
 				   stream->path);
 	fclose(stream->file);

@@ -125,9 +125,9 @@ int cmd_delta_diff(struct cli *cli, size_t argc UNUSED, const char *const *argv)
 		return cmd_fail(cli);
 	if (!cli->out.json)
 		return CONTROL_EXIT_OK;
-	json = json_pack("{s:s, s:s, s:s, s:I}", "type", "summary", "schema",
-			 "delta-diff/1", "guest", argv[0], "changes",
-			 diff.count);
+	json =
+	    json_pack("{s:s, s:s, s:s, s:I}", "type", "summary", "schema",
+		      "delta-diff/1", "guest", argv[0], "changes", diff.count);
 	output_json(json);
 	json_decref(json);
 	return CONTROL_EXIT_OK;

@@ -49,18 +49,17 @@ static void cmd_export_print(struct cli *cli, const json_t *rows)
 		addr = cmd_text(row, "addr");
 		cmd_export_quota(cmd_number(row, "delta_quota_bytes"), quota,
 				 sizeof(quota));
-		output_line(&cli->out, "%-*s  %s(rw,%s%s,gen=%ju%s%s)", (int)width,
-			    cmd_text(row, "export"), *addr ? addr : "*",
-			    json_is_true(json_object_get(row, "root_squash"))
-				? "root_squash"
-				: "no_root_squash",
-			    json_is_true(json_object_get(row, "devices"))
-				? ",devices"
-				: "",
-			    (uintmax_t)cmd_number(row, "generation"), quota,
-			    json_is_true(json_object_get(row, "paused"))
-				? ",paused"
-				: "");
+		output_line(
+		    &cli->out, "%-*s  %s(rw,%s%s,gen=%ju%s%s)", (int)width,
+		    cmd_text(row, "export"), *addr ? addr : "*",
+		    json_is_true(json_object_get(row, "root_squash"))
+			? "root_squash"
+			: "no_root_squash",
+		    json_is_true(json_object_get(row, "devices")) ? ",devices"
+								  : "",
+		    (uintmax_t)cmd_number(row, "generation"), quota,
+		    json_is_true(json_object_get(row, "paused")) ? ",paused"
+								 : "");
 	}
 }
 

@@ -42,8 +42,8 @@ enum {
 struct move {
 	struct cli *cli;
 	const char *guest; /* borrows */
-	const char *to;	   /* borrows; as the operator wrote it */
-	char *command;	   /* owns; of --ssh, cut at spaces */
+	const char *to;    /* borrows; as the operator wrote it */
+	char *command;     /* owns; of --ssh, cut at spaces */
 	const char *prefix[MOVE_WORDS_MAX]; /* borrow; run vdrive there */
 	size_t prefix_count;
 	bool was_paused;
@@ -457,9 +457,8 @@ static void move_print(struct move *move, const json_t *row, bool dry)
 
 int cmd_guest_move(struct cli *cli, size_t argc UNUSED, const char *const *argv)
 {
-	struct move move = {.cli = cli,
-			    .guest = argv[0],
-			    .to = cli->args.value[ARGS_TO]};
+	struct move move = {
+	    .cli = cli, .guest = argv[0], .to = cli->args.value[ARGS_TO]};
 	bool dry = args_has(&cli->args, ARGS_DRY_RUN);
 	json_t *row = NULL;
 	int rc;
@@ -511,7 +510,8 @@ int cmd_guest_receive(struct cli *cli, size_t argc UNUSED,
 	int rc;
 
 	if (isatty(STDIN_FILENO))
-		return cmd_usage(cli, "vdrive guest move TENANT/GUEST --to HOST",
+		return cmd_usage(cli,
+				 "vdrive guest move TENANT/GUEST --to HOST",
 				 "stdin is a terminal, not a stream");
 	if (cmd_get(cli, "/v1/status", NULL, NULL, &json) < 0)
 		return cmd_fail(cli);

@@ -93,7 +93,8 @@ int cmd_tenant_set(struct cli *cli, size_t argc UNUSED, const char *const *argv)
 	if (cmd_quota(cli, &quota, &request.query[1]) < 0)
 		return cmd_fail(cli);
 	if (!request.query[1].value && !request.query[2].value)
-		return cmd_usage(cli, "--quota 2G, --quota-files 100000 or none",
+		return cmd_usage(cli,
+				 "--quota 2G, --quota-files 100000 or none",
 				 "what shall be set for %s?", argv[0]);
 	rc = cmd_post(cli, &request, &json);
 	if (rc == -ENOENT)

@@ -653,8 +653,7 @@ static int control_http_start(struct control *control)
 	control->http = MHD_start_daemon(
 	    MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ERROR_LOG |
 		MHD_ALLOW_SUSPEND_RESUME,
-	    0, NULL, NULL,
-	    control_handle, control,
+	    0, NULL, NULL, control_handle, control,
 	    /* First, so that it hears of failures of the other options. */
 	    MHD_OPTION_EXTERNAL_LOGGER, control_log, NULL,
 	    MHD_OPTION_LISTEN_SOCKET, control->fd, MHD_OPTION_NOTIFY_COMPLETED,

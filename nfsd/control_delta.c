@@ -57,9 +57,9 @@ static int control_snapshot_answer(struct control_request *req,
 				   const char *schema, const char *name,
 				   const char *snapshot)
 {
-	return control_answer(req, json_pack("{s:s, s:s, s:s}", "schema",
-					     schema, "guest", name, "snapshot",
-					     snapshot));
+	return control_answer(req,
+			      json_pack("{s:s, s:s, s:s}", "schema", schema,
+					"guest", name, "snapshot", snapshot));
 }
 
 struct control_snapshot_count {
@@ -275,8 +275,8 @@ int control_delta_clone(struct control_request *req)
 		return control_fail(req, rc, NULL,
 				    "guest %s is there, without its quota",
 				    clone.to);
-	return control_answer(
-	    req, json_pack("{s:s, s:s, s:s, s:s?}", "schema", "delta-clone/1",
-			   "guest", clone.to, "from", clone.from, "snapshot",
-			   clone.snapshot));
+	return control_answer(req, json_pack("{s:s, s:s, s:s, s:s?}", "schema",
+					     "delta-clone/1", "guest", clone.to,
+					     "from", clone.from, "snapshot",
+					     clone.snapshot));
 }

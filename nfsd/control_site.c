@@ -136,14 +136,14 @@ static int control_tenant_visit(void *ctx, const struct site_tenant_info *info)
 	if (!packages)
 		return -ENOMEM;
 	return control_append(
-	    ctx, json_pack("{s:s, s:I, s:I, s:o, s:I, s:I, s:I, s:I}", "tenant",
-			   info->name, "guests", (json_int_t)info->guests,
-			   "generation", (json_int_t)info->generation,
-			   "packages", packages, "delta_bytes",
-			   (json_int_t)info->delta_bytes, "delta_files",
-			   (json_int_t)info->delta_files, "delta_quota_bytes",
-			   (json_int_t)info->quota.bytes, "delta_quota_files",
-			   (json_int_t)info->quota.files));
+	    ctx,
+	    json_pack("{s:s, s:I, s:I, s:o, s:I, s:I, s:I, s:I}", "tenant",
+		      info->name, "guests", (json_int_t)info->guests,
+		      "generation", (json_int_t)info->generation, "packages",
+		      packages, "delta_bytes", (json_int_t)info->delta_bytes,
+		      "delta_files", (json_int_t)info->delta_files,
+		      "delta_quota_bytes", (json_int_t)info->quota.bytes,
+		      "delta_quota_files", (json_int_t)info->quota.files));
 }
 
 int control_tenant_list(struct control_request *req)
@@ -197,8 +197,8 @@ static int control_tenant_make(struct control_request *req,
 	if (rc < 0)
 		return rc;
 	if (look->found && !control_quota_equal(&quota, &look->quota)) {
-		snprintf(hint, sizeof(hint), "vdrive tenant set %s --quota SIZE",
-			 look->name);
+		snprintf(hint, sizeof(hint),
+			 "vdrive tenant set %s --quota SIZE", look->name);
 		return control_refuse(req, -EEXIST, hint,
 				      "tenant %s exists with another quota",
 				      look->name);
@@ -336,8 +336,7 @@ static int control_assign_ref(struct control_request *req,
 	for (unsigned int i = 0; i < assign->count; i++)
 		if (digest_equal(&assign->packages[i].revision,
 				 &info->revision))
-			return control_refuse(req, -EINVAL,
-					      "each package once",
+			return control_refuse(req, -EINVAL, "each package once",
 					      "package \"%s\" is named twice",
 					      text);
 	assign->count++;
@@ -558,8 +557,8 @@ int control_param_options(struct control_request *req,
 	rc = control_guest_addr(req, control_param_text(req, "addr"),
 				&options->addr);
 	if (rc == 0)
-		rc = control_param_bool(req, "devices",
-					&options->allow_devices);
+		rc =
+		    control_param_bool(req, "devices", &options->allow_devices);
 	if (rc == 0)
 		rc = control_param_bool(req, "squash", &options->root_squash);
 	return rc;
@@ -701,10 +700,10 @@ int control_guest_remove(struct control_request *req)
 				    name);
 	if (daemon->server)
 		server_close_export(daemon->server, info.export_id);
-	return control_answer(
-	    req, json_pack("{s:s, s:s, s:I}", "schema", "guest-remove/1",
-			   "guest", name, "delta_bytes",
-			   (json_int_t)info.delta_bytes));
+	return control_answer(req, json_pack("{s:s, s:s, s:I}", "schema",
+					     "guest-remove/1", "guest", name,
+					     "delta_bytes",
+					     (json_int_t)info.delta_bytes));
 }
 
 static int control_export_visit(void *ctx, const struct site_guest_info *info)
@@ -713,14 +712,13 @@ static int control_export_visit(void *ctx, const struct site_guest_info *info)
 
 	snprintf(path, sizeof(path), "/%s/%s", info->tenant, info->guest);
 	return control_append(
-	    ctx,
-	    json_pack("{s:s, s:s, s:b, s:b, s:b, s:I, s:I, s:I}", "export",
-		      path, "addr", info->addr, "devices",
-		      (int)info->allow_devices, "root_squash",
-		      (int)info->root_squash, "paused", (int)info->paused,
-		      "generation", (json_int_t)info->generation, "delta_bytes",
-		      (json_int_t)info->delta_bytes, "delta_quota_bytes",
-		      (json_int_t)info->quota.bytes));
+	    ctx, json_pack("{s:s, s:s, s:b, s:b, s:b, s:I, s:I, s:I}", "export",
+			   path, "addr", info->addr, "devices",
+			   (int)info->allow_devices, "root_squash",
+			   (int)info->root_squash, "paused", (int)info->paused,
+			   "generation", (json_int_t)info->generation,
+			   "delta_bytes", (json_int_t)info->delta_bytes,
+			   "delta_quota_bytes", (json_int_t)info->quota.bytes));
 }
 
 int control_export_list(struct control_request *req)
@@ -872,9 +870,8 @@ static void control_warn_quota(json_t *warnings, const char *what,
 			       const char *name, uint64_t used,
 			       const char *unit, uint64_t quota)
 {
-	uint64_t percent = quota ? (uint64_t)((double)used * 100.0 /
-					      (double)quota)
-				 : 0;
+	uint64_t percent =
+	    quota ? (uint64_t)((double)used * 100.0 / (double)quota) : 0;
 	char text[512];
 
 	if (percent < CONTROL_QUOTA_WARN)
@@ -997,6 +994,5 @@ int control_status(struct control_request *req)
 			   "depot", control_depot_json(&stats), "server",
 			   control_server_json(daemon), "warnings",
 			   control_warnings(daemon->site, &stats, upstreams),
-			   "upstreams",
-			   upstreams));
+			   "upstreams", upstreams));
 }

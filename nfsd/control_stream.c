@@ -15,8 +15,8 @@
 
 /* --- differences ---------------------------------------------------------- */
 
-/* A path as JSON, null for NULL.  In one that is no UTF-8 the bytes beyond ASCII
- * become '?'. */
+/* A path as JSON, null for NULL.  In one that is no UTF-8 the bytes beyond
+ * ASCII become '?'. */
 static json_t *control_path_json(const char *path)
 {
 	CLEANUP_FREE char *copy = NULL;
@@ -41,13 +41,13 @@ static int control_diff_visit(void *ctx, const struct site_delta_change *change)
 	json_t *json;
 	int rc;
 
-	json = json_pack(
-	    "{s:s, s:o, s:o, s:I, s:I, s:I, s:I}", "kind", kind, "path",
-	    control_path_json(change->path), "from",
-	    control_path_json(change->from), "mode_before",
-	    (json_int_t)change->mode_before, "mode", (json_int_t)change->mode,
-	    "size", (json_int_t)change->size, "delta_bytes",
-	    (json_int_t)change->delta_bytes);
+	json = json_pack("{s:s, s:o, s:o, s:I, s:I, s:I, s:I}", "kind", kind,
+			 "path", control_path_json(change->path), "from",
+			 control_path_json(change->from), "mode_before",
+			 (json_int_t)change->mode_before, "mode",
+			 (json_int_t)change->mode, "size",
+			 (json_int_t)change->size, "delta_bytes",
+			 (json_int_t)change->delta_bytes);
 	if (!json)
 		return -ENOMEM;
 	rc = json_dumpf(json, file, JSON_COMPACT);
@@ -100,10 +100,9 @@ static void control_verify_tell(void *ctx, bool problem, const char *what)
 	json_t *findings = ctx;
 
 	if (json_array_size(findings) < CONTROL_FINDINGS_MAX)
-		json_array_append_new(findings,
-				      json_pack("{s:b, s:o}", "problem",
-						(int)problem, "text",
-						control_path_json(what)));
+		json_array_append_new(
+		    findings, json_pack("{s:b, s:o}", "problem", (int)problem,
+					"text", control_path_json(what)));
 }
 
 int control_delta_verify(struct control_request *req)
@@ -127,14 +126,13 @@ int control_delta_verify(struct control_request *req)
 				    "cannot verify the delta of %s", name);
 	}
 	return control_answer(
-	    req,
-	    json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "schema",
-		      "delta-verify/1", "guest", name, "files",
-		      (json_int_t)figures.files, "names",
-		      (json_int_t)figures.names, "bytes",
-		      (json_int_t)figures.bytes, "problems",
-		      (json_int_t)figures.problems, "warnings",
-		      (json_int_t)figures.warnings, "findings", findings));
+	    req, json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "schema",
+			   "delta-verify/1", "guest", name, "files",
+			   (json_int_t)figures.files, "names",
+			   (json_int_t)figures.names, "bytes",
+			   (json_int_t)figures.bytes, "problems",
+			   (json_int_t)figures.problems, "warnings",
+			   (json_int_t)figures.warnings, "findings", findings));
 }
 
 /* --- streams of deltas ---------------------------------------------------- */
@@ -169,10 +167,9 @@ int control_delta_export(struct control_request *req)
 static int control_stream_body(struct control_request *req)
 {
 	if (!req->has_file)
-		return control_refuse(req, -EBADMSG,
-				      "what `vdrive delta export` wrote",
-				      "%s: the stream is empty",
-				      req->route->path);
+		return control_refuse(
+		    req, -EBADMSG, "what `vdrive delta export` wrote",
+		    "%s: the stream is empty", req->route->path);
 	return lseek(req->body_fd, 0, SEEK_SET) < 0 ? -errno : 0;
 }
 
@@ -260,8 +257,8 @@ int control_guest_import(struct control_request *req)
 	if (rc < 0)
 		return control_fail(req, rc, control_stream_hint(rc),
 				    "cannot receive a guest");
-	return control_answer(
-	    req, json_pack("{s:s, s:s, s:b, s:I}", "schema", "guest-import/1",
-			   "guest", name, "paused", 1, "bytes",
-			   (json_int_t)req->body_len));
+	return control_answer(req, json_pack("{s:s, s:s, s:b, s:I}", "schema",
+					     "guest-import/1", "guest", name,
+					     "paused", 1, "bytes",
+					     (json_int_t)req->body_len));
 }

@@ -11,7 +11,7 @@ struct site {
 	unsigned int count;
 	pthread_mutex_t lock;
 	pthread_cond_t released;
-	bool hold;	   /* lock */
+	bool hold;         /* lock */
 	unsigned int held; /* lock */
 	uint64_t imported; /* lock */
 };
@@ -226,8 +226,8 @@ int site_delta_snapshot_remove(struct site *site UNUSED,
 }
 
 int site_delta_snapshots(struct site *site UNUSED, const char *guest UNUSED,
-			 int (*visit)(void *ctx,
-				      const struct site_snapshot *) UNUSED,
+			 int (*visit)(void *ctx, const struct site_snapshot *)
+			     UNUSED,
 			 void *ctx UNUSED)
 {
 	return 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * nfsmove: a client whose guest moves from one server to another while it works.
+ * nfsmove: a client whose guest moves from one server to another while it
+ * works.
  *
  *   nfsmove PORT_HERE PORT_THERE EXPORT PAUSE MOVE
  *

@@ -111,8 +111,8 @@ static void test_others_go_on(void)
 	for (unsigned int i = 0; i < CONTROL_LONG_MAX; i++)
 		asking_start(&asking[i], &f);
 	wait_held(&f, CONTROL_LONG_MAX);
-	CU_ASSERT_EQUAL_FATAL(
-	    client_json(f.client, &status, &json, &f.failure), 0);
+	CU_ASSERT_EQUAL_FATAL(client_json(f.client, &status, &json, &f.failure),
+			      0);
 	json_decref(json);
 	check_mute();
 	asking_start(&more, &f);
