@@ -5,7 +5,8 @@
  * No counts are kept.  A layer lives when a guest's record or a snapshot names
  * it, or a living layer stands on it; every other layer that has a key 'L'
  * goes: its host files, then its keys, the 'L' key last.  So a crash anywhere
- * leaves only work for the next start.  A thread of its own does it.
+ * leaves only work for the next start.  A thread of its own does it, and merges
+ * layers (merge.h).
  */
 #include <stdio.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include "depot/io.h"
 #include "depot/log.h"
 #include "overlay/each.h"
+#include "overlay/merge.h"
 #include "overlay/site_impl.h"
 
 struct drops {
@@ -33,8 +35,50 @@ struct drop_list {
 
 /* --- what goes ----------------------------------------------------------- */
 
-static int drop_mark(struct drop_list *list, uint64_t id)
+struct named_walk {
+	int (*visit)(void *ctx, uint64_t layer, bool top);
+	void *ctx;
+};
+
+static int named_guest(void *ctx, const struct each_key *key)
 {
+	const struct named_walk *walk = ctx;
+	struct guest_record record;
+	int rc = guest_decode(key->value, key->value_len, &record);
+
+	return rc < 0 ? rc : walk->visit(walk->ctx, record.layer, true);
+}
+
+static int named_snapshot(void *ctx, const struct each_key *key)
+{
+	const struct named_walk *walk = ctx;
+	struct snapshot_record record;
+	int rc = snapshot_decode(key->value, key->value_len, &record);
+
+	return rc < 0 ? rc : walk->visit(walk->ctx, record.layer, false);
+}
+
+int site_each_named(struct site *site,
+		    int (*visit)(void *ctx, uint64_t layer, bool top),
+		    void *ctx)
+{
+	struct named_walk walk = {visit, ctx};
+	struct record_key prefix;
+	int rc;
+
+	record_key_text(&prefix, 'G', "");
+	rc = each_key(site->kv, &prefix, SIZE_MAX, named_guest, &walk);
+	record_key_text(&prefix, 'P', "");
+	return rc < 0 ? rc
+		      : each_key(site->kv, &prefix, SIZE_MAX, named_snapshot,
+				 &walk);
+}
+
+static int drop_mark(void *ctx, uint64_t id, bool top)
+{
+	struct drop_list *list = ctx;
+
+	(void)top;
 	while (id != 0 && !idset_has(&list->live, id)) {
 		int rc = idset_reserve(&list->live, 1);
 
@@ -46,22 +90,6 @@ static int drop_mark(struct drop_list *list, uint64_t id)
 			return rc;
 	}
 	return 0;
-}
-
-static int drop_mark_guest(void *ctx, const struct each_key *key)
-{
-	struct guest_record record;
-	int rc = guest_decode(key->value, key->value_len, &record);
-
-	return rc < 0 ? rc : drop_mark(ctx, record.layer);
-}
-
-static int drop_mark_snapshot(void *ctx, const struct each_key *key)
-{
-	struct snapshot_record record;
-	int rc = snapshot_decode(key->value, key->value_len, &record);
-
-	return rc < 0 ? rc : drop_mark(ctx, record.layer);
 }
 
 static int drop_find(void *ctx, const struct each_key *key)
@@ -88,12 +116,7 @@ static int drop_collect(struct site *site, struct drop_list *list)
 
 	*list = (struct drop_list){.kv = site->kv};
 	pthread_mutex_lock(&site->verbs);
-	record_key_text(&prefix, 'G', "");
-	rc = each_key(site->kv, &prefix, SIZE_MAX, drop_mark_guest, list);
-	record_key_text(&prefix, 'P', "");
-	if (rc == 0)
-		rc = each_key(site->kv, &prefix, SIZE_MAX, drop_mark_snapshot,
-			      list);
+	rc = site_each_named(site, drop_mark, list);
 	record_key_text(&prefix, 'L', "");
 	if (rc == 0)
 		rc = each_key(site->kv, &prefix, 8, drop_find, list);
@@ -121,6 +144,8 @@ static int drop_file(const struct drop *d, uint64_t layer, uint64_t data_id)
 	rc = io_unlink(path);
 	if (rc < 0)
 		return log_err(rc, "deleting %s", path);
+	if (layer != d->layer)
+		drop_parents(path); /* of a layer that was merged */
 	return __atomic_load_n(&d->drops->stop, __ATOMIC_RELAXED) ? -ECANCELED
 								  : 0;
 }
@@ -147,13 +172,22 @@ static int drop_reap(void *ctx, const struct each_key *key)
 	return drop_file(d, layer, be64_get(key->rest));
 }
 
-/* Empty by now; one with another layer's files in it stays for that. */
-static void drop_dirs(const struct drop *d)
+void drop_parents(char *path)
+{
+	for (int i = 0; i < 2; i++) {
+		*strrchr(path, '/') = '\0';
+		if (rmdir(path) < 0)
+			break;
+	}
+}
+
+/* One with another layer's files in it stays for that: merges move records, not
+ * host files. */
+void drop_dirs(const struct site *site, uint64_t layer)
 {
 	char path[640];
 	int len = snprintf(path, sizeof(path), "%s/data/%016llx",
-			   depot_path(d->drops->site->depot),
-			   (unsigned long long)d->layer);
+			   depot_path(site->depot), (unsigned long long)layer);
 
 	for (unsigned int i = 0; i < 256; i++) {
 		snprintf(path + len, sizeof(path) - (size_t)len, "/%02x", i);
@@ -196,7 +230,7 @@ static int drop_one(struct drops *drops, uint64_t layer)
 		rc = each_key(kv, &prefix, 8, drop_reap, &d);
 	if (rc < 0)
 		return rc;
-	drop_dirs(&d);
+	drop_dirs(drops->site, layer);
 	return drop_keys(&d);
 }
 
@@ -210,7 +244,14 @@ static void drops_round(struct drops *drops)
 	for (unsigned int i = 0; i < list.count && rc == 0; i++)
 		rc = drop_one(drops, list.garbage[i]);
 	free(list.garbage);
-	if (rc < 0 && rc != -ECANCELED)
+	if (rc == 0) {
+		rc = merge_guests(drops->site, &drops->stop);
+		if (rc < 0)
+			log_warn(
+			    "layers are not merged yet: %s; the next start "
+			    "tries again",
+			    strerror(-rc));
+	} else if (rc != -ECANCELED)
 		log_warn("space of deltas that are gone is not all free yet: "
 			 "%s; the next start tries again",
 			 strerror(-rc));

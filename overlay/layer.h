@@ -24,8 +24,9 @@ enum { DATA_DIRS = 256 }; /* of a layer's host files; a power of two */
 struct layer {
 	uint64_t id;
 	uint64_t parent; /* layer below; 0: the packages */
-	/* The rest of a top layer is guarded by its view's lock; that of a
-	 * frozen one does not change. */
+	/* The rest (and parent) of a top layer is guarded by its view's lock,
+	 * that of a frozen one by the locks of all views that stand on it; only
+	 * merges change that (merge.h). */
 	struct idset recorded; /* fileids with an inode record here */
 	struct idset touched;  /* directories with name records here */
 	uint64_t bytes;        /* of data */

@@ -214,6 +214,14 @@ void node_close(struct view *view, struct node *node)
 	node_free(node);
 }
 
+void node_let_go(struct view *view, uint64_t fileid)
+{
+	struct node *node = node_find(view, fileid);
+
+	if (node && node_is_idle(node))
+		node_close(view, node);
+}
+
 void node_close_all(struct view *view)
 {
 	for (unsigned int i = 0; i < VIEW_NODE_SLOTS; i++)

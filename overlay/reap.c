@@ -12,7 +12,7 @@
 #include "depot/killpoint.h"
 #include "depot/log.h"
 #include "overlay/each.h"
-#include "overlay/view_impl.h"
+#include "overlay/site_impl.h"
 
 struct reap {
 	struct journal_entry entry;
@@ -35,6 +35,8 @@ static int reap_one(struct view *view, uint64_t top, uint64_t layer,
 	if (rc < 0)
 		return log_err(rc, "delta %s: deleting %s", view->info.path,
 			       path);
+	if (layer != top)
+		drop_parents(path); /* of a layer that was merged */
 	KILL_POINT("reap-unlinked");
 	record_key_reap(&key, top, data_id);
 	return kv_delete(view->kv, key.bytes, key.len);

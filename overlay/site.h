@@ -111,13 +111,14 @@ MUST_CHECK int site_guest_set_quota(struct site *site, const char *guest,
  * Each logs what was wrong.  A snapshot holds everything that was written
  * before the call, UNSTABLE bytes too; writers pause while those are synced.
  */
-enum { SITE_LAYERS_MAX = 8 }; /* of one delta */
+enum { SITE_LAYERS_MAX = 8 }; /* of one delta; for a moment one more */
 
-/* O(1) in the size of the delta.  -EEXIST: the name is taken; -EMLINK: the
- * delta has SITE_LAYERS_MAX layers. */
+/* O(1) in the size of the delta, unless it has SITE_LAYERS_MAX layers and two
+ * that nobody else uses have to be merged first.  -EEXIST: the name is taken;
+ * -EMLINK: there are no such two. */
 MUST_CHECK int site_delta_snapshot(struct site *site, const char *guest,
 				   const char *snapshot);
-/* Its space comes back in the background, unless a delta stands on it. */
+/* Its space comes back in the background: what the layers above hide. */
 MUST_CHECK int site_delta_snapshot_remove(struct site *site, const char *guest,
 					  const char *snapshot);
 struct site_snapshot {

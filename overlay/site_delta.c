@@ -10,28 +10,52 @@
 
 #include "depot/log.h"
 #include "overlay/each.h"
+#include "overlay/merge.h"
 #include "overlay/site_impl.h"
 
 /* --- standing on other layers -------------------------------------------- */
 
-/* One layer more than `below` has; -EMLINK when that is too many. */
-static int delta_check_depth(struct site *site, const char *name,
-			     uint64_t below)
+static int delta_depth(struct site *site, uint64_t top, unsigned int *depth)
 {
-	unsigned int depth = 1;
+	int rc = 0;
 
-	for (; below != 0; depth++) {
-		int rc = layer_parent(site->kv, below, &below);
+	for (*depth = 0; rc == 0 && top != 0; ++*depth)
+		rc = layer_parent(site->kv, top, &top);
+	return rc;
+}
 
-		if (rc < 0)
-			return rc;
-	}
-	if (depth > SITE_LAYERS_MAX)
-		return log_err(-EMLINK,
-			       "delta %s has %d layers already: remove "
-			       "snapshots, or export and import it",
-			       name, SITE_LAYERS_MAX);
-	return 0;
+static int delta_too_deep(const char *name)
+{
+	return log_err(-EMLINK,
+		       "delta %s has %d layers already, and snapshots or other "
+		       "guests need each: remove snapshots, or export and "
+		       "import it",
+		       name, SITE_LAYERS_MAX);
+}
+
+/*
+ * Room for one layer more than `below` has.  Layers are merged for it when
+ * there is none; when `below` is about to be frozen, and may be merged with the
+ * one below it then, that is left to the background.
+ */
+static int delta_make_room(struct site *site, const char *name, uint64_t below,
+			   bool freezes)
+{
+	unsigned int depth;
+	bool may = false;
+	int rc = delta_depth(site, below, &depth);
+
+	if (rc < 0 || depth < SITE_LAYERS_MAX)
+		return rc;
+	log_info("delta %s has %u layers: merging some first", name, depth);
+	rc = merge_stack(site, below, SITE_LAYERS_MAX - 1, &depth);
+	if (rc < 0 || depth < SITE_LAYERS_MAX)
+		return rc;
+	if (freezes && depth < VIEW_LAYERS_MAX)
+		rc = merge_may_below(site, below, &may);
+	if (rc < 0 || may)
+		return rc;
+	return delta_too_deep(name);
 }
 
 struct stand {
@@ -47,12 +71,12 @@ struct stand {
 
 /* A new top layer over `parent`, in memory only. */
 static int stand_begin(struct stand *s, struct site *site, const char *name,
-		       struct site_view *sv, uint64_t parent)
+		       struct site_view *sv, uint64_t parent, bool freezes)
 {
 	int rc;
 
 	*s = (struct stand){site, name, sv, sv->record, {0}, 0, NULL, false};
-	rc = delta_check_depth(site, name, parent);
+	rc = delta_make_room(site, name, parent, freezes);
 	if (rc == 0)
 		rc = counter_next(site->kv, "layer", &s->record.layer);
 	if (rc == 0)
@@ -94,6 +118,8 @@ static void stand_end(struct stand *s)
 		pthread_rwlock_wrlock(&s->site->lock);
 		s->sv->record = s->record;
 		pthread_rwlock_unlock(&s->site->lock);
+	} else if (s->count > 0) {
+		drop_dirs(s->site, s->record.layer);
 	}
 	for (unsigned int i = 0; i < s->count; i++)
 		layer_put(s->site->layers, s->stack[i]);
@@ -113,7 +139,7 @@ int delta_freeze(struct site *site, const char *name, struct site_view *sv,
 {
 	struct view *view = sv->view;
 	struct stand s;
-	int rc = stand_begin(&s, site, name, sv, view_top(view)->id);
+	int rc = stand_begin(&s, site, name, sv, view_top(view)->id, true);
 
 	if (rc == 0)
 		rc = view_still(view);
@@ -130,6 +156,7 @@ int delta_freeze(struct site *site, const char *name, struct site_view *sv,
 		view_stir(view);
 	}
 	stand_end(&s);
+	drops_kick(site->drops); /* merges */
 	return rc < 0 ? rc : kv_sync_log(site->kv);
 }
 
@@ -138,7 +165,7 @@ int delta_replace(struct site *site, const char *name, struct site_view *sv,
 {
 	struct view *view = sv->view;
 	struct stand s;
-	int rc = stand_begin(&s, site, name, sv, parent);
+	int rc = stand_begin(&s, site, name, sv, parent, false);
 
 	if (rc == 0)
 		rc = view_still(view);
@@ -343,8 +370,11 @@ static int clone_more(void *ctx, struct kv_batch *batch, uint64_t frozen)
 	struct clone *c = ctx;
 	uint8_t value[9] = {RECORD_FORMAT};
 	struct record_key key;
-	int rc = delta_check_depth(c->site, c->to, frozen);
+	unsigned int depth;
+	int rc = delta_depth(c->site, frozen, &depth);
 
+	if (rc == 0 && depth >= VIEW_LAYERS_MAX)
+		rc = delta_too_deep(c->to);
 	if (rc < 0)
 		return rc;
 	layer_put_key(batch, c->record.layer, frozen);
@@ -368,6 +398,8 @@ static int clone_write(struct clone *c, const char *from, struct site_view *sv,
 	if (!snapshot)
 		return delta_freeze(c->site, from, sv, clone_more, c);
 	rc = delta_find_snapshot(c->site, from, snapshot, &layer);
+	if (rc == 0)
+		rc = delta_make_room(c->site, c->to, layer, false);
 	if (rc < 0)
 		return rc;
 	batch = kv_batch_new();

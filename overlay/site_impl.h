@@ -90,6 +90,17 @@ MUST_CHECK int guest_fill(struct site *site, const char *name,
 
 /* --- drop.c: layers that nothing stands on any more ---------------------- */
 
+/* Every layer that a guest (top) or a snapshot names, 0 too; verbs is held. */
+MUST_CHECK int site_each_named(struct site *site,
+			       int (*visit)(void *ctx, uint64_t layer,
+					    bool top),
+			       void *ctx);
+/* Remove the two directories above a host file of a frozen layer that has just
+ * gone, if they are empty: nothing is made in them any more.  Changes path. */
+void drop_parents(char *path);
+/* The same for all directories of a layer that has no key 'L' any more. */
+void drop_dirs(const struct site *site, uint64_t layer);
+
 /* Begins with what earlier lives left to do. */
 MUST_CHECK int drops_new(struct site *site, struct drops **drops);
 /* Layers may have lost their last guest or snapshot: look for them. */

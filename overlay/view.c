@@ -72,9 +72,7 @@ static int view_make_dir(struct view *view, uint64_t layer)
 	return rc < 0 ? log_err(rc, "delta %s: %s", view->info.path, path) : 0;
 }
 
-/* Its space is the guest's, or no longer (sign -1). */
-static void view_count_layer(struct view *view, const struct layer *layer,
-			     int sign)
+void view_count_layer(struct view *view, const struct layer *layer, int sign)
 {
 	int64_t bytes = sign * (int64_t)layer->bytes;
 	int64_t files = sign * (int64_t)layer->recorded.count;

@@ -28,7 +28,7 @@ enum {
 	VIEW_NODES_MAX = 512,   /* open host files of a view kept when idle */
 	VIEW_NODE_SLOTS = 1024, /* hash table */
 	VIEW_ID_BLOCK = 1024,   /* fileids reserved at once */
-	VIEW_LAYERS_MAX = 8,
+	VIEW_LAYERS_MAX = 9, /* SITE_LAYERS_MAX, and one to be merged */
 };
 
 /* A file as one of the frozen layers has it, under a node (node_below.c). */
@@ -188,6 +188,8 @@ MUST_CHECK int node_open(struct view *view, struct inode *inode);
 MUST_CHECK int node_mend(struct view *view, struct inode *inode);
 /* Nothing under way and nothing unsaved: free to go. */
 void node_close(struct view *view, struct node *node);
+/* Close the node of a file, if there is one and it may go. */
+void node_let_go(struct view *view, uint64_t fileid);
 /* The object or its data goes: forget the node, now or when its flight ends. */
 void node_detach(struct view *view, struct node *node);
 void node_close_all(struct view *view);
@@ -434,6 +436,8 @@ MUST_CHECK int view_prepare_layer(struct view *view, uint64_t id,
  */
 void view_set_layers(struct view *view, struct layer *const *layers,
 		     unsigned int count);
+/* Its space is the guest's, or no longer (sign -1). */
+void view_count_layer(struct view *view, const struct layer *layer, int sign);
 /* Load a stack of layers from the top one; -EMLINK: more than
  * VIEW_LAYERS_MAX.  On failure none is held. */
 MUST_CHECK int layers_get(struct layers *layers, uint64_t top,
