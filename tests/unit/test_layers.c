@@ -6,6 +6,7 @@
  */
 #include <stdio.h>
 
+#include "overlay/merge.h"
 #include "tests/lib/check.h"
 #include "tests/lib/fixture_view.h"
 
@@ -212,6 +213,151 @@ static void test_depth(void)
 	fixture_close(&fx);
 }
 
+/* --- merges -------------------------------------------------------------- */
+
+/* Snapshots come and go, at most six at a time: there is always room. */
+static void test_many(void)
+{
+	struct fixture fx;
+	struct view *view = test_open(&fx);
+	struct view_object f = test_file(view, "f", 50000, 2);
+	CLEANUP_FREE uint8_t *want = malloc(50000);
+	bool there[30] = {false};
+	unsigned int count = 0;
+	char name[16], text[16];
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(want);
+	check_fill(want, 50000, 2);
+	for (unsigned int i = 0; i < 30; i++) {
+		uint64_t off = 1000 + 1600 * (uint64_t)i;
+
+		snprintf(text, sizeof(text), "%u", i);
+		memcpy(want + off, text, strlen(text));
+		test_put(view, f, off, text, i % 3 > 0);
+		snprintf(name, sizeof(name), "s%u", i);
+		CU_ASSERT_EQUAL(site_delta_snapshot(fx.site, "red/vm1", name),
+				0);
+		there[i] = true;
+		if (++count == 6) {
+			/* The oldest, the newest, or one between. */
+			unsigned int at = i % 3 == 0   ? 0
+					  : i % 3 == 1 ? i
+						       : i / 2;
+
+			while (!there[at % 30])
+				at++;
+			snprintf(name, sizeof(name), "s%u", at % 30);
+			there[at % 30] = false;
+			count--;
+			CU_ASSERT_EQUAL(site_delta_snapshot_remove(
+					    fx.site, "red/vm1", name),
+					0);
+		}
+		CU_ASSERT_TRUE(fixture_content_is(view, f, want, 50000));
+	}
+	drops_drain(fx.site->drops);
+	CU_ASSERT_TRUE(view->layer_count <= SITE_LAYERS_MAX);
+	fixture_restart(&fx, true);
+	view = fixture_view(&fx, "/red/vm1");
+	CU_ASSERT_TRUE(fixture_content_is(view, f, want, 50000));
+	fixture_close(&fx);
+}
+
+/* What the guest below and its clone see of the merged layers. */
+static void test_merged_is(struct view *view, struct view_object big,
+			   struct view_object f, struct view_object cut,
+			   const char *text)
+{
+	CLEANUP_FREE uint8_t *want = calloc(1, 90000);
+	struct view_object link = fixture_find(view, "link");
+	char target[VIEW_SYMLINK_MAX];
+	struct view_attr attr;
+	size_t len;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(want);
+	CU_ASSERT_TRUE(fixture_names_are(view, "", "a cut f link new small"));
+	CU_ASSERT_TRUE(fixture_names_are(view, "a", "big two"));
+	CU_ASSERT_TRUE(test_patched(view, big, TEST_BIG_LEN, 1, 5000, text));
+	CU_ASSERT_TRUE(test_patched(view, f, 100000, 2, 99990, "0123456789"));
+	check_fill(want, 30001, 3);
+	CU_ASSERT_TRUE(fixture_content_is(view, cut, want, 90000));
+	CU_ASSERT_TRUE(
+	    fixture_content_filled(view, fixture_find(view, "small"), 3000, 4));
+	CU_ASSERT_EQUAL(view_readlink(view, link, target, &len, &attr), 0);
+	CU_ASSERT_TRUE(len == 6 && memcmp(target, "target", 6) == 0);
+}
+
+/* A merge that is cut short after each file and name goes on. */
+static void test_merge_crash(void)
+{
+	struct site_guest_options options = {0};
+	struct fixture fx;
+	struct view *view = test_open(&fx), *clone;
+	struct view_object root = view_root(view), a = fixture_find(view, "a");
+	struct view_object big = fixture_find(view, "a/big"), g;
+	struct view_object f = test_file(view, "f", 100000, 2);
+	struct view_object cut = test_file(view, "cut", 80000, 3);
+	struct view_setattr mode = {.mask = VIEW_SET_MODE, .mode = 0640};
+	unsigned int steps = 0;
+	bool more = true;
+	uint64_t into;
+
+	(void)test_file(view, "small", 3000, 4);
+	(void)test_file(view, "gone", 60000, 5);
+	CU_ASSERT_EQUAL(
+	    fixture_symlink(view, &fixture_root, root, "link", "target", NULL),
+	    0);
+	test_put(view, big, 5000, "abcdef", true);
+	CU_ASSERT_EQUAL(fixture_remove(view, &fixture_root, a, "one", NULL), 0);
+	CU_ASSERT_EQUAL(site_delta_snapshot(fx.site, "red/vm1", "s0"), 0);
+	test_put(view, big, 5002, "XY", true);
+	test_put(view, f, 99990, "0123456789", true);
+	CU_ASSERT_EQUAL(fixture_resize(view, cut, 30001), 0);
+	CU_ASSERT_EQUAL(fixture_resize(view, cut, 90000), 0);
+	CU_ASSERT_EQUAL(fixture_setattr(view, &fixture_root,
+					fixture_find(view, "small"), &mode,
+					NULL),
+			0);
+	CU_ASSERT_EQUAL(fixture_remove(view, &fixture_root, root, "gone", NULL),
+			0);
+	CU_ASSERT_EQUAL(
+	    fixture_touch(view, &fixture_root, root, "new", 0600, &g), 0);
+	CU_ASSERT_EQUAL(site_delta_snapshot(fx.site, "red/vm1", "s1"), 0);
+	CU_ASSERT_EQUAL(
+	    site_delta_clone(fx.site, "red/vm1", "s1", "red/vm2", &options), 0);
+	CU_ASSERT_EQUAL(site_delta_snapshot_remove(fx.site, "red/vm1", "s0"),
+			0);
+	clone = fixture_view(&fx, "/red/vm2");
+	/* Its node stays open, with bytes in it that are not stable. */
+	test_put(view, big, 5000, "!", false);
+	into = clone->layer[1]->id;
+	CU_ASSERT_EQUAL(clone->layer_count, 3);
+	merge_cut_for_tests(1);
+	while (more && steps++ < 100) {
+		test_merged_is(view, big, f, cut, "!bXYef");
+		test_merged_is(clone, big, f, cut, "abXYef");
+		pthread_mutex_lock(&fx.site->verbs);
+		CU_ASSERT_EQUAL_FATAL(merge_step(fx.site, into, &more), 0);
+		pthread_mutex_unlock(&fx.site->verbs);
+		test_merged_is(view, big, f, cut, "!bXYef");
+		test_merged_is(clone, big, f, cut, "abXYef");
+		CU_ASSERT_EQUAL(fixture_commit(view, big), 0);
+		fixture_crash(&fx, NULL);
+		view = fixture_view(&fx, "/red/vm1");
+		clone = fixture_view(&fx, "/red/vm2");
+	}
+	merge_cut_for_tests(0);
+	CU_ASSERT_FALSE(more);
+	CU_ASSERT_TRUE(steps > 10);
+	CU_ASSERT_EQUAL(clone->layer_count, 2);
+	CU_ASSERT_EQUAL(view->layer_count, 2);
+	test_merged_is(view, big, f, cut, "!bXYef");
+	test_merged_is(clone, big, f, cut, "abXYef");
+	/* big of the guest; one each of big, f and cut of the layers. */
+	CU_ASSERT_EQUAL(fixture_host_files(&fx), 4);
+	fixture_close(&fx);
+}
+
 /* --- quotas -------------------------------------------------------------- */
 
 static void test_quota(void)
@@ -305,6 +451,8 @@ static const struct check_test tests[] = {
     {"unstable bytes are in a snapshot", test_unstable},
     {"clone", test_clone},
     {"at most eight layers", test_depth},
+    {"thirty snapshots", test_many},
+    {"a merge cut short", test_merge_crash},
     {"quota", test_quota},
     {"pause", test_pause},
     {"remove", test_remove_all},

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "depot/digest.h"
+#include "overlay/merge.h"
 #include "tests/lib/check.h"
 #include "tests/lib/fixture_view.h"
 
@@ -55,7 +56,9 @@ struct model {
 	struct fixture fx;
 	struct view *view;
 	unsigned int frozen; /* snapshots and clones made */
-	char why[256];       /* what is wrong; "" nothing */
+	char names[16][16];  /* of snapshots that are being removed */
+	unsigned int name_count;
+	char why[256]; /* what is wrong; "" nothing */
 };
 
 static void model_wrong(struct model *m, const char *what, const char *name,
@@ -210,6 +213,9 @@ static void model_build(struct model *m)
 	}
 }
 
+/* Layers that went into others, of all runs. */
+static unsigned int model_merged;
+
 /* --- comparing ----------------------------------------------------------- */
 
 static void model_compare_content(struct model *m, struct model_inode *inode,
@@ -281,6 +287,10 @@ static void model_compare_dir(struct model *m, struct model_inode *dir,
 
 		rc = fixture_lookup(m->view, &fixture_root, obj, name->name,
 				    &attr);
+		/* A merge in the background may come between: what lies in
+		 * frozen layers counts as used in whole once it is HOST. */
+		if (ent && rc == 0)
+			attr.used = ent->attr.used;
 		if (!ent || rc < 0 || !fixture_attr_same(&attr, &ent->attr)) {
 			model_wrong(m, "entry", name->name, rc, 0);
 			return;
@@ -301,11 +311,31 @@ static void model_trouble(void *ctx, bool problem, const char *what)
 		snprintf(m->why, sizeof(m->why), "verify: %.200s", what);
 }
 
+/* What is counted is what the layers hold. */
+static void model_compare_quota(struct model *m)
+{
+	uint64_t bytes = 0, files = 0;
+
+	pthread_rwlock_rdlock(&m->view->lock);
+	for (unsigned int i = 0; i < m->view->layer_count; i++) {
+		bytes += m->view->layer[i]->bytes;
+		files += m->view->layer[i]->recorded.count;
+	}
+	if (bytes != m->view->quota.bytes)
+		model_wrong(m, "quota", "bytes",
+			    (long long)m->view->quota.bytes, (long long)bytes);
+	if (files != m->view->quota.files)
+		model_wrong(m, "quota", "files",
+			    (long long)m->view->quota.files, (long long)files);
+	pthread_rwlock_unlock(&m->view->lock);
+}
+
 static void model_compare(struct model *m)
 {
 	struct view_attr attr = fixture_attr(m->view, "");
 	struct site_delta_figures figures;
 
+	model_compare_quota(m);
 	if (site_delta_verify(m->fx.site, view_get_info(m->view)->path + 1,
 			      model_trouble, m, &figures) < 0)
 		model_wrong(m, "verify", "", -1, 0);
@@ -334,15 +364,16 @@ enum model_kind {
 	MODEL_RESTART,
 	MODEL_SNAPSHOT,
 	MODEL_CLONE,
+	MODEL_FORGET,
 	MODEL_KINDS,
 };
 static const char *const model_words[] = {
     "touch", "mkdir",   "symlink",    "fifo",  "link",   "remove",
     "rmdir", "rename",  "rename_dir", "write", "resize", "commit",
-    "chmod", "restart", "snapshot",   "clone"};
+    "chmod", "restart", "snapshot",   "clone", "forget"};
 /* How often, of 64. */
-static const uint8_t model_weights[MODEL_KINDS] = {7, 5, 2, 1, 5, 6, 4, 8,
-						   4, 9, 5, 2, 3, 1, 1, 1};
+static const uint8_t model_weights[MODEL_KINDS] = {6,  4, 2, 1, 4, 5, 3, 7, 3,
+						   10, 5, 2, 3, 1, 4, 1, 3};
 
 struct model_op {
 	uint32_t kind, a, b, c, d;
@@ -554,6 +585,7 @@ static int model_chmod(struct model *m, const struct model_op *op,
 static int model_restart(struct model *m)
 {
 	char path[SITE_EXPORT_PATH_MAX];
+	uint64_t bytes;
 	int rc = 0;
 
 	for (unsigned int i = 0; i < m->count && rc == 0; i++)
@@ -561,8 +593,14 @@ static int model_restart(struct model *m)
 			rc = fixture_commit(m->view,
 					    model_object(m, m->inodes[i]));
 	snprintf(path, sizeof(path), "%s", view_get_info(m->view)->path);
+	drops_drain(m->fx.site->drops);
+	bytes = m->view->quota.bytes;
 	fixture_restart(&m->fx, false);
 	m->view = fixture_view(&m->fx, path);
+	drops_drain(m->fx.site->drops);
+	if (m->view->quota.bytes != bytes)
+		model_wrong(m, "bytes after a restart", "",
+			    (long long)m->view->quota.bytes, (long long)bytes);
 	return rc;
 }
 
@@ -586,6 +624,69 @@ static int model_freeze(struct model *m, bool clone)
 	return rc == -EMLINK ? 0 : rc;
 }
 
+static int model_forget_visit(void *ctx, const struct site_snapshot *snapshot)
+{
+	struct model *m = ctx;
+
+	ASSERT(m->name_count < ARRAY_LEN(m->names));
+	snprintf(m->names[m->name_count++], sizeof(m->names[0]), "%.15s",
+		 snapshot->name);
+	return 0;
+}
+
+static int model_forget_guest(struct model *m, const char *guest)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/red/%s", guest);
+	if (strcmp(path, view_get_info(m->view)->path) == 0 ||
+	    !site_view_by_path(m->fx.site, path))
+		return 0;
+	return site_guest_remove(m->fx.site, path + 1, true);
+}
+
+/* Merge what may be; whatever files are open, and not committed, stay so. */
+static int model_merge(struct model *m, unsigned int keep)
+{
+	unsigned int before = m->view->layer_count, after;
+	int rc;
+
+	pthread_mutex_lock(&m->fx.site->verbs);
+	rc = merge_stack(m->fx.site, view_top(m->view)->id, keep, &after);
+	if (rc == 0 && after != m->view->layer_count)
+		model_wrong(m, "layers", "", m->view->layer_count, after);
+	if (before > after)
+		model_merged += before - after;
+	pthread_mutex_unlock(&m->fx.site->verbs);
+	return rc;
+}
+
+/* Snapshots go, one or all, and guests that this one is a clone of. */
+static int model_forget(struct model *m, const struct model_op *op)
+{
+	const char *guest = view_get_info(m->view)->path + 1;
+	char name[16];
+	int rc;
+
+	m->name_count = 0;
+	rc = site_delta_snapshots(m->fx.site, guest, model_forget_visit, m);
+	for (unsigned int i = 0; i < m->name_count && rc == 0; i++)
+		if (op->a % 2 || i == op->b % m->name_count)
+			rc = site_delta_snapshot_remove(m->fx.site, guest,
+							m->names[i]);
+	if (rc == 0 && op->c % 2)
+		rc = model_forget_guest(m, "vm1");
+	for (unsigned int i = 1; i <= m->frozen && rc == 0 && op->c % 2; i++) {
+		snprintf(name, sizeof(name), "n%u", i);
+		rc = model_forget_guest(m, name);
+	}
+	if (rc == 0)
+		rc = model_merge(m, op->d % 4 + 1);
+	if (rc == 0)
+		model_compare(m);
+	return rc;
+}
+
 static void model_do(struct model *m, const struct model_op *op)
 {
 	struct model_args args;
@@ -605,6 +706,8 @@ static void model_do(struct model *m, const struct model_op *op)
 		    m, op, op->c % 2 || !args.file ? args.dir : args.file);
 	else if (op->kind == MODEL_RESTART)
 		rc = model_restart(m);
+	else if (op->kind == MODEL_FORGET)
+		rc = model_forget(m, op);
 	else if (op->kind >= MODEL_SNAPSHOT)
 		rc = model_freeze(m, op->kind == MODEL_CLONE);
 	else if (!args.file)
@@ -620,6 +723,29 @@ static void model_do(struct model *m, const struct model_op *op)
 }
 
 /* --- runs ---------------------------------------------------------------- */
+
+/* When all guests are gone, so is everything that they had on disk. */
+static void model_leave(struct model *m)
+{
+	const char *guest = view_get_info(m->view)->path + 1;
+	CLEANUP_FREE char *data = NULL;
+	int rc = model_forget_guest(m, "vm1");
+	char name[16];
+
+	for (unsigned int i = 1; i <= m->frozen && rc == 0; i++) {
+		snprintf(name, sizeof(name), "n%u", i);
+		rc = model_forget_guest(m, name);
+	}
+	if (rc == 0)
+		rc = site_guest_remove(m->fx.site, guest, true);
+	drops_drain(m->fx.site->drops);
+	ASSERT(asprintf(&data, "%s/data", m->fx.dir) > 0);
+	if (rc < 0 || fixture_host_files(&m->fx) > 0)
+		model_wrong(m, "host files left", "data", rc,
+			    (long long)fixture_host_files(&m->fx));
+	else if (rmdir(data) < 0)
+		model_wrong(m, "directories left", "data", -errno, 0);
+}
 
 /* Empty text: all is well. */
 static void model_run(const struct model_op *ops, size_t count, bool hash6,
@@ -643,6 +769,7 @@ static void model_run(const struct model_op *ops, size_t count, bool hash6,
 	}
 	if (!m->why[0])
 		model_compare(m);
+	model_leave(m);
 	memcpy(why, m->why, sizeof(m->why));
 	fixture_close(&m->fx);
 	model_free(m);
@@ -726,8 +853,11 @@ static void test_model(void)
 	for (uint64_t seed = one ? one : 1; seed <= (one ? one : seeds); seed++)
 		CU_ASSERT_TRUE(model_seed(seed));
 	if (!one)
-		printf("seeds 1 to %llu, %d operations each\n",
-		       (unsigned long long)seeds, MODEL_OPS);
+		printf(
+		    "seeds 1 to %llu, %d operations each, %u layers merged\n",
+		    (unsigned long long)seeds, MODEL_OPS, model_merged);
+	if (!one)
+		CU_ASSERT_TRUE(model_merged > seeds);
 }
 
 /* The check itself: a wrong model is found, and cut down to what shows it. */
