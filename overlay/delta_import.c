@@ -133,7 +133,7 @@ static int import_layer(struct importing *im)
 		return import_bad("the order of its layers");
 	im->depth[number] =
 	    (uint8_t)(below == UINT32_MAX ? 1 : im->depth[below] + 1);
-	if (im->depth[number] > SITE_LAYERS_MAX)
+	if (im->depth[number] > VIEW_LAYERS_MAX)
 		return import_bad("too many layers");
 	rc = import_file_end(im);
 	if (rc == 0)
