@@ -390,13 +390,27 @@ static int flight_write(struct flight *f)
 	return 0;
 }
 
+/* The bytes since the last sync may be gone, those among them that no guest
+ * sends again: what came out of the database or the package.  The file is
+ * again what its record says; a new host file is reaped at the next start. */
+static void flight_lost(struct flight *f)
+{
+	struct node *node = f->node;
+	int64_t used = (int64_t)node->rec.data.used;
+
+	view_account(f->view, (int64_t)node->saved.used - used, 0);
+	f->view->since = time_after(&node->rec.ctime); /* rule N-13 */
+	node_detach(f->view, node);
+}
+
 /*
- * What was not made stable is dirty again; whoever sent it sends it anew, since
- * the verifier has changed (rule N-02).  Those who wait for the next round fail
- * with this one: their bytes may be among those that the kernel has given up,
- * and a second sync that succeeds proves nothing.
+ * What was not made stable is dirty again, or, when it was the sync that
+ * failed, lost; whoever sent it sends it anew, since the verifier has changed
+ * (rule N-02).  Those who wait for the next round fail with this one: their
+ * bytes may be among those that the kernel has given up, and a second sync that
+ * succeeds proves nothing.
  */
-static void flight_failed(struct flight *f)
+static void flight_failed(struct flight *f, bool synced)
 {
 	struct node *node = f->node;
 	struct view_change **last = &f->changes;
@@ -406,10 +420,14 @@ static void flight_failed(struct flight *f)
 	*last = node->commits;
 	node->commits = NULL;
 	node->commits_last = &node->commits;
+	view_new_verifier(f->view);
+	if (!synced) {
+		flight_lost(f);
+		return;
+	}
 	pages_unsave(&node->pages);
 	node->dirty = true;
 	node->new_file |= f->new_file;
-	view_new_verifier(f->view);
 }
 
 static void flight_settle(struct flight *f, int rc)
@@ -434,18 +452,20 @@ static void flight_run(struct pool_job *job)
 	bool again = true;
 
 	while (again) {
+		bool synced;
 		int rc;
 
 		pthread_rwlock_wrlock(&view->lock);
 		flight_snapshot(f);
 		pthread_rwlock_unlock(&view->lock);
 		rc = flight_sync(f);
+		synced = rc == 0;
 		KILL_POINT("flight-synced");
 		pthread_rwlock_wrlock(&view->lock);
 		if (rc == 0)
 			rc = flight_write(f);
 		if (rc < 0 && !node->dead)
-			flight_failed(f);
+			flight_failed(f, synced);
 		again = node->commits != NULL;
 		if (!again) {
 			node->flight = false;

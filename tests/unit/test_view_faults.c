@@ -24,6 +24,9 @@ struct test_file {
 	const char *path;
 	uint8_t want[TEST_MAX];
 	size_t len;
+	/* written and not committed, with this verifier; wait_len 0: nothing */
+	size_t wait_off, wait_len;
+	uint64_t verifier;
 };
 
 /* --- system calls, of which one fails ------------------------------------ */
@@ -128,26 +131,68 @@ static const struct test_step test_steps[] = {
     {0, TEST_RESIZE, 0, 15000},       {0, TEST_COMMIT, 0, 0},
 };
 
+static uint64_t test_verifier(struct view *view)
+{
+	return view_get_info(view)->verifier;
+}
+
+static int test_write_unstable(struct view *view, struct test_file *file)
+{
+	int rc = fixture_write(
+	    view, &fixture_root, fixture_find(view, file->path), file->wait_off,
+	    file->want + file->wait_off, file->wait_len, false, NULL);
+
+	file->verifier = test_verifier(view);
+	return rc;
+}
+
+/* Written again when the verifier has changed, as clients do. */
+static int test_commit(struct view *view, struct test_file *file)
+{
+	int rc = fixture_commit(view, fixture_find(view, file->path));
+
+	while (rc == 0 && file->wait_len > 0 &&
+	       file->verifier != test_verifier(view)) {
+		rc = test_write_unstable(view, file);
+		if (rc == 0)
+			rc = fixture_commit(view,
+					    fixture_find(view, file->path));
+	}
+	if (rc == 0)
+		file->wait_len = 0;
+	return rc;
+}
+
 static int test_step(struct view *view, const struct test_step *step,
 		     struct test_file *file)
 {
 	struct view_object obj = fixture_find(view, file->path);
 
 	if (step->what == TEST_COMMIT)
-		return fixture_commit(view, obj);
+		return test_commit(view, file);
 	if (step->what == TEST_RESIZE)
 		return fixture_resize(view, obj, step->len);
+	if (step->what == TEST_WRITE)
+		return test_write_unstable(view, file);
 	return fixture_write(view, &fixture_root, obj, step->off,
-			     file->want + step->off, step->len,
-			     step->what == TEST_WRITE_STABLE, NULL);
+			     file->want + step->off, step->len, true, NULL);
 }
 
 static void test_expect(const struct test_step *step, struct test_file *file)
 {
 	if (step->what == TEST_RESIZE && step->len < file->len)
 		memset(file->want + step->len, 0, file->len - step->len);
-	if (step->what == TEST_RESIZE)
+	if (step->what == TEST_RESIZE) {
 		file->len = step->len;
+		file->wait_len =
+		    step->len <= file->wait_off
+			? 0
+			: MIN(file->wait_len, step->len - file->wait_off);
+	}
+	if (step->what == TEST_WRITE) {
+		file->wait_off = step->off;
+		file->wait_len = step->len;
+	}
 	if (step->what <= TEST_WRITE_STABLE) {
 		check_fill(file->want + step->off, step->len, step->off);
 		file->len = MAX(file->len, step->off + step->len);
