@@ -28,6 +28,7 @@ BROKEN_no-log-sync := -DBROKEN_NO_LOG_SYNC=1
 BROKEN_no-data-sync := -DBROKEN_NO_DATA_SYNC=1
 BROKEN_drc-memory := -DBROKEN_DRC_MEMORY=1
 BROKEN_no-reserve  := -DBROKEN_NO_RESERVE=1
+BROKEN_ignore-sync := -DBROKEN_IGNORE_SYNC=1
 ALL_C   := -std=gnu11 -D_GNU_SOURCE -I. -I$(B) -MMD -MP \
            -DHAVE_LIBDEFLATE=$(HAVE_LIBDEFLATE) $(BROKEN_$(BROKEN)) \
            $(if $(KILLPOINTS),-DKILLPOINTS=1) \
@@ -49,8 +50,10 @@ FUZZ    := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
 MODEL   := $(patsubst %.c,$(B)/%,$(wildcard tests/model/test_*.c))
 MODEL_O := $(filter-out $(B)/tests/model/test_%,$(call objs,tests/model))
 CUTREC  := $(B)/tests/tools/cutrec.so
-TOOLS   := $(patsubst %.c,$(B)/%,$(filter-out tests/tools/cutrec.c,\
-           $(wildcard tests/tools/*.c))) $(CUTREC)
+FAILCALL := $(B)/tests/tools/failcall.so
+INSIDE  := $(CUTREC) $(FAILCALL)
+TOOLS   := $(filter-out $(INSIDE:.so=),$(patsubst %.c,$(B)/%,\
+           $(wildcard tests/tools/*.c))) $(INSIDE)
 BENCH   := $(patsubst %,$(B)/tests/bench/%,nfsbench nfswrite bareserver)
 TESTLIB := $(call objs,tests/lib)
 
@@ -58,7 +61,7 @@ TESTLIB := $(call objs,tests/lib)
 .SECONDEXPANSION:
 .SECONDARY:
 .PHONY: all check check-unit check-nfs check-fuzz check-model check-e2e \
-        check-guest model listing \
+        check-guest model listing sweep \
         demo bench referee fuzz torture torture-full \
         variants lint format layers clean install
 
@@ -108,14 +111,17 @@ $(NFS): $(B)/tests/nfs/%: $(B)/tests/nfs/%.o $(TESTLIB) $(B)/core.a
 $(MODEL): $(B)/tests/model/%: $(B)/tests/model/%.o $(MODEL_O) $(TESTLIB) \
           $(B)/core.a
 	@$(CC) $(ALL_C) -o $@ $^ $(LIBS) -lcunit
-$(filter-out $(CUTREC),$(TOOLS)): $(B)/tests/tools/%: $(B)/tests/tools/%.o \
+$(filter-out $(INSIDE),$(TOOLS)): $(B)/tests/tools/%: $(B)/tests/tools/%.o \
          $(TESTLIB) $(B)/core.a
 	@$(CC) $(ALL_C) -o $@ $^ $(LIBS) -lcunit -lnfs
-# Loaded into vdrived by the power-cut test; never with a sanitizer in it.
-$(CUTREC): tests/tools/cutrec.c tests/lib/cutlog.h
+# Loaded into vdrived by the power-cut test and the fault sweep; never with a
+# sanitizer in it.
+$(CUTREC): tests/lib/cutlog.h
+$(FAILCALL): tests/lib/failcall.h
+$(INSIDE): $(B)/%.so: %.c
 	@mkdir -p $(@D)
 	@$(CC) -std=gnu11 -D_GNU_SOURCE -I. -O2 -g $(WARN) -fPIC -shared \
-		-fvisibility=hidden -o $@ $< -pthread
+		$(if $(SAN),-DFAILCALL_NO_ALLOC) -fvisibility=hidden -o $@ $< -pthread
 $(FUZZ): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o \
          $$(foreach f,$$(fakes_$$*),$(B)/tests/fake/fake_$$(f).o) \
          $$(foreach f,$$(with_$$*),$(B)/tests/$$f.o) \
@@ -180,6 +186,10 @@ torture: all $(TOOLS) variants
 torture-full: all $(TOOLS) variants
 	@B=$(B) CYCLES=$(or $(CYCLES),100) sh tests/e2e/full
 
+# Each call of the write path failed in turn, all of them (tests/e2e/sweep).
+sweep: all $(TOOLS)
+	@B=$(B) POINTS= sh tests/e2e/sweep
+
 # What the kill, power-cut and full-disk tests need besides; here, so that no suite's time goes into it.
 variants:
 	@$(MAKE) -s KILLPOINTS=1 $(B)-killpoints/vdrived
@@ -188,6 +198,7 @@ variants:
 	@$(MAKE) -s BROKEN=no-log-sync $(B)-broken-no-log-sync/vdrived
 	@$(MAKE) -s BROKEN=no-data-sync $(B)-broken-no-data-sync/vdrived
 	@$(MAKE) -s BROKEN=no-reserve all $(B)-broken-no-reserve/tests/tools/filler
+	@$(MAKE) -s BROKEN=ignore-sync $(B)-broken-ignore-sync/vdrived
 
 # Coverage-guided fuzzing, SECONDS each: make fuzz SECONDS=300.  Stores on a
 # tmpfs; libFuzzer takes what living threads of a store hold for leaks.

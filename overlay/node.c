@@ -331,6 +331,9 @@ static int flight_sync(struct flight *f)
 	int rc = io_sync(f->node->fd);
 #endif
 
+#ifdef BROKEN_IGNORE_SYNC
+	rc = 0; /* the control of the fault sweep */
+#endif
 	data_dir(f->view, f->snap.layer, f->snap.data_id, dir, sizeof(dir));
 	if (rc == 0 && f->new_file)
 		rc = io_sync_dir(dir);
