@@ -141,7 +141,7 @@ $(PRELOAD): tests/preload/preload.c tests/lib/preload.h
 	@mkdir -p $(@D)
 	@$(CC) -std=gnu11 -D_GNU_SOURCE -I. $(WARN) -O2 -g -fPIC -shared \
 		-fvisibility=hidden -o $@ $< -ldl
-$(NFS): | $(PRELOAD)
+$(NFS): | $(PRELOAD) $(FAILCALL)
 
 tools: $(TOOLS)
 test_programs: $(UNIT) $(NFS) $(FUZZ) $(TOOLS) $(MODEL) $(HASH6)

@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "tests/lib/check.h"
+#include "tests/lib/failcall.h"
 #include "tests/lib/preload.h"
 #include "tests/lib/tmpdir.h"
 
@@ -38,6 +39,8 @@ void daemon_free(struct daemon *d)
 		daemon_kill(d);
 	if (d->shim)
 		munmap(STEAL(d->shim), sizeof(*d->shim));
+	if (d->fail)
+		munmap(STEAL(d->fail), sizeof(*d->fail));
 	tmpdir_remove(STEAL(d->dir));
 }
 
@@ -52,19 +55,32 @@ void daemon_must_be_ours(const char *what)
 
 /* --- system calls -------------------------------------------------------- */
 
-struct preload *daemon_preload(struct daemon *d)
+/* A new file of the directory, to be mapped by the daemon too. */
+static void *daemon_share(struct daemon *d, const char *name, size_t len)
 {
-	CLEANUP_FREE char *path = tmpdir_path(d->dir, "preload");
+	CLEANUP_FREE char *path = tmpdir_path(d->dir, name);
 	CLEANUP_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	void *map;
 
-	ASSERT(!d->shim && fd >= 0 &&
-	       ftruncate(fd, sizeof(*d->shim)) == 0);
-	map = mmap(NULL, sizeof(*d->shim), PROT_READ | PROT_WRITE,
-		   MAP_SHARED, fd, 0);
+	ASSERT(fd >= 0 && ftruncate(fd, (off_t)len) == 0);
+	map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	ASSERT(map != MAP_FAILED);
-	d->shim = map;
+	return map;
+}
+
+struct preload *daemon_preload(struct daemon *d)
+{
+	ASSERT(!d->shim && !d->fail);
+	d->shim = daemon_share(d, "preload", sizeof(*d->shim));
 	return d->shim;
+}
+
+struct failcall *daemon_failcall(struct daemon *d, const char *object)
+{
+	ASSERT(!d->shim && !d->fail);
+	d->fail = daemon_share(d, "failcall", sizeof(*d->fail));
+	d->preload = object;
+	return d->fail;
 }
 
 /* In the child.  With sanitizers, theirs must not mind that we are first. */
@@ -73,12 +89,19 @@ static void daemon_preload_self(const struct daemon *d)
 	const char *asan = getenv("ASAN_OPTIONS");
 	char path[512], options[600];
 
-	if (!d->shim)
+	if (!d->shim && !d->fail)
 		return;
-	daemon_binary(path, "tests/preload.so");
-	setenv("LD_PRELOAD", path, 1);
-	snprintf(path, sizeof(path), "%s/preload", d->dir);
-	setenv("TEST_PRELOAD", path, 1);
+	if (d->shim) {
+		daemon_binary(path, "tests/preload.so");
+		setenv("LD_PRELOAD", path, 1);
+		snprintf(path, sizeof(path), "%s/preload", d->dir);
+		setenv("TEST_PRELOAD", path, 1);
+	} else {
+		snprintf(path, sizeof(path), "%s/failcall", d->dir);
+		setenv("FAILCALL", path, 1);
+		snprintf(path, sizeof(path), "%s/store", d->dir);
+		setenv("FAILCALL_STORE", path, 1);
+	}
 	snprintf(options, sizeof(options), "%s:verify_asan_link_order=0",
 		 asan ? asan : "");
 	setenv("ASAN_OPTIONS", options, 1);

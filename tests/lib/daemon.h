@@ -16,6 +16,7 @@
 
 enum { DAEMON_START_MS = 20000, DAEMON_OPTIONS_MAX = 8 };
 
+struct failcall;
 struct preload;
 
 struct daemon {
@@ -30,6 +31,7 @@ struct daemon {
 						   up to NULL */
 	const char *preload;                    /* LD_PRELOAD; NULL: none */
 	struct preload *shim;                   /* owns; see daemon_preload() */
+	struct failcall *fail; /* owns; see daemon_failcall() */
 	/* result of a start */
 	bool in_cgroup; /* memory_max is enforced */
 	uint64_t start_ms;
@@ -42,6 +44,10 @@ void daemon_free(struct daemon *d);
 /* Have starts from now on put tests/preload before the daemon's libraries;
  * returns what commands it, which stays over restarts.  Aborts on failure. */
 struct preload *daemon_preload(struct daemon *d);
+
+/* The same with `object`, a failcall.so (failcall.h), which is borrowed; not
+ * together with daemon_preload(). */
+struct failcall *daemon_failcall(struct daemon *d, const char *object);
 
 /*
  * With RIG_REFEREE in the environment (nfsrig.h) there is no daemon of ours:
