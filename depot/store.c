@@ -67,6 +67,13 @@ int store_check_format(struct kv *kv, enum kv_kind kind, const char *what)
 	rc = kv_get(kv, store_format_key, STORE_FORMAT_KEY_LEN, &value);
 	if (rc == -ENOENT)
 		return store_write_format(kv, kind);
+	if (rc == -EBADMSG && kind == KV_SHARDS) {
+		/* Its block is damaged.  Shards prove themselves, and can be
+		 * fetched again. */
+		log_warn("%s: its format number is damaged; written anew",
+			 what);
+		return store_write_format(kv, kind);
+	}
 	if (rc < 0)
 		return rc;
 	if (value.len == sizeof(number))
@@ -91,6 +98,11 @@ static int store_load_figures(struct store *store)
 	store->shards = store->bytes = 0;
 	if (rc == -ENOENT)
 		return 0;
+	if (rc == -EBADMSG) {
+		log_warn("store %s: its figures are damaged and begin anew",
+			 store->path);
+		return 0;
+	}
 	if (rc < 0)
 		return rc;
 	if (value.len == STORE_FIGURES_LEN) {

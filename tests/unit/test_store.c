@@ -130,6 +130,46 @@ static void test_formats(void)
 	store_close(store);
 }
 
+/* Change a byte behind each "figures" in the database's tables. */
+static int test_flip_figures(const char *dir)
+{
+	char command[1024];
+
+	snprintf(command, sizeof(command),
+		 "for f in %s/*.sst; do "
+		 "at=$(grep -abo figures \"$f\" | head -n 1 | cut -d: -f1); "
+		 "[ -z \"$at\" ] || printf Z | dd of=\"$f\" bs=1 "
+		 "seek=$((at + 9)) conv=notrunc status=none; done",
+		 dir);
+	return system(command);
+}
+
+/* A block that holds the store's own keys is damaged: shards can be fetched
+ * again, so that is no reason not to start. */
+static void test_own_keys_damaged(void)
+{
+	CLEANUP(tmpdir_cleanup) char *dir = tmpdir_new();
+	CLEANUP(kit_shard_clear) struct kit_shard shard = {0};
+	struct store *store;
+
+	kit_shard_make(&shard, 5000, 2);
+	CU_ASSERT_EQUAL_FATAL(store_open(dir, TEST_MEMORY, NULL, &store), 0);
+	CU_ASSERT_EQUAL(
+	    store_put(store, &shard.name, shard.shard, shard.shard_len, NULL),
+	    0);
+	CU_ASSERT_EQUAL(store_flush(store), 0);
+	store_close(store);
+	CU_ASSERT_EQUAL(test_flip_figures(dir), 0);
+	check_mute();
+	CU_ASSERT_EQUAL_FATAL(store_open(dir, TEST_MEMORY, NULL, &store), 0);
+	CU_ASSERT_EQUAL(
+	    store_put(store, &shard.name, shard.shard, shard.shard_len, NULL),
+	    0);
+	CU_ASSERT(store_has(store, &shard.name));
+	store_close(store);
+	check_unmute();
+}
+
 int main(void)
 {
 	static const struct check_test tests[] = {
@@ -137,6 +177,7 @@ int main(void)
 	    {"refuses what does not prove", test_refuses},
 	    {"good bytes replace rotten ones", test_heals},
 	    {"format numbers, and the lock", test_formats},
+	    {"its own keys are damaged", test_own_keys_damaged},
 	};
 
 	return check_main("test_store", tests, ARRAY_LEN(tests));
