@@ -120,6 +120,17 @@ int data_open(struct view *view, const struct record_data_state *data, int *fd)
 		      : 0;
 }
 
+int node_load_pages(struct view *view, uint64_t layer, uint64_t fileid,
+		    struct pages *pages)
+{
+	int rc = pages_load(pages, view->kv, layer, fileid);
+
+	if (rc == 0 || rc == -ENOMEM)
+		return rc;
+	return log_err(-EIO, "delta %s: presence of %llx: %s", view->info.path,
+		       (unsigned long long)fileid, strerror(-rc));
+}
+
 /* Bring the host file to what the record says of it. */
 static int node_open_file(struct view *view, struct node *node,
 			  unsigned int level)
@@ -129,8 +140,8 @@ static int node_open_file(struct view *view, struct node *node,
 	if (node->rec.data.kind == RECORD_DATA_HOST) {
 		rc = data_open(view, &node->rec.data, &node->fd);
 		if (rc == 0)
-			rc = pages_load(&node->pages, view->kv,
-					view_top(view)->id, node->fileid);
+			rc = node_load_pages(view, view_top(view)->id,
+					     node->fileid, &node->pages);
 	}
 	/* A record of a frozen layer stands for what that layer has. */
 	return rc < 0 ? rc : node_below_open(view, node, level);

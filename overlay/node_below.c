@@ -41,7 +41,8 @@ static int below_open(struct view *view, uint64_t fileid, unsigned int level,
 	if (rec.data.kind == RECORD_DATA_HOST) {
 		rc = data_open(view, &rec.data, &b->fd);
 		if (rc == 0)
-			rc = pages_load(&b->pages, view->kv, layer->id, fileid);
+			rc =
+			    node_load_pages(view, layer->id, fileid, &b->pages);
 	} else if (rec.data.kind == RECORD_DATA_INLINE) {
 		b->inline_buf = malloc(RECORD_INLINE_MAX);
 		rc = b->inline_buf

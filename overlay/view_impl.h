@@ -28,7 +28,7 @@ enum {
 	VIEW_NODES_MAX = 512,   /* open host files of a view kept when idle */
 	VIEW_NODE_SLOTS = 1024, /* hash table */
 	VIEW_ID_BLOCK = 1024,   /* fileids reserved at once */
-	VIEW_LAYERS_MAX = 9, /* SITE_LAYERS_MAX, and one to be merged */
+	VIEW_LAYERS_MAX = 9,    /* SITE_LAYERS_MAX, and one to be merged */
 };
 
 /* A file as one of the frozen layers has it, under a node (node_below.c). */
@@ -186,6 +186,9 @@ struct node *node_find(struct view *view, uint64_t fileid);
 MUST_CHECK int node_open(struct view *view, struct inode *inode);
 /* Open a node anew whose host file could not be cut: that repeats the cut. */
 MUST_CHECK int node_mend(struct view *view, struct inode *inode);
+/* Presence bits as a layer has them; what is damaged is -EIO, logged. */
+MUST_CHECK int node_load_pages(struct view *view, uint64_t layer,
+			       uint64_t fileid, struct pages *pages);
 /* Nothing under way and nothing unsaved: free to go. */
 void node_close(struct view *view, struct node *node);
 /* Close the node of a file, if there is one and it may go. */
@@ -306,7 +309,7 @@ struct op {
 	struct inode *inodes[OP_INODES_MAX]; /* borrows: to be written */
 	unsigned int inode_count;
 	bool frees;         /* no quota stands against it */
-	bool ahead; /* inode_bound */
+	bool ahead;         /* inode_bound */
 	uint64_t erased[2]; /* born objects whose record goes */
 	unsigned int erased_count;
 	uint64_t touched[2]; /* directories that get a name record */

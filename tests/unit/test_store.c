@@ -115,12 +115,14 @@ static void test_formats(void)
 	{
 		struct store *second;
 
-		CU_ASSERT_EQUAL(store_open(dir, TEST_MEMORY, NULL, &second), -EBUSY);
+		CU_ASSERT_EQUAL(store_open(dir, TEST_MEMORY, NULL, &second),
+				-EBUSY);
 	}
 	store_close(store);
 	le32_put(number, FORMAT_STORE + 1);
 	test_set_format(dir, number, 4);
-	CU_ASSERT_EQUAL(store_open(dir, TEST_MEMORY, NULL, &store), -EPROTONOSUPPORT);
+	CU_ASSERT_EQUAL(store_open(dir, TEST_MEMORY, NULL, &store),
+			-EPROTONOSUPPORT);
 	test_set_format(dir, "x", 1);
 	CU_ASSERT_EQUAL(store_open(dir, TEST_MEMORY, NULL, &store), -EBADMSG);
 	le32_put(number, FORMAT_STORE);
