@@ -288,6 +288,8 @@ static void t_P_18_rotation(void)
 	EXPECT(bad_open(0, GUEST_CONNS, "127.0.0.2", "/u/bad"), GUEST_CONNS);
 	sleep_ms(100);
 	ASSERT(kill(d->pid, SIGSTOP) == 0);
+	/* It goes on until each of its threads has seen that. */
+	ASSERT(waitpid(d->pid, NULL, WUNTRACED) == d->pid);
 	preload->event_count = 0;
 	for (int i = 0; i < GUEST_CONNS; i++)
 		for (int k = 0; k < 8; k++) {
