@@ -56,7 +56,7 @@ static const struct args_row args_rows[ARGS_OPTION_COUNT] = {
     [ARGS_SSH] = {0, "ssh", "COMMAND", "what runs vdrive on HOST (ssh)"},
 };
 
-unsigned int args_global_options(void)
+uint64_t args_global_options(void)
 {
 	/* A dry run is something that a command must have thought of. */
 	return (ARGS_BIT(ARGS_AGAINST) - 1) & ~ARGS_BIT(ARGS_DRY_RUN);
@@ -203,7 +203,7 @@ static int args_letters(struct args *args, int argc, char *const *argv, int *i,
 int args_parse(struct args *args, int argc, char *const *argv,
 	       struct failure *failure)
 {
-	unsigned int given;
+	uint64_t given;
 	bool options = true;
 	int rc = 0;
 
@@ -369,7 +369,7 @@ const struct command *args_command(const struct args *args,
 	return command;
 }
 
-void args_print_options(unsigned int set)
+void args_print_options(uint64_t set)
 {
 	char text[80];
 

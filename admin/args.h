@@ -43,13 +43,13 @@ enum args_option {
 	ARGS_SSH,
 	ARGS_OPTION_COUNT,
 };
-#define ARGS_BIT(option) (1u << (option))
-_Static_assert(ARGS_OPTION_COUNT <= 32, "a set is 32 bits");
+#define ARGS_BIT(option) (UINT64_C(1) << (option))
+_Static_assert(ARGS_OPTION_COUNT <= 64, "a set is 64 bits");
 
 enum { ARGS_POSITIONAL_MAX = 4096 };
 
 struct args {
-	unsigned int given;		      /* set of ARGS_BIT() */
+	uint64_t given;			      /* set of ARGS_BIT() */
 	const char *value[ARGS_OPTION_COUNT]; /* borrow from argv */
 	const char **positional;	      /* owns the array */
 	size_t count;
@@ -61,7 +61,7 @@ struct command {
 	const char *synopsis;	 /* what follows, for usage */
 	const char *summary;
 	size_t min, max;      /* positional arguments */
-	unsigned int options; /* of single commands; DRY_RUN too */
+	uint64_t options;     /* of single commands; DRY_RUN too */
 	/* Returns the exit code. */
 	int (*run)(struct cli *cli, size_t argc, const char *const *argv);
 };
@@ -95,7 +95,7 @@ MUST_CHECK int args_number(const char *text, unsigned long max,
 MUST_CHECK int args_size(const char *text, uint64_t *size);
 
 /* One line of help for each option in the set, to stdout. */
-void args_print_options(unsigned int set);
-unsigned int args_global_options(void);
+void args_print_options(uint64_t set);
+uint64_t args_global_options(void);
 
 #endif
