@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * source: one upstream seen through one transport.  A vtable, because there
- * are several real kinds: source_dir.c, source_http.c.
+ * are several real kinds, of which some can be written too: a depot is pushed
+ * through the same door as it is read.
  *
  * A source moves bytes and proves nothing.  It keeps no account of health and
  * does not try twice: upstream.h and fetch.h do.  Thread-safe; calls block.
+ * Paths are relative to the depot's root and come from layout.h.
  *
  * Errors, all with the reason in fault->text:
  *   -ENOENT       the object is not there, or may not be had (404, 403)
@@ -14,6 +16,10 @@
  *   -EHOSTUNREACH no answer, or "later" (429, 5xx); worth another try
  *   -ECANCELED    source_stop() was called
  *   -ENOMEM
+ * and of those that write:
+ *   -EEXIST       create: the object is there
+ *   -EACCES       not allowed: permissions, or the key does not fit
+ *   -ENOSPC       the other side is full, or the quota is
  */
 #ifndef DEPOT_SOURCE_H
 #define DEPOT_SOURCE_H
@@ -39,17 +45,59 @@ struct source_ops {
 	/* Make calls under way return soon; may be NULL. */
 	void (*stop)(struct source *source);
 	void (*free)(struct source *source); /* takes source */
+
+	/* --- these are NULL where a kind cannot be written ------------------
+	 *
+	 * Whole object, replaced at once: a reader sees the old one or the new,
+	 * and after 0 the new one survives a crash of the other side, as far as
+	 * its kind can promise that.  Directories are made as needed. */
+	int (*put)(struct source *source, const char *path, const void *bytes,
+		   size_t len, struct source_fault *fault);
+	/* The same, of [0, len) of a file. */
+	int (*put_file)(struct source *source, const char *path, int fd,
+			uint64_t len, struct source_fault *fault);
+	/* The same of one that is not there yet; -EEXIST when it is.  Of two
+	 * callers at once one gets 0: a lock can be made of it. */
+	int (*create)(struct source *source, const char *path,
+		      const void *bytes, size_t len,
+		      struct source_fault *fault);
+	/* -ENOENT, or 0 where a kind can't tell (S3), when it is not there. */
+	int (*remove)(struct source *source, const char *path,
+		      struct source_fault *fault);
+	/*
+	 * Names directly below `dir` ("" is the root), in no order, without
+	 * those of puts that were never finished; a directory's name ends in
+	 * '/', its len is 0.  A `dir` that is not there is empty.  visit
+	 * returns non-zero to stop, which is returned; names are the other
+	 * side's: check them before use.
+	 */
+	int (*list)(struct source *source, const char *dir,
+		    int (*visit)(void *ctx, const char *name, uint64_t len),
+		    void *ctx, struct source_fault *fault);
 };
 
 struct source {
 	const struct source_ops *ops;
 };
 
+/* How to get there, besides the URL.  Borrowed for the call; NULL: none. */
+struct source_options {
+	const char *credentials; /* path of a file; read at each start */
+	const char *endpoint;    /* of S3: http(s)://HOST[:PORT] */
+	const char *region;      /* of S3 */
+	const char *ca_file;     /* PEM, instead of the host's own CAs */
+	const char *proxy;       /* http://HOST:PORT; never by environment */
+};
+
 /*
- * url: dir:/ABSOLUTE/PATH, http://HOST[:PORT][/PATH] or https://...  Nothing is
- * asked yet.  -EINVAL: not such a URL, or one with user, query or fragment.
+ * url:
+ *   dir:/ABSOLUTE/PATH                 read and written
+ *   http://HOST[:PORT][/PATH], https:  read
+ * Nothing is asked yet.  options may be NULL.  -EINVAL: not such a URL, one
+ * with user, query or fragment, or an option that this kind has no use for.
  */
-MUST_CHECK int source_new(const char *url, struct source **source);
+MUST_CHECK int source_new(const char *url, const struct source_options *options,
+			  struct source **source);
 
 static inline void source_free(struct source *source)
 {
@@ -65,6 +113,8 @@ static inline void source_stop(struct source *source)
 
 /* The kinds; `rest` is what follows "dir:", `url` the whole. */
 MUST_CHECK int source_dir_new(const char *rest, struct source **source);
-MUST_CHECK int source_http_new(const char *url, struct source **source);
+MUST_CHECK int source_http_new(const char *url,
+			       const struct source_options *options,
+			       struct source **source);
 
 #endif

@@ -4,13 +4,13 @@
  * a mounted share: what is missing while the root is missing is an unreachable
  * upstream, not a missing object.
  */
+#include "depot/source_dir.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
 #include "depot/io.h"
-#include "depot/layout.h"
-#include "depot/source.h"
 
 struct source_dir {
 	struct source source;
@@ -22,13 +22,19 @@ static struct source_dir *source_dir_of(struct source *source)
 	return container_of(source, struct source_dir, source);
 }
 
+void source_dir_say(struct source *source, const char *path, int code,
+		    struct source_fault *fault)
+{
+	snprintf(fault->text, sizeof(fault->text), "%s/%s: %s",
+		 source_dir_of(source)->root, path, strerrordesc_np(-code));
+}
+
 static int source_dir_fault(struct source_dir *dir, const char *path, int code,
 			    struct source_fault *fault)
 {
 	struct stat st;
 
-	snprintf(fault->text, sizeof(fault->text), "%s/%s: %s", dir->root, path,
-		 strerrordesc_np(-code));
+	source_dir_say(&dir->source, path, code, fault);
 	switch (code) {
 	case -ENOMEM:
 	case -EFBIG:
@@ -46,11 +52,12 @@ static int source_dir_fault(struct source_dir *dir, const char *path, int code,
 	}
 }
 
-static int source_dir_path(struct source_dir *dir, const char *path,
-			   char **full)
+int source_dir_full(struct source *source, const char *path, char **full)
 {
+	if (asprintf(full, "%s/%s", source_dir_of(source)->root, path) >= 0)
+		return 0;
 	*full = NULL;
-	return asprintf(full, "%s/%s", dir->root, path) < 0 ? -ENOMEM : 0;
+	return -ENOMEM;
 }
 
 static int source_dir_get(struct source *source, const char *path, size_t max,
@@ -61,7 +68,7 @@ static int source_dir_get(struct source *source, const char *path, size_t max,
 	int rc;
 
 	memset(fault, 0, sizeof(*fault));
-	rc = source_dir_path(dir, path, &full);
+	rc = source_dir_full(source, path, &full);
 	if (rc == 0)
 		rc = io_read_file(full, max, buf, len);
 	return rc < 0 ? source_dir_fault(dir, path, rc, fault) : 0;
@@ -94,7 +101,7 @@ static int source_dir_range(struct source *source, const char *path,
 	ASSERT(len > 0);
 
 	memset(fault, 0, sizeof(*fault));
-	rc = source_dir_path(dir, path, &full);
+	rc = source_dir_full(source, path, &full);
 	if (rc == 0)
 		rc = source_dir_read(full, off, len, buf);
 	return rc < 0 ? source_dir_fault(dir, path, rc, fault) : 0;
@@ -112,6 +119,11 @@ static const struct source_ops source_dir_ops = {
     .get = source_dir_get,
     .range = source_dir_range,
     .free = source_dir_free,
+    .put = source_dir_put,
+    .put_file = source_dir_put_file,
+    .create = source_dir_create,
+    .remove = source_dir_remove,
+    .list = source_dir_list,
 };
 
 int source_dir_new(const char *rest, struct source **source)

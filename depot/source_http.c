@@ -461,7 +461,9 @@ static void source_http_global_init(void)
 	curl_global_init(CURL_GLOBAL_DEFAULT);
 }
 
-int source_http_new(const char *url, struct source **source)
+int source_http_new(const char *url,
+		    const struct source_options *options UNUSED,
+		    struct source **source)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct source_http *http;

@@ -51,7 +51,7 @@ static int upstream_new(const struct registry_upstream *row,
 	u = calloc(1, sizeof(*u));
 	if (!u)
 		return -ENOMEM;
-	rc = source_new(row->url, &u->source);
+	rc = source_new(row->url, NULL, &u->source);
 	if (rc < 0) {
 		free(u);
 		return log_err(rc, "upstream %s: URL %s", row->name, row->url);

@@ -141,7 +141,8 @@ static void test_source_free(struct source *source)
 	free(test);
 }
 
-int source_new(const char *url, struct source **source)
+int source_new(const char *url, const struct source_options *options UNUSED,
+	       struct source **source)
 {
 	static const struct source_ops ops = {.get = test_source_get,
 					      .range = test_source_range,

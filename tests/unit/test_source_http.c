@@ -125,7 +125,7 @@ static struct source *test_source(const struct test_server *server)
 	char url[64];
 
 	snprintf(url, sizeof(url), "http://127.0.0.1:%u/depot", server->port);
-	ASSERT(source_new(url, &source) == 0);
+	ASSERT(source_new(url, NULL, &source) == 0);
 	return source;
 }
 
