@@ -9,7 +9,10 @@
 #include <archive_entry.h>
 #include <stdio.h>
 
+#include "admin/import_archive.h"
 #include "admin/interrupt.h"
+
+#define DEB_WHAT "Debian package"
 
 enum {
 	DEB_BLOCK = 64 << 10,
@@ -26,7 +29,7 @@ struct deb_reader {
 static int deb_bad(struct deb_reader *reader, const char *cause)
 {
 	return failure_set(reader->failure, -EBADMSG, CONTROL_EXIT_BAD_CONTENT,
-			   "%s is no whole Debian package: %s", reader->path,
+			   "%s is no whole " DEB_WHAT ": %s", reader->path,
 			   cause ? cause : "unknown error");
 }
 
@@ -79,40 +82,22 @@ static la_ssize_t deb_inner_read(struct archive *inner, void *ctx,
 
 static int deb_inner_open(struct deb_reader *reader)
 {
-	reader->inner = archive_read_new();
+	reader->inner = import_archive_new();
 	if (!reader->inner)
 		return failure_errno(reader->failure, -ENOMEM, "%s",
 				     reader->path);
-	archive_read_support_format_tar(reader->inner);
-	archive_read_support_filter_gzip(reader->inner);
-	archive_read_support_filter_xz(reader->inner);
-	archive_read_support_filter_zstd(reader->inner);
-	archive_read_support_filter_bzip2(reader->inner);
-	archive_read_support_filter_lzma(reader->inner);
 	if (archive_read_open(reader->inner, reader, NULL, deb_inner_read,
 			      NULL) != ARCHIVE_OK)
 		return deb_bad(reader, archive_error_string(reader->inner));
 	return 0;
 }
 
-static void deb_inner_close(struct deb_reader *reader)
+static struct import_archive deb_inner(const struct deb_reader *reader)
 {
-	archive_read_free(reader->inner);
-	reader->inner = NULL;
-}
-
-/* 1: *entry is the next; 0: the end. */
-static int deb_inner_next(struct deb_reader *reader,
-			  struct archive_entry **entry)
-{
-	int rc = archive_read_next_header(reader->inner, entry);
-
-	if (rc == ARCHIVE_EOF)
-		return 0;
-	/* A warning is about names in another charset: bytes are kept. */
-	if (rc < ARCHIVE_WARN)
-		return deb_bad(reader, archive_error_string(reader->inner));
-	return 1;
+	return (struct import_archive){.archive = reader->inner,
+				       .path = reader->path,
+				       .what = DEB_WHAT,
+				       .failure = reader->failure};
 }
 
 /* --- members ---------------------------------------------------------------
@@ -206,6 +191,7 @@ static int deb_control_parse(struct deb_reader *reader, const char *control,
 static int deb_control_read(struct deb_reader *reader, struct deb *deb)
 {
 	CLEANUP_FREE char *text = calloc(1, DEB_CONTROL_MAX + 1);
+	struct import_archive inner = deb_inner(reader);
 	struct archive_entry *entry;
 	const char *name;
 	int rc;
@@ -213,7 +199,7 @@ static int deb_control_read(struct deb_reader *reader, struct deb *deb)
 	if (!text)
 		return failure_errno(reader->failure, -ENOMEM, "%s",
 				     reader->path);
-	while ((rc = deb_inner_next(reader, &entry)) > 0) {
+	while ((rc = import_archive_next(&inner, &entry)) > 0) {
 		name = archive_entry_pathname(entry);
 		if (!name || (strcmp(name, "./control") != 0 &&
 			      strcmp(name, "control") != 0))
@@ -309,123 +295,14 @@ char **deb_list_closure(const struct deb_list *list)
 	return closure;
 }
 
-/* --- data ------------------------------------------------------------------
- */
-
-static int deb_data(struct deb_reader *reader, struct import *import)
-{
-	la_int64_t off, at = 0;
-	const void *block;
-	size_t len;
-	int rc = 0, got;
-
-	for (;;) {
-		got =
-		    archive_read_data_block(reader->inner, &block, &len, &off);
-		if (got == ARCHIVE_EOF)
-			return 0;
-		if (got < ARCHIVE_WARN || off < at)
-			return deb_bad(reader,
-				       archive_error_string(reader->inner));
-		if (off > at)
-			rc = import_zeros(import, (uint64_t)(off - at));
-		if (rc == 0)
-			rc = import_data(import, block, len);
-		if (rc < 0)
-			return rc;
-		at = off + (la_int64_t)len;
-	}
-}
-
-static int deb_file(struct deb_reader *reader, struct import *import,
-		    struct archive_entry *entry, const char *path,
-		    const struct tree_build_attr *attr)
-{
-	uint64_t size = (uint64_t)archive_entry_size(entry);
-	int rc;
-
-	if (!archive_entry_size_is_set(entry) || archive_entry_size(entry) < 0)
-		return deb_bad(reader, "a file has no length");
-	rc = import_file(import, path, attr, size);
-	if (rc < 0)
-		return rc;
-	rc = deb_data(reader, import);
-	if (rc < 0) {
-		import_file_drop(import);
-		return rc;
-	}
-	return import_file_end(import);
-}
-
-static int deb_xattrs(struct import *import, struct archive_entry *entry)
-{
-	const char *name;
-	const void *value;
-	size_t len;
-	int rc = 0;
-
-	archive_entry_xattr_reset(entry);
-	while (rc == 0 && archive_entry_xattr_next(entry, &name, &value,
-						   &len) == ARCHIVE_OK)
-		rc = import_xattr(import, name, value, len);
-	return rc;
-}
-
-static void deb_attr(struct archive_entry *entry, struct tree_build_attr *attr)
-{
-	memset(attr, 0, sizeof(*attr));
-	attr->mode = archive_entry_mode(entry);
-	attr->uid = (uint32_t)archive_entry_uid(entry);
-	attr->gid = (uint32_t)archive_entry_gid(entry);
-	attr->mtime.tv_sec = archive_entry_mtime(entry);
-	attr->mtime.tv_nsec = archive_entry_mtime_nsec(entry);
-	if (S_ISCHR(attr->mode) || S_ISBLK(attr->mode)) {
-		attr->rdev_major = (uint32_t)archive_entry_rdevmajor(entry);
-		attr->rdev_minor = (uint32_t)archive_entry_rdevminor(entry);
-	}
-}
-
-/* Text of an entry that the C locale cannot express is there in UTF-8. */
-static const char *deb_text(const char *plain, const char *utf8)
-{
-	return plain ? plain : utf8;
-}
-
-static int deb_entry(struct deb_reader *reader, struct import *import,
-		     struct archive_entry *entry)
-{
-	struct tree_build_attr attr;
-	const char *path, *target;
-	int rc;
-
-	path = deb_text(archive_entry_pathname(entry),
-			archive_entry_pathname_utf8(entry));
-	if (!path)
-		return deb_bad(reader, "an entry has no name");
-	target = deb_text(archive_entry_hardlink(entry),
-			  archive_entry_hardlink_utf8(entry));
-	if (target)
-		return import_link(import, path, target);
-	deb_attr(entry, &attr);
-	if (S_ISLNK(attr.mode)) {
-		target = deb_text(archive_entry_symlink(entry),
-				  archive_entry_symlink_utf8(entry));
-		rc = import_symlink(import, path, &attr, target ? target : "");
-	} else if (S_ISREG(attr.mode)) {
-		rc = deb_file(reader, import, entry, path, &attr);
-	} else {
-		rc = import_add(import, path, &attr);
-		if (S_ISSOCK(attr.mode))
-			return rc;
-	}
-	return rc < 0 ? rc : deb_xattrs(import, entry);
-}
+/* --- data ---------------------------------------------------------------- */
 
 static int deb_import(struct import *import, const struct deb *deb,
 		      struct failure *failure)
 {
 	CLEANUP(deb_close)
 	struct deb_reader reader = {.path = deb->path, .failure = failure};
+	struct import_archive inner;
 	struct archive_entry *entry;
 	int rc;
 
@@ -438,16 +315,12 @@ static int deb_import(struct import *import, const struct deb *deb,
 		rc = deb_inner_open(&reader);
 	if (rc < 0)
 		return rc;
-	while ((rc = deb_inner_next(&reader, &entry)) > 0) {
-		if (interrupt_seen())
-			return failure_set(
-			    failure, -EINTR, CONTROL_EXIT_INTERRUPTED,
-			    "interrupted; nothing has been stored");
-		rc = deb_entry(&reader, import, entry);
+	inner = deb_inner(&reader);
+	while ((rc = import_archive_next(&inner, &entry)) > 0) {
+		rc = import_archive_entry(&inner, import, entry);
 		if (rc < 0)
 			return rc;
 	}
-	deb_inner_close(&reader);
 	return rc;
 }
 
