@@ -5,18 +5,24 @@
  *   deb:PACKAGE[,PACKAGE...]   from the host's mirrors, with all they need
  *   deb:FILE.deb ...           just those files
  *   dir:PATH                   a directory as it lies there
+ *   tar:FILE ...               tar files, one over the other
+ *   oci:DIR[:NAME]             an image in an OCI image layout
  */
 #include <stdio.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "admin/cmd.h"
 #include "admin/import_apt.h"
 #include "admin/import_deb.h"
 #include "admin/import_dir.h"
+#include "admin/import_oci.h"
+#include "admin/import_tar.h"
 #include "admin/sink_daemon.h"
 
 #define CREATE_USAGE                                                           \
-	"vdrive package create NAME:TAG deb:PACKAGE|FILE.deb|dir:PATH"
+	"vdrive package create NAME:TAG deb:PACKAGE|FILE.deb|dir:PATH|"        \
+	"tar:FILE|oci:DIR[:NAME]"
 
 enum { CREATE_SOURCES_MAX = 4096 };
 
@@ -175,6 +181,12 @@ static int cmd_create_deb(struct cmd_create *create, size_t argc,
 	return cmd_create_from_files(create, fetch.paths, fetch.count);
 }
 
+static void cmd_create_version_tag(struct cmd_create *create)
+{
+	snprintf(create->version, sizeof(create->version), "%s",
+		 create->ref.tag);
+}
+
 /* --- dir: ------------------------------------------------------------------
  */
 
@@ -190,12 +202,59 @@ static int cmd_create_dir(struct cmd_create *create, size_t argc,
 	if (!argv[0][4])
 		return cmd_create_source_refuse(create, argv[0],
 						"names nothing");
-	snprintf(create->version, sizeof(create->version), "%s",
-		 create->ref.tag);
+	cmd_create_version_tag(create);
 	rc = import_dir(create->import, argv[0] + 4,
 			args_has(&create->cli->args, ARGS_KEEP_GOING),
 			&create->cli->out, &create->cli->failure, &result);
 	create->left_out = result.left_out;
+	return rc;
+}
+
+/* --- tar:, oci: ------------------------------------------------------------
+ */
+
+static int cmd_create_tar(struct cmd_create *create, size_t argc,
+			  const char *const *argv)
+{
+	const char *path;
+	int rc = 0;
+
+	cmd_create_version_tag(create);
+	/* Several are layers: the later one counts. */
+	if (argc > 1)
+		import_layers(create->import);
+	for (size_t i = 0; rc == 0 && i < argc; i++) {
+		path = argv[i] + (strncmp(argv[i], "tar:", 4) == 0 ? 4 : 0);
+		if (!*path)
+			return cmd_create_source_refuse(create, argv[i],
+							"names nothing");
+		rc = import_tar(create->import, path, &create->cli->failure);
+	}
+	return rc;
+}
+
+static int cmd_create_oci(struct cmd_create *create, size_t argc,
+			  const char *const *argv)
+{
+	CLEANUP_FREE char *dir = strdup(argv[0] + 4);
+	struct oci_result result = {0};
+	struct stat st;
+	char *colon;
+	int rc;
+
+	if (!dir)
+		return failure_errno(&create->cli->failure, -ENOMEM, "oci");
+	if (argc != 1 || !*dir)
+		return cmd_create_source_refuse(create, argv[argc - 1],
+						"a package is of one image");
+	/* A directory may have a colon in its name. */
+	colon = stat(dir, &st) < 0 ? strrchr(dir, ':') : NULL;
+	if (colon)
+		*colon = '\0';
+	cmd_create_version_tag(create);
+	rc = import_oci(create->import, dir, colon ? colon + 1 : NULL,
+			&create->cli->out, &create->cli->failure, &result);
+	json_decref(result.config);
 	return rc;
 }
 
@@ -279,6 +338,27 @@ static int cmd_create_done(struct cmd_create *create, double seconds)
 	return create->left_out ? CONTROL_EXIT_PARTIAL : CONTROL_EXIT_OK;
 }
 
+static const struct {
+	const char *prefix; /* four characters */
+	int (*take)(struct cmd_create *create, size_t argc,
+		    const char *const *argv);
+} create_kinds[] = {
+    {"deb:", cmd_create_deb},
+    {"dir:", cmd_create_dir},
+    {"tar:", cmd_create_tar},
+    {"oci:", cmd_create_oci},
+};
+
+static int cmd_create_take(struct cmd_create *create, size_t argc,
+			   const char *const *argv)
+{
+	for (size_t i = 0; i < ARRAY_LEN(create_kinds); i++)
+		if (strncmp(argv[0], create_kinds[i].prefix, 4) == 0)
+			return create_kinds[i].take(create, argc, argv);
+	return cmd_create_source_refuse(
+	    create, argv[0], "must begin with deb:, dir:, tar: or oci:");
+}
+
 static int cmd_create_run(struct cmd_create *create, size_t argc,
 			  const char *const *argv)
 {
@@ -293,13 +373,7 @@ static int cmd_create_run(struct cmd_create *create, size_t argc,
 	create->import = import_new(&sink, &options, &cli->out, &cli->failure);
 	if (!create->import)
 		return failure_errno(&cli->failure, -ENOMEM, "import");
-	if (strncmp(argv[0], "dir:", 4) == 0)
-		rc = cmd_create_dir(create, argc, argv);
-	else if (strncmp(argv[0], "deb:", 4) == 0)
-		rc = cmd_create_deb(create, argc, argv);
-	else
-		rc = cmd_create_source_refuse(create, argv[0],
-					      "must begin with deb: or dir:");
+	rc = cmd_create_take(create, argc, argv);
 	if (rc < 0)
 		return rc;
 	return import_finish(create->import, create->ref.name, create->ref.tag,
@@ -310,13 +384,13 @@ static int cmd_create_run(struct cmd_create *create, size_t argc,
 /* What importers leave unsaid. */
 static void cmd_create_hint(struct failure *failure, const char *source)
 {
-	bool is_dir = strncmp(source, "dir:", 4) == 0;
+	bool is_deb = strncmp(source, "deb:", 4) == 0;
 
 	if (failure->hint[0])
 		return;
 	if (failure->code == CONTROL_EXIT_MISSING && strlen(source) > 4)
 		failure_hint(failure, "try: ls -ld %s", source + 4);
-	else if (failure->code == CONTROL_EXIT_BAD_CONTENT && !is_dir)
+	else if (failure->code == CONTROL_EXIT_BAD_CONTENT && is_deb)
 		failure_hint(failure, "try: dpkg-deb --contents FILE.deb, and "
 				      "another copy if that fails, too");
 }

@@ -223,6 +223,31 @@ int import_link(struct import *import, const char *path, const char *existing)
 	return import_entry_add(import, path, NULL, clean);
 }
 
+static int import_mark(struct import *import, const char *path,
+		       enum import_kind kind)
+{
+	int rc = import_entry_add(import, path, NULL, NULL);
+
+	if (rc == 0)
+		import->entries[import->entry_count - 1].kind = kind;
+	return rc;
+}
+
+int import_whiteout(struct import *import, const char *path)
+{
+	return import_mark(import, path, IMPORT_WHITEOUT);
+}
+
+int import_opaque(struct import *import, const char *path)
+{
+	return import_mark(import, path, IMPORT_OPAQUE);
+}
+
+void import_layers(struct import *import)
+{
+	import->layered = true;
+}
+
 int import_xattr(struct import *import, const char *name, const void *value,
 		 size_t len)
 {
@@ -299,7 +324,7 @@ static int import_sum_up(struct import *import, struct tree *tree,
 
 		if (!entry->placed)
 			continue;
-		summary->files += entry->attr.mode == 0 ||
+		summary->files += import_is_link(entry) ||
 				  S_ISREG(entry->attr.mode) ||
 				  S_ISLNK(entry->attr.mode);
 		import_note_setuid(entry, summary);
@@ -355,6 +380,8 @@ int import_finish(struct import *import, const char *name, const char *tag,
 
 	ASSERT(!import->in_file);
 	rc = import_data_flush(import);
+	if (rc == 0 && import->layered)
+		rc = import_flatten(import);
 	if (rc == 0)
 		rc = import_place(import);
 	if (rc == 0)

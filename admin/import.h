@@ -16,6 +16,9 @@
  * directory's attributes are the first one's, equal objects count once, and
  * different ones are refused (-EEXIST).
  *
+ * With import_layers() a later origin replaces what earlier ones have at a
+ * place, whatever the two are, and hides what it takes away.
+ *
  * Every failure is told in the struct failure given to import_new.
  */
 #ifndef ADMIN_IMPORT_H
@@ -98,6 +101,16 @@ MUST_CHECK int import_link(struct import *import, const char *path,
 /* Extended attribute of what was added last. */
 MUST_CHECK int import_xattr(struct import *import, const char *name,
 			    const void *value, size_t len);
+
+/*
+ * What an upper layer takes away from those below it: the object at path, or
+ * all that a directory held before.  With import_layers() origins are layers,
+ * lowest first, and nothing of this is left in the end; without, the tree says
+ * so itself: a package over a base that it deletes from.
+ */
+MUST_CHECK int import_whiteout(struct import *import, const char *path);
+MUST_CHECK int import_opaque(struct import *import, const char *path);
+void import_layers(struct import *import);
 
 /* A regular file: begin, its bytes, end.  -EBADMSG: they are not `size`. */
 MUST_CHECK int import_file(struct import *import, const char *path,

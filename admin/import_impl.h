@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * import_impl: what import.c (objects), import_data.c (bytes) and
- * import_place.c (paths to tree) share.
+ * import_place.c (paths to tree) share; import_layers.c flattens layers before that.
  */
 #ifndef ADMIN_IMPORT_IMPL_H
 #define ADMIN_IMPORT_IMPL_H
@@ -38,6 +38,12 @@ struct import_chunk {
 	bool hole;
 };
 
+enum import_kind {
+	IMPORT_OBJECT = 0,
+	IMPORT_WHITEOUT, /* attr.mode is 0, as for the next */
+	IMPORT_OPAQUE,	 /* a mark on the directory of that path */
+};
+
 struct import_entry {
 	char *path;   /* owns; clean */
 	char *placed; /* owns; after import_place, NULL: not kept */
@@ -45,7 +51,13 @@ struct import_entry {
 	struct tree_build_attr attr; /* mode 0: a hard link */
 	uint32_t origin;
 	uint32_t first_chunk, chunk_count;
+	enum import_kind kind;
 };
+
+static inline bool import_is_link(const struct import_entry *entry)
+{
+	return entry->kind == IMPORT_OBJECT && entry->attr.mode == 0;
+}
 
 struct import_xattr {
 	uint32_t entry;
@@ -57,6 +69,7 @@ struct import_xattr {
 struct import {
 	const struct import_sink *sink;
 	struct import_options options;
+	bool layered; /* origins are layers */
 	struct output *out;
 	struct failure *failure;
 
@@ -95,6 +108,8 @@ MUST_CHECK int import_data_open(struct import *import); /* the buffers */
 void import_data_close(struct import *import);
 MUST_CHECK int import_data_flush(struct import *import);
 
+/* Of layered origins only what is seen in the end stays. */
+MUST_CHECK int import_flatten(struct import *import);
 /* Set every entry's `placed`. */
 MUST_CHECK int import_place(struct import *import);
 /* Tree bytes of the placed entries, malloc'ed. */

@@ -207,7 +207,7 @@ import_link_file(struct import_placing *placing,
 	CLEANUP_FREE char *place = NULL;
 	uint32_t *found;
 
-	for (int i = 0; entry && entry->attr.mode == 0; i++) {
+	for (int i = 0; entry && import_is_link(entry); i++) {
 		free(STEAL(place));
 		if (i == IMPORT_FOLLOW_MAX ||
 		    import_place_path(placing, entry, entry->target, &place) <
@@ -216,7 +216,7 @@ import_link_file(struct import_placing *placing,
 		found = import_map_get(&placing->places, place, strlen(place));
 		entry = found ? &placing->import->entries[*found] : NULL;
 	}
-	return entry;
+	return entry && entry->kind == IMPORT_OBJECT ? entry : NULL;
 }
 
 static bool import_chunks_equal(const struct import *import,
@@ -265,7 +265,14 @@ static int import_choose(struct import_placing *placing,
 	bool dir = S_ISDIR(entry->attr.mode);
 	char why[IMPORT_PATH_MAX + 128];
 
-	*newer = false;
+	*newer = placing->import->layered;
+	if (*newer)
+		return 0;
+	/* Deleted and made again is made. */
+	if (old->kind == IMPORT_WHITEOUT || entry->kind == IMPORT_WHITEOUT) {
+		*newer = entry->kind == IMPORT_OBJECT;
+		return 0;
+	}
 	/* dpkg goes on below a link that stands where a directory would. */
 	if (dir && S_ISLNK(old->attr.mode))
 		return 0;
@@ -294,6 +301,8 @@ static int import_place_one(struct import_placing *placing, uint32_t i)
 	rc = import_place_path(placing, entry, entry->path, &entry->placed);
 	if (rc < 0)
 		return rc;
+	if (entry->kind == IMPORT_OPAQUE)
+		return 0; /* a mark on another's place */
 	if (!*entry->placed && !S_ISDIR(entry->attr.mode))
 		return import_place_refuse(import, entry, -EBADMSG,
 					   "the root must be a directory");
@@ -322,7 +331,7 @@ static int import_place_hard(struct import_placing *placing)
 	for (size_t i = 0; i < import->entry_count; i++) {
 		struct import_entry *entry = &import->entries[i];
 
-		if (!entry->placed || entry->attr.mode != 0)
+		if (!entry->placed || !import_is_link(entry))
 			continue;
 		file = import_link_file(placing, entry);
 		if (!file || S_ISDIR(file->attr.mode))
@@ -385,9 +394,15 @@ static int import_build_entry(struct import *import, struct tree_build *build,
 {
 	int rc = 0;
 
-	if (!entry->placed || links != (entry->attr.mode == 0))
+	/* What needs another object to be there comes last. */
+	if (!entry->placed ||
+	    links != (import_is_link(entry) || entry->kind == IMPORT_OPAQUE))
 		return 0;
-	if (links)
+	if (entry->kind == IMPORT_WHITEOUT)
+		rc = tree_build_whiteout(build, entry->placed);
+	else if (entry->kind == IMPORT_OPAQUE)
+		rc = tree_build_opaque(build, entry->placed);
+	else if (links)
 		rc = tree_build_link(build, entry->placed, entry->target);
 	else if (S_ISREG(entry->attr.mode))
 		rc = import_build_file(import, build, entry);

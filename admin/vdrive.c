@@ -19,7 +19,9 @@
 static const struct command vdrive_commands[] = {
     {"status", NULL, "", "one screen: daemon, depot, upstreams", 0, 0, 0,
      cmd_status},
-    {"package", "create", "NAME:TAG deb:PACKAGE[,...]|deb:FILE.deb...|dir:PATH",
+    {"package", "create",
+     "NAME:TAG deb:PACKAGE[,...]|deb:FILE.deb...|dir:PATH|"
+     "tar:FILE...|oci:DIR[:NAME]",
      "make a package", 2, ANY,
      ARGS_BIT(ARGS_DRY_RUN) | ARGS_BIT(ARGS_DEVICES) |
 	 ARGS_BIT(ARGS_KEEP_GOING),
