@@ -60,6 +60,9 @@ enum {
 bool depot_name_ok(const char *name);
 /* Tags: [A-Za-z0-9][A-Za-z0-9._+~:-]{0,126}; Debian versions are tags. */
 bool depot_tag_ok(const char *tag);
+/* A tenant as a number for fair shares (depot_read.who): never 0; two tenants
+ * may have the same, which costs them a turn. */
+uint32_t depot_who(const char *tenant);
 
 struct package_ref {
 	char name[PACKAGE_NAME_MAX + 1];
@@ -171,6 +174,8 @@ struct depot_piece {
 struct depot_read {
 	struct depot_piece piece[DEPOT_READ_MAX];
 	unsigned int count;
+	uint32_t who; /* depot_who() of the tenant, 0: nobody's: cold shards of
+			 all tenants take turns */
 	void (*done)(struct depot_read *read, int rc);
 	/* the depot's own */
 	int pending; /* atomic */

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <time.h>
 
+#include "depot/cache.h"
 #include "depot/fetch_inside.h"
 #include "depot/log.h"
 
@@ -25,11 +26,85 @@ uint64_t fetch_now_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
+/* --- one flight per shard ------------------------------------------------ */
+
+static struct fetch_job **fetch_slot(struct fetch *fetch,
+				     const struct fetch_job *job)
+{
+	const struct digest *name = tree_shard_name(job->tree, job->shard);
+
+	return &fetch->first[le32_get(name->bytes) & (FETCH_HASH - 1)];
+}
+
+/* Joins the job of the same shard that is under way, if there is one; else it
+ * is the first; lock. */
+static bool fetch_join_first(struct fetch *fetch, struct fetch_job *job)
+{
+	const struct digest *name = tree_shard_name(job->tree, job->shard);
+	struct fetch_job **slot = fetch_slot(fetch, job), *first = *slot;
+
+	while (first &&
+	       !digest_equal(name, tree_shard_name(first->tree, first->shard)))
+		first = first->hash_next;
+	if (!first) {
+		job->hash_next = *slot;
+		*slot = job;
+		return false;
+	}
+	job->joined = first->joined;
+	first->joined = job;
+	first->fetch_class = MIN(first->fetch_class, job->fetch_class);
+	return true;
+}
+
+/* Nobody joins it any more; lock. */
+static void fetch_leave_first(struct fetch *fetch, struct fetch_job *job)
+{
+	struct fetch_job **p = fetch_slot(fetch, job);
+
+	while (*p && *p != job)
+		p = &(*p)->hash_next;
+	if (*p)
+		*p = job->hash_next;
+}
+
 /* --- ends ---------------------------------------------------------------- */
+
+/* done() may take the chunk: each gets one of its own. */
+static void fetch_tell(struct fetch *fetch, struct fetch_job *job, int rc,
+		       const struct fetch_result *result)
+{
+	struct fetch_result own;
+
+	route_put(fetch->routes, job->route);
+	job->route = NULL;
+	if (rc < 0) {
+		job->done(job, rc, NULL);
+		return;
+	}
+	own = *result;
+	own.chunk = cache_buffer(own.chunk_len);
+	if (!own.chunk) {
+		job->done(job, -ENOMEM, NULL);
+		return;
+	}
+	memcpy(own.chunk, result->chunk, own.chunk_len);
+	job->done(job, 0, &own);
+	free(own.chunk);
+}
 
 void fetch_end(struct fetch *fetch, struct fetch_job *job, int rc,
 	       struct fetch_result *result)
 {
+	struct fetch_job *joined, *next;
+
+	pthread_mutex_lock(&fetch->lock);
+	fetch_leave_first(fetch, job);
+	pthread_mutex_unlock(&fetch->lock);
+	for (joined = job->joined; joined; joined = next) {
+		next = joined->joined;
+		fetch_tell(fetch, joined, rc, result);
+	}
 	route_put(fetch->routes, job->route);
 	job->route = NULL;
 	job->done(job, rc, result);
@@ -235,6 +310,8 @@ static int fetch_queue(struct fetch *fetch, struct fetch_job *job)
 
 	if (fetch->stopping)
 		return -EIO;
+	if (fetch_join_first(fetch, job))
+		return 0;
 	if (fetch->queued >= FETCH_QUEUE_MAX)
 		return -ENOMEM;
 	lane = fetch_lane_of(fetch, route_upstream(job->route));
@@ -247,6 +324,7 @@ static int fetch_queue(struct fetch *fetch, struct fetch_job *job)
 static void fetch_reset(struct fetch_job *job, uint64_t now)
 {
 	job->route = NULL;
+	job->joined = job->hash_next = NULL;
 	job->off = job->len = 0;
 	job->tries = 0;
 	job->rc = 0;

@@ -3,6 +3,10 @@
  * fetch: cold shards.  A few threads read them from upstream in joined ranges,
  * prove each, store it, and tell who asked.
  *
+ * One flight per shard, whoever asks: a job for a shard that is asked for
+ * already joins the first job of it, whose class rises to its own if that is
+ * the more urgent, and each job is told.
+ *
  * Life of a job:
  * 1. fetch_submit(): queued in the lane of its upstream.
  * 2. Taken by a thread, with its neighbours in the pack.
@@ -33,7 +37,7 @@
 enum {
 	FETCH_THREADS_MAX = 64,
 	FETCH_QUEUE_MAX = 1 << 16, /* jobs; above it done(-ENOMEM) at once */
-	FETCH_JOIN_MAX = 512,	   /* shards of one range */
+	FETCH_JOIN_MAX = 512,      /* shards of one range */
 	FETCH_LINGER_S = 30,
 };
 
@@ -44,10 +48,22 @@ struct fetch_result {
 	size_t shard_len;
 };
 
+/* What goes first; the order is the priority. */
+enum fetch_class {
+	FETCH_DEMAND, /* a guest waits for it */
+	FETCH_AHEAD,  /* a sequential reader will ask for it */
+	FETCH_PLAN,   /* a plan says that it will be asked for */
+	FETCH_FILL,   /* so that the package is whole one day */
+	FETCH_CLASSES,
+};
+
 struct fetch_job {
 	/* the caller's, who keeps job and tree till done() */
 	struct tree *tree;
 	uint32_t shard;
+	enum fetch_class fetch_class;
+	uint32_t who; /* depot_who() of the tenant: within a class each has his
+			 turn; 0: nobody */
 	/* Does anybody still want it?  Called with a lock held: quick. */
 	bool (*wanted)(struct fetch_job *job);
 	/* Once, on any thread; rc < 0: result is NULL.  -EIO, -ENOMEM. */
@@ -55,6 +71,7 @@ struct fetch_job {
 		     struct fetch_result *result);
 	struct fetch_job *next; /* links the jobs of one submission */
 	/* fetch's own from here on */
+	struct fetch_job *joined, *hash_next;
 	struct route *route;
 	uint32_t off, len;
 	unsigned int tries;

@@ -13,17 +13,20 @@
 #include "depot/fetch.h"
 
 /* The jobs of one upstream.  Lanes are few, and stay. */
-enum { FETCH_TELL_MS = 10000 }; /* between two lines of one upstream */
+enum {
+	FETCH_TELL_MS = 10000, /* between two lines of one upstream */
+	FETCH_HASH = 4096,     /* power of 2 */
+};
 
 struct fetch_lane {
 	struct fetch_lane *next;
 	char upstream[PACKAGE_NAME_MAX + 1];
-	struct fetch_job *head;  /* lock */
-	struct fetch_job **tail; /* lock */
-	unsigned int inflight;   /* lock; ranges */
-	unsigned int fails;      /* lock; in a row */
-	uint64_t down_since_ms;  /* lock */
-	uint64_t retry_at_ms;    /* lock */
+	struct fetch_job *head;   /* lock */
+	struct fetch_job **tail;  /* lock */
+	unsigned int inflight;    /* lock; ranges */
+	unsigned int fails;       /* lock; in a row */
+	uint64_t down_since_ms;   /* lock */
+	uint64_t retry_at_ms;     /* lock */
 	_Atomic uint64_t told_ms; /* when a refused range was last logged */
 };
 
@@ -48,14 +51,16 @@ struct fetch {
 	pthread_cond_t wake;
 	struct fetch_lane *lanes; /* lock; owns */
 	unsigned int queued;      /* lock */
-	bool stopping;            /* lock */
+	/* The first job of each shard, till it ends; the others hang on it. */
+	struct fetch_job *first[FETCH_HASH]; /* lock */
+	bool stopping;                       /* lock */
 	_Atomic uint64_t bytes, shards, errors, verify_failures;
 	unsigned int thread_count;
 	pthread_t threads[FETCH_THREADS_MAX];
 };
 
 uint64_t fetch_now_ms(void);
-/* Drops the route, calls done(). */
+/* Drops the route, calls done() of the job and of those that joined it. */
 void fetch_end(struct fetch *fetch, struct fetch_job *job, int rc,
 	       struct fetch_result *result);
 

@@ -13,8 +13,8 @@
 #include "depot/base.h"
 
 enum {
-	FETCH_JOIN_GAP_MAX = 16 << 10,	 /* bytes between two places */
-	FETCH_JOIN_GAPS_PERCENT = 5,	 /* of the range, all of them */
+	FETCH_JOIN_GAP_MAX = 16 << 10,  /* bytes between two places */
+	FETCH_JOIN_GAPS_PERCENT = 5,    /* of the range, all of them */
 	FETCH_JOIN_RANGE_MAX = 4 << 20, /* bytes */
 };
 

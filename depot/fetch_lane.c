@@ -145,10 +145,23 @@ static void fetch_fill(struct fetch *fetch, struct fetch_lane *lane,
 	lane->inflight++;
 }
 
+/* The most urgent class that a lane can go on with; FETCH_CLASSES: none. */
+static enum fetch_class fetch_urgent(const struct fetch_lane *lane,
+				     uint64_t now)
+{
+	enum fetch_class least = FETCH_CLASSES;
+
+	for (const struct fetch_job *job = lane->head; job; job = job->next)
+		if (job->not_before_ms <= now)
+			least = MIN(least, job->fetch_class);
+	return least;
+}
+
 bool fetch_pick(struct fetch *fetch, struct fetch_batch *batch,
 		uint64_t *wake_at_ms)
 {
 	uint64_t now = fetch_now_ms(), at;
+	enum fetch_class urgent;
 
 	*wake_at_ms = now + FETCH_IDLE_MS;
 	for (struct fetch_lane *lane = fetch->lanes; lane; lane = lane->next) {
@@ -159,8 +172,10 @@ bool fetch_pick(struct fetch *fetch, struct fetch_batch *batch,
 				*wake_at_ms = MIN(*wake_at_ms, at);
 			continue;
 		}
+		urgent = fetch_urgent(lane, now);
 		for (struct fetch_job *job = lane->head; job; job = job->next) {
-			if (job->not_before_ms <= now) {
+			if (job->not_before_ms <= now &&
+			    job->fetch_class == urgent) {
 				fetch_fill(fetch, lane, job, now, batch);
 				return true;
 			}
@@ -232,10 +247,11 @@ static void fetch_lane_judge(struct fetch *fetch, struct fetch_batch *batch,
 static bool fetch_lingered(struct fetch *fetch, struct fetch_job *job,
 			   uint64_t now)
 {
-	if (job->wanted(job)) {
-		job->unwanted_since_ms = 0;
-		return false;
-	}
+	for (struct fetch_job *j = job; j; j = j->joined)
+		if (j->wanted(j)) {
+			job->unwanted_since_ms = 0;
+			return false;
+		}
 	if (job->unwanted_since_ms == 0)
 		job->unwanted_since_ms = now;
 	return now - job->unwanted_since_ms >= fetch->options.linger_ms;

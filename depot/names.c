@@ -68,3 +68,10 @@ int package_ref_parse(const char *text, struct package_ref *ref)
 	snprintf(ref->tag, sizeof(ref->tag), "%s", rest);
 	return 0;
 }
+
+uint32_t depot_who(const char *tenant)
+{
+	struct digest d = digest_of(tenant, strlen(tenant));
+
+	return MAX(le32_get(d.bytes), 1u);
+}

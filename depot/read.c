@@ -25,7 +25,7 @@ struct flight {
 	struct depot *depot; /* borrows */
 	struct chunk *chunk; /* loading: ours until it lands or fails */
 	struct tree *tree;   /* ref */
-	uint32_t shard;
+	uint32_t shard, who;
 	struct kv_value value; /* pinned while warm */
 	struct flight *next;   /* of the same read */
 };
@@ -135,6 +135,8 @@ static struct fetch_job *flight_go_cold(struct flight *flight)
 	flight->fetch = (struct fetch_job){
 	    .tree = flight->tree,
 	    .shard = flight->shard,
+	    .fetch_class = FETCH_DEMAND,
+	    .who = flight->who,
 	    .wanted = flight_wanted,
 	    .done = flight_fetched,
 	};
@@ -244,6 +246,7 @@ static void read_add_flight(struct depot *depot, struct depot_piece *piece,
 	flight->chunk = chunk;
 	flight->tree = tree_get(piece->tree);
 	flight->shard = piece->shard;
+	flight->who = piece->read->who;
 	**end = flight;
 	*end = &flight->next;
 }
@@ -418,6 +421,7 @@ int depot_read_wait(struct depot *depot, struct depot_read *read)
 
 	memcpy(waiting.read.piece, read->piece, sizeof(read->piece));
 	waiting.read.count = read->count;
+	waiting.read.who = read->who;
 	waiting.read.done = read_waiting_done;
 	rc = depot_read_start(depot, &waiting.read);
 	if (rc == -EINPROGRESS && !read_wait_some(&waiting.wait) &&

@@ -169,6 +169,7 @@ int gather_run(struct gather *g)
 		wait->chunk_off[i] = g->off[i];
 		wait->chunk_len[i] = g->len[i];
 	}
+	wait->depot.who = g->view->who;
 	wait->depot.done = gather_done;
 	__atomic_store_n(&wait->kind, WAIT_READ, __ATOMIC_RELEASE);
 	rc = depot_read_start(g->view->depot, &wait->depot);

@@ -117,6 +117,7 @@ int view_open(const struct view_open *open, struct image *image,
 	v->paused = open->paused;
 	v->image = image_get(image);
 	snprintf(v->tenant, sizeof(v->tenant), "%s", open->tenant);
+	v->who = depot_who(open->tenant);
 	snprintf(v->guest, sizeof(v->guest), "%s", open->guest);
 	snprintf(v->data_dir, sizeof(v->data_dir), "%s/data",
 		 depot_path(v->depot));

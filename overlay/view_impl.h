@@ -83,6 +83,7 @@ struct view {
 	bool still;                 /* writers park: see still.c */
 	struct view_wait *waits;    /* parked until the view stirs */
 	char tenant[PACKAGE_NAME_MAX + 1], guest[PACKAGE_NAME_MAX + 1];
+	uint32_t who;               /* the tenant, to the depot */
 	struct image *image;        /* ref */
 	uint64_t next_id, id_limit; /* fileids; the limit is stored */
 	struct node *nodes[VIEW_NODE_SLOTS];

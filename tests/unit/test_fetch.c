@@ -236,7 +236,18 @@ struct test_jobs {
 	unsigned int left, good, bad; /* lock */
 	int last_rc;                  /* lock */
 	bool unwanted;                /* atomic */
+	/* of those started from here on */
+	enum fetch_class fetch_class;
+	uint32_t who;
+	bool listed; /* in test_order */
 };
+
+/* Shards in the order in which they landed. */
+static struct {
+	pthread_mutex_t lock;
+	uint32_t shard[1024]; /* lock */
+	unsigned int count;   /* lock */
+} test_order = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 struct test_job {
 	struct fetch_job job;
@@ -263,6 +274,11 @@ static void test_job_done(struct fetch_job *job, int rc,
 		ASSERT(digest_equal(&name,
 				    tree_shard_name(job->tree, job->shard)));
 	}
+	if (all->listed) {
+		pthread_mutex_lock(&test_order.lock);
+		test_order.shard[test_order.count++] = job->shard;
+		pthread_mutex_unlock(&test_order.lock);
+	}
 	pthread_mutex_lock(&all->lock);
 	if (rc == 0)
 		all->good++;
@@ -274,26 +290,37 @@ static void test_job_done(struct fetch_job *job, int rc,
 	pthread_mutex_unlock(&all->lock);
 }
 
-static void test_jobs_start(struct fixture *f, struct test_jobs *all,
-			    struct test_job *jobs, uint32_t first,
-			    uint32_t count, uint32_t step)
+/* of the class and tenant that `all` says */
+static void test_jobs_more(struct fixture *f, struct test_jobs *all,
+			   struct test_job *jobs, uint32_t first,
+			   uint32_t count, uint32_t step)
 {
 	struct fetch_job *list = NULL, **end = &list;
 
-	memset(all, 0, sizeof(*all));
-	pthread_mutex_init(&all->lock, NULL);
-	pthread_cond_init(&all->wake, NULL);
-	all->left = count;
+	pthread_mutex_lock(&all->lock);
+	all->left += count;
+	pthread_mutex_unlock(&all->lock);
 	for (uint32_t i = 0; i < count; i++) {
 		jobs[i].all = all;
-		jobs[i].job = (struct fetch_job){.tree = f->package.tree,
-						 .shard = first + i * step,
-						 .wanted = test_job_wanted,
-						 .done = test_job_done};
+		jobs[i].job =
+		    (struct fetch_job){.tree = f->package.tree,
+				       .shard = first + i * step,
+				       .fetch_class = all->fetch_class,
+				       .who = all->who,
+				       .wanted = test_job_wanted,
+				       .done = test_job_done};
 		*end = &jobs[i].job;
 		end = &jobs[i].job.next;
 	}
 	fetch_submit(f->fetch, list);
+}
+
+static void test_jobs_start(struct fixture *f, struct test_jobs *all,
+			    struct test_job *jobs, uint32_t first,
+			    uint32_t count, uint32_t step)
+{
+	memset(all, 0, sizeof(*all));
+	test_jobs_more(f, all, jobs, first, count, step);
 }
 
 static void test_jobs_wait(struct test_jobs *all)
@@ -594,6 +621,40 @@ static void test_stop(void)
 	check_unmute();
 }
 
+/* A read joins what a plan asked for: one request, both are told, and it goes
+ * before what was asked for earlier. */
+static void test_one_flight(void)
+{
+	CLEANUP(fixture_close) struct fixture f;
+	static struct test_job fill[20], plan[3], demand[3];
+	struct test_jobs fills = {.fetch_class = FETCH_FILL, .listed = true};
+	struct test_jobs plans = {.fetch_class = FETCH_PLAN, .listed = true};
+	struct test_jobs demands;
+	uint32_t last;
+	bool right = true;
+
+	fixture_open(&f);
+	last = tree_shard_count(f.package.tree) - 3;
+	check_mute();
+	test_order.count = 0;
+	/* Nothing can go before all have been asked for. */
+	test_world_set(TEST_FAULT_DOWN, 2);
+	test_jobs_more(&f, &fills, fill, 3, 20, 2);
+	test_jobs_more(&f, &plans, plan, last, 3, 1);
+	test_jobs_start(&f, &demands, demand, last, 3, 1);
+	test_jobs_wait(&demands);
+	test_jobs_wait(&plans);
+	test_jobs_wait(&fills);
+	fetch_stop(f.fetch);
+	check_unmute();
+	CU_ASSERT_EQUAL(demands.good, 3);
+	CU_ASSERT_EQUAL(plans.good, 3);
+	CU_ASSERT_EQUAL(fills.good, 20);
+	for (unsigned int i = 0; i < 3; i++)
+		right &= test_order.shard[i] >= last;
+	CU_ASSERT(right);
+}
+
 int main(void)
 {
 	static const struct check_test tests[] = {
@@ -603,6 +664,7 @@ int main(void)
 	    {"faults that pass", test_faults_pass},
 	    {"faults that stay", test_faults_stay},
 	    {"unwanted", test_unwanted},
+	    {"one flight, raised", test_one_flight},
 	    {"packs that moved", test_moved},
 	    {"an index that is damaged", test_no_index},
 	    {"an upstream that was removed", test_removed},
