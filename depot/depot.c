@@ -303,6 +303,29 @@ int depot_upstream_list(struct depot *depot,
 	return upstreams_list(depot->upstreams, visit, ctx);
 }
 
+/* --- pins ---------------------------------------------------------------- */
+
+int depot_pin_set(struct depot *depot, const struct digest *tree, bool pinned)
+{
+	struct kv_batch *batch = kv_batch_new();
+	int rc;
+
+	if (!batch)
+		return -ENOMEM;
+	if (pinned)
+		registry_pin_put(batch, tree, time(NULL));
+	else
+		registry_pin_delete(batch, tree);
+	rc = registry_commit(depot->state, batch);
+	kv_batch_free(batch);
+	return rc;
+}
+
+bool depot_pin_get(struct depot *depot, const struct digest *tree)
+{
+	return registry_pin_get(depot->state, tree);
+}
+
 /* --- figures ------------------------------------------------------------- */
 
 struct depot_tally {

@@ -200,6 +200,17 @@ size_t chunk_len(const struct chunk *chunk);
  * -EHOSTUNREACH: nothing came within 20 s; the fetch may go on. */
 MUST_CHECK int depot_read_wait(struct depot *depot, struct depot_read *read);
 
+/* --- pins ---------------------------------------------------------------- */
+
+/*
+ * A pinned tree's shards are never evicted from this host, whatever their
+ * usage.  Durable when it returns; by tree, so that it holds for every tag of
+ * the same content.  The tree need not be here.
+ */
+MUST_CHECK int depot_pin_set(struct depot *depot, const struct digest *tree,
+			     bool pinned);
+bool depot_pin_get(struct depot *depot, const struct digest *tree);
+
 /* --- upstreams ----------------------------------------------------------- */
 
 struct upstream_info {

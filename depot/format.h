@@ -20,6 +20,7 @@ enum {
 	FORMAT_TAG = 1,	     /* likewise */
 	FORMAT_DEPOT = 1,    /* likewise, depot.json */
 	FORMAT_STORE = 1,    /* key "format" of both databases */
+	FORMAT_USAGE = 1,
 };
 
 /*
@@ -195,5 +196,25 @@ _Static_assert(sizeof(struct format_index_row) == 12, "index row");
 struct format_pack_name {
 	uint8_t name[32];
 };
+
+/*
+ * Usage: a host's counters, a hint (usage.h).
+ *
+ *   header | counters | owners | SHA-256 of all before
+ *
+ * 64 segments follow one another, each of as many counters as the next; the
+ * owners likewise.  A shard's counter is in the segment given by the first byte
+ * of its name, modulo 64, at bytes 2 to 5 (little-endian) modulo its length.
+ */
+#define FORMAT_USAGE_MAGIC "VDusage\n"
+
+struct format_usage {
+	char magic[8];
+	uint32_t format_le;
+	uint32_t rule_le;     /* 0: frequency; 1: time of last use */
+	uint64_t counters_le; /* of all segments; a power of two */
+	uint8_t clocks[64];   /* rule 1: each segment's time */
+};
+_Static_assert(sizeof(struct format_usage) == 88, "usage header");
 
 #endif

@@ -39,6 +39,7 @@ enum {
 	KV_L0_STOP = 80,
 	KV_BYTES_PER_SYNC = 1 << 20,
 	KV_READ_AHEAD = 2 << 20,
+	KV_MANIFEST_STEP = 64 << 10, /* 4 MiB ahead would count as store */
 	KV_TRY_MS = 5000,
 	KV_DRAIN_S = 20,     /* for values and iterators to be given back */
 	KV_RECORD_HEAD = 32, /* of a record in the log, about */
@@ -220,6 +221,7 @@ static void kv_set_common(rocksdb_options_t *o)
 	 * guests' own syncs. */
 	rocksdb_options_set_bytes_per_sync(o, KV_BYTES_PER_SYNC);
 	rocksdb_options_compaction_readahead_size(o, KV_READ_AHEAD);
+	rocksdb_options_set_manifest_preallocation_size(o, KV_MANIFEST_STEP);
 
 	/*
 	 * Nothing goes into its diary, the file LOG.  When a line of it meets a
@@ -763,6 +765,22 @@ int kv_flush(struct kv *kv)
 		return rc;
 	rocksdb_flush(kv->db, kv->flush, &error);
 	return kv_change_end(kv, "flush", 0, error);
+}
+
+/* The C API's form tells no error; a failed table write shows at the next
+ * change, which RocksDB then refuses.  Not a change: kv_recover() would wait
+ * for it, so it enters like a read. */
+int kv_compact(struct kv *kv, const void *from, size_t from_len, const void *to,
+	       size_t to_len)
+{
+	int rc;
+
+	kv_enter(kv);
+	rc = atomic_load(&kv->failed);
+	if (rc == 0)
+		rocksdb_compact_range(kv->db, from, from_len, to, to_len);
+	kv_leave(kv);
+	return rc;
 }
 
 /* Length of the shortest key above all that begin with the prefix, put into

@@ -89,6 +89,12 @@ MUST_CHECK int kv_delete(struct kv *kv, const void *key, size_t key_len);
 MUST_CHECK int kv_sync_log(struct kv *kv); /* KV_STATE */
 MUST_CHECK int kv_flush(struct kv *kv);    /* memtables to durable SSTs */
 
+/* Rewrite the tables of the keys in [from, to], so that what was deleted there
+ * gives its space back.  Takes as long as that takes; writes and reads go on.
+ */
+MUST_CHECK int kv_compact(struct kv *kv, const void *from, size_t from_len,
+			  const void *to, size_t to_len);
+
 /* 0, or why changes are refused. */
 int kv_error(struct kv *kv);
 /* The disk or a quota is full: what passes when there is room again. */

@@ -248,6 +248,65 @@ void registry_origin_put(struct kv_batch *batch, const struct digest *tree,
 		     sizeof(struct store_origin) + name_len);
 }
 
+/* --- pins ---------------------------------------------------------------- */
+
+bool registry_pin_get(struct kv *state, const struct digest *tree)
+{
+	uint8_t key[REGISTRY_DIGEST_KEY_LEN];
+	struct kv_value value;
+	int rc;
+
+	registry_digest_key(key, STATE_KEY_PIN, tree);
+	rc = kv_get(state, key, sizeof(key), &value);
+	kv_value_release(&value);
+	/* In doubt it is: what cannot be read must not be lost for it. */
+	return rc != -ENOENT;
+}
+
+void registry_pin_put(struct kv_batch *batch, const struct digest *tree,
+		      int64_t time_sec)
+{
+	uint8_t key[REGISTRY_DIGEST_KEY_LEN], value[8];
+
+	registry_digest_key(key, STATE_KEY_PIN, tree);
+	le64_put(value, (uint64_t)time_sec);
+	kv_batch_put(batch, key, sizeof(key), value, sizeof(value));
+}
+
+void registry_pin_delete(struct kv_batch *batch, const struct digest *tree)
+{
+	uint8_t key[REGISTRY_DIGEST_KEY_LEN];
+
+	registry_digest_key(key, STATE_KEY_PIN, tree);
+	kv_batch_delete(batch, key, sizeof(key));
+}
+
+int registry_pin_list(struct kv *state,
+		      int (*visit)(void *ctx, const struct digest *tree),
+		      void *ctx)
+{
+	uint8_t prefix = STATE_KEY_PIN;
+	struct kv_iter *it = kv_iter_new(state, &prefix, 1, NULL, 0);
+	struct digest tree;
+	const uint8_t *key;
+	size_t len;
+	int rc = 0;
+
+	if (!it)
+		return -ENOMEM;
+	for (; rc == 0 && kv_iter_valid(it); kv_iter_next(it)) {
+		key = kv_iter_key(it, &len);
+		if (len != REGISTRY_DIGEST_KEY_LEN)
+			continue;
+		memcpy(tree.bytes, key + 1, DIGEST_LEN);
+		rc = visit(ctx, &tree);
+	}
+	if (rc == 0)
+		rc = kv_iter_error(it);
+	kv_iter_free(it);
+	return rc;
+}
+
 /* --- upstreams ----------------------------------------------------------- */
 
 static size_t registry_upstream_key(uint8_t *key, const char *name)

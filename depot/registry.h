@@ -48,6 +48,16 @@ MUST_CHECK int registry_origin_get(struct kv *state, const struct digest *tree,
 void registry_origin_put(struct kv_batch *batch, const struct digest *tree,
 			 const struct registry_origin *row);
 
+/* Pinned trees: none of their shards is evicted. */
+bool registry_pin_get(struct kv *state, const struct digest *tree);
+void registry_pin_put(struct kv_batch *batch, const struct digest *tree,
+		      int64_t time_sec);
+void registry_pin_delete(struct kv_batch *batch, const struct digest *tree);
+MUST_CHECK int registry_pin_list(struct kv *state,
+				 int (*visit)(void *ctx,
+					      const struct digest *tree),
+				 void *ctx);
+
 enum { UPSTREAM_URL_MAX = 1023 }; /* bytes */
 
 struct registry_upstream {

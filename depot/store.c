@@ -5,8 +5,11 @@
  */
 #include "depot/store.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "depot/format.h"
@@ -23,6 +26,7 @@ static const char store_figures_key[] = "figures";
 enum {
 	STORE_FIGURES_KEY_LEN = sizeof(store_figures_key) - 1,
 	STORE_FIGURES_LEN = 16,
+	STORE_WALK_STEP = 256, /* names that a walk reads at a time */
 };
 
 struct store {
@@ -211,11 +215,30 @@ bool store_has(struct store *store, const struct digest *name)
 	return true;
 }
 
+/* Write a batch with the figures that are true after it; lock. */
+static int store_write(struct store *store, struct kv_batch *batch,
+		       uint64_t shards, uint64_t bytes)
+{
+	uint8_t figures[STORE_FIGURES_LEN];
+	int rc;
+
+	le64_put(figures, shards);
+	le64_put(figures + 8, bytes);
+	kv_batch_put(batch, store_figures_key, STORE_FIGURES_KEY_LEN, figures,
+		     sizeof(figures));
+	rc = kv_write(store->kv, batch);
+	if (rc < 0)
+		return rc;
+	store->shards = shards;
+	store->bytes = bytes;
+	atomic_store(&store->dirty, true);
+	return 0;
+}
+
 /* Put (shard not NULL) or take out one shard, with the figures. */
 static int store_change(struct store *store, const struct digest *name,
 			const void *shard, size_t shard_len)
 {
-	uint8_t figures[STORE_FIGURES_LEN];
 	uint64_t shards = store->shards, bytes = store->bytes;
 	struct kv_batch *batch = kv_batch_new();
 	struct kv_value old;
@@ -239,18 +262,9 @@ static int store_change(struct store *store, const struct digest *name,
 	} else {
 		kv_batch_delete(batch, name->bytes, DIGEST_LEN);
 	}
-	le64_put(figures, shards);
-	le64_put(figures + 8, bytes);
-	kv_batch_put(batch, store_figures_key, STORE_FIGURES_KEY_LEN, figures,
-		     sizeof(figures));
-	rc = kv_write(store->kv, batch);
+	rc = store_write(store, batch, shards, bytes);
 	kv_batch_free(batch);
-	if (rc < 0)
-		return rc;
-	store->shards = shards;
-	store->bytes = bytes;
-	atomic_store(&store->dirty, true);
-	return 0;
+	return rc;
 }
 
 int store_put_proved(struct store *store, const struct digest *name,
@@ -334,6 +348,124 @@ void store_quarantine(struct store *store, const struct digest *name,
 	pthread_mutex_unlock(&store->lock);
 }
 
+/* --- taking out, walking ------------------------------------------------- */
+
+int store_remove_list(struct store *store, const struct digest *names,
+		      size_t count, uint64_t *removed)
+{
+	struct kv_batch *batch = kv_batch_new();
+	uint64_t shards = 0, bytes = 0;
+	struct kv_value value;
+	int rc = 0;
+
+	ASSERT(count <= STORE_REMOVE_MAX);
+
+	if (!batch)
+		return -ENOMEM;
+	pthread_mutex_lock(&store->lock);
+	for (size_t i = 0; i < count; i++) {
+		if (store_get(store, &names[i], &value) < 0)
+			continue;
+		shards++;
+		bytes += value.len;
+		kv_value_release(&value);
+		kv_batch_delete(batch, names[i].bytes, DIGEST_LEN);
+	}
+	if (shards > 0)
+		rc = store_write(store, batch,
+				 store->shards - MIN(store->shards, shards),
+				 store->bytes - MIN(store->bytes, bytes));
+	pthread_mutex_unlock(&store->lock);
+	kv_batch_free(batch);
+	if (removed)
+		*removed = rc < 0 ? 0 : bytes;
+	return rc;
+}
+
+int store_remove(struct store *store, const struct digest *name)
+{
+	uint64_t removed;
+	int rc = store_remove_list(store, name, 1, &removed);
+
+	if (rc < 0)
+		return rc;
+	return removed > 0 ? 0 : -ENOENT;
+}
+
+int store_compact(struct store *store, const struct digest *from,
+		  const struct digest *to)
+{
+	return kv_compact(store->kv, from->bytes, DIGEST_LEN, to->bytes,
+			  DIGEST_LEN);
+}
+
+struct store_step {
+	unsigned int count;
+	struct digest names[STORE_WALK_STEP];
+	size_t lens[STORE_WALK_STEP];
+};
+
+/* The next names; no iterator outlives it, since kv_recover() waits for them
+ * and the visitor may wait for kv_recover(). */
+static int store_walk_step(struct store *store, const struct digest *from,
+			   struct store_step *step)
+{
+	struct kv_iter *it =
+	    kv_iter_new(store->kv, "", 0, from->bytes, DIGEST_LEN);
+	const uint8_t *key;
+	size_t len;
+	int rc;
+
+	step->count = 0;
+	if (!it)
+		return -ENOMEM;
+	for (; kv_iter_valid(it) && step->count < STORE_WALK_STEP;
+	     kv_iter_next(it)) {
+		key = kv_iter_key(it, &len);
+		if (len != DIGEST_LEN)
+			continue; /* the store's own keys */
+		memcpy(step->names[step->count].bytes, key, DIGEST_LEN);
+		kv_iter_value(it, &step->lens[step->count]);
+		step->count++;
+	}
+	rc = kv_iter_error(it);
+	kv_iter_free(it);
+	return rc;
+}
+
+/* false: there is none after it. */
+static bool store_next_name(struct digest *name)
+{
+	for (int i = DIGEST_LEN - 1; i >= 0; i--)
+		if (++name->bytes[i] != 0)
+			return true;
+	return false;
+}
+
+int store_walk(struct store *store, const struct digest *from,
+	       int (*visit)(void *ctx, const struct digest *name,
+			    size_t shard_len),
+	       void *ctx)
+{
+	CLEANUP_FREE struct store_step *step = malloc(sizeof(*step));
+	struct digest at = {{0}};
+	int rc = 0;
+
+	if (!step)
+		return -ENOMEM;
+	if (from)
+		at = *from;
+	do {
+		rc = store_walk_step(store, &at, step);
+		for (unsigned int i = 0; rc == 0 && i < step->count; i++)
+			rc = visit(ctx, &step->names[i], step->lens[i]);
+		if (step->count > 0)
+			at = step->names[step->count - 1];
+	} while (rc == 0 && step->count == STORE_WALK_STEP &&
+		 store_next_name(&at));
+	return rc;
+}
+
 int store_flush(struct store *store)
 {
 	int rc;
@@ -361,6 +493,24 @@ void store_flush_by_timer(struct store *store)
 	if (store_flush(store) < 0)
 		log_warn("store %s: flush failed, tried again later",
 			 store->path);
+}
+
+uint64_t store_disk_bytes(struct store *store)
+{
+	uint64_t bytes = 0;
+	struct dirent *entry;
+	DIR *dir = opendir(store->path);
+	struct stat st;
+
+	while (dir && (entry = readdir(dir)))
+		/* One that has just gone counts for nothing. */
+		if (fstatat(dirfd(dir), entry->d_name, &st,
+			    AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(st.st_mode))
+			bytes += (uint64_t)st.st_blocks * 512;
+	if (dir)
+		closedir(dir);
+	return bytes;
 }
 
 void store_get_stats(struct store *store, struct store_stats *stats)

@@ -14,6 +14,7 @@
  *     'U' upstream          struct store_upstream, then the URL
  *     'T' digest (32)       struct store_origin, then the upstream's name:
  *                           where a tree came from
+ *     'H' digest (32)       i64 seconds since 1970: this tree is pinned, since
  *     "format"              u32: FORMAT_STORE
  *
  * Names and URLs at the end of a value have no NUL.  registry.h reads and
@@ -33,6 +34,7 @@ enum {
 	STATE_KEY_TAG = 'N',
 	STATE_KEY_UPSTREAM = 'U',
 	STATE_KEY_ORIGIN = 'T',
+	STATE_KEY_PIN = 'H',
 };
 
 struct store_tag {
@@ -93,10 +95,39 @@ MUST_CHECK int store_put_proved(struct store *store, const struct digest *name,
 /* Take a shard out that is not what its name says.  Logged and counted. */
 void store_quarantine(struct store *store, const struct digest *name,
 		      size_t shard_len, const char *why);
+/*
+ * Take shards out that nobody needs; those that are not here count for nothing.
+ * One batch, so that all go or none; gone for good after store_flush().  Who
+ * holds one pinned keeps it.  `removed` (may be NULL): bytes, as stored.
+ */
+enum { STORE_REMOVE_MAX = 4096 };
+MUST_CHECK int store_remove_list(struct store *store,
+				 const struct digest *names, size_t count,
+				 uint64_t *removed);
+/* One of them; -ENOENT: it was not here. */
+MUST_CHECK int store_remove(struct store *store, const struct digest *name);
+/* Give the space of removed shards in [from, to] back to the file system:
+ * rewrites what lies there.  Long: not on a call's path. */
+MUST_CHECK int store_compact(struct store *store, const struct digest *from,
+			     const struct digest *to);
+/*
+ * The shards here, in order of their names, from `from` on (NULL: the first).
+ * visit() returns non-zero to stop, which is returned; it may use the store,
+ * and stop and be started again from the name after the last.  What is put or
+ * removed meanwhile may be met or not.
+ */
+MUST_CHECK int store_walk(struct store *store, const struct digest *from,
+			  int (*visit)(void *ctx, const struct digest *name,
+				       size_t shard_len),
+			  void *ctx);
 MUST_CHECK int store_flush(struct store *store);
 /* Flush when something was put, and not within the last STORE_FLUSH_S. */
 enum { STORE_FLUSH_S = 30 };
 void store_flush_by_timer(struct store *store);
+
+/* Blocks that the database's files take up on the disk, in bytes: looks at each
+ * of them. */
+uint64_t store_disk_bytes(struct store *store);
 
 struct store_stats {
 	uint64_t bytes, shards; /* of the shards here, as stored */

@@ -172,6 +172,100 @@ static void test_own_keys_damaged(void)
 	check_unmute();
 }
 
+struct test_walk {
+	struct store *store;
+	struct digest last;
+	unsigned int count, stop_at;
+	uint64_t bytes;
+	bool remove;
+};
+
+static int test_visit(void *ctx, const struct digest *name, size_t shard_len)
+{
+	struct test_walk *walk = ctx;
+
+	if (walk->count > 0)
+		CU_ASSERT(digest_compare(&walk->last, name) < 0);
+	walk->last = *name;
+	walk->count++;
+	walk->bytes += shard_len;
+	if (walk->remove && walk->count % 2 == 0)
+		CU_ASSERT_EQUAL(store_remove(walk->store, name), 0);
+	return walk->count == walk->stop_at ? -ECANCELED : 0;
+}
+
+/* More than a step of the walk has; removed under the walker's feet. */
+static void test_walks(void)
+{
+	enum { COUNT = 600 };
+	CLEANUP(tmpdir_cleanup) char *dir = tmpdir_new();
+	struct test_walk walk = {0}, rest = {0};
+	struct store_stats stats;
+	struct digest first;
+
+	CU_ASSERT_EQUAL_FATAL(store_open(dir, TEST_MEMORY, NULL, &walk.store),
+			      0);
+	CU_ASSERT_EQUAL(store_walk(walk.store, NULL, test_visit, &walk), 0);
+	CU_ASSERT_EQUAL(walk.count, 0);
+	for (unsigned int i = 0; i < COUNT; i++) {
+		struct digest name = digest_of(&i, sizeof(i));
+
+		ASSERT(store_put_proved(walk.store, &name, dir, 1 + i % 5) ==
+		       0);
+	}
+	walk.remove = true;
+	CU_ASSERT_EQUAL(store_walk(walk.store, NULL, test_visit, &walk), 0);
+	CU_ASSERT_EQUAL(walk.count, COUNT);
+	store_get_stats(walk.store, &stats);
+	CU_ASSERT_EQUAL(stats.shards, COUNT / 2);
+	CU_ASSERT(stats.bytes < walk.bytes);
+
+	/* Stopped, and started again after the last. */
+	walk = (struct test_walk){.store = walk.store, .stop_at = 100};
+	CU_ASSERT_EQUAL(store_walk(walk.store, NULL, test_visit, &walk),
+			-ECANCELED);
+	CU_ASSERT_EQUAL(walk.count, 100);
+	first = walk.last;
+	CU_ASSERT_EQUAL(store_walk(walk.store, &first, test_visit, &rest), 0);
+	CU_ASSERT_EQUAL(rest.count, COUNT / 2 - 99);
+	CU_ASSERT_EQUAL(store_remove(walk.store, &first), 0);
+	CU_ASSERT_EQUAL(store_remove(walk.store, &first), -ENOENT);
+	CU_ASSERT_FALSE(store_has(walk.store, &first));
+	store_close(walk.store);
+}
+
+/* Removed and compacted: the files shrink. */
+static void test_compacts(void)
+{
+	enum { COUNT = 400, LEN = 10000 };
+	CLEANUP(tmpdir_cleanup) char *dir = tmpdir_new();
+	CLEANUP_FREE struct digest *names = calloc(COUNT, sizeof(*names));
+	CLEANUP_FREE char *bytes = calloc(1, LEN);
+	struct digest low = {{0}}, high;
+	struct store *store;
+	uint64_t removed;
+	size_t before;
+
+	CU_ASSERT_EQUAL_FATAL(store_open(dir, TEST_MEMORY, NULL, &store), 0);
+	memset(high.bytes, 0xff, sizeof(high.bytes));
+	for (unsigned int i = 0; i < COUNT; i++) {
+		names[i] = digest_of(&i, sizeof(i));
+		ASSERT(store_put_proved(store, &names[i], bytes, LEN) == 0);
+	}
+	CU_ASSERT_EQUAL(store_flush(store), 0);
+	CU_ASSERT_EQUAL(store_compact(store, &low, &high), 0);
+	before = store_disk_bytes(store);
+	CU_ASSERT(before >= COUNT * LEN);
+	CU_ASSERT_EQUAL(store_remove_list(store, names, COUNT / 2, &removed),
+			0);
+	CU_ASSERT_EQUAL(removed, COUNT / 2 * LEN);
+	CU_ASSERT_EQUAL(store_compact(store, &low, &high), 0);
+	CU_ASSERT(store_disk_bytes(store) < before * 6 / 10);
+	for (unsigned int i = 0; i < COUNT; i++)
+		CU_ASSERT_EQUAL(store_has(store, &names[i]), i >= COUNT / 2);
+	store_close(store);
+}
+
 int main(void)
 {
 	static const struct check_test tests[] = {
@@ -180,6 +274,8 @@ int main(void)
 	    {"good bytes replace rotten ones", test_heals},
 	    {"format numbers, and the lock", test_formats},
 	    {"its own keys are damaged", test_own_keys_damaged},
+	    {"walks, removing", test_walks},
+	    {"gives space back", test_compacts},
 	};
 
 	return check_main("test_store", tests, ARRAY_LEN(tests));
