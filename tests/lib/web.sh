@@ -78,6 +78,12 @@ web_stop()
 web_bytes()
 {
 	[ -e "$WEB_LOG" ] || { echo 0; return; }
+	# nginx writes a request's line after its last byte has gone out.
+	web_lines=none
+	until [ "$web_lines" = "$(wc -l <"$WEB_LOG")" ]; do
+		web_lines=$(wc -l <"$WEB_LOG")
+		sleep 0.3
+	done
 	awk -v p="$1" 'index($3, p) == 1 { n += $2 } END { print n + 0 }' \
 		"$WEB_LOG"
 }
