@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * digest: SHA-256 by libcrypto, SipHash-2-4 by hand.
+ * digest: SHA-256 and Ed25519 by libcrypto, SipHash-2-4 by hand.
  *
  * libcrypto looks an algorithm up by name at each use unless it was fetched
  * before, and allocates a context for each digest: both are done once here,
@@ -8,8 +8,10 @@
  */
 #include "depot/digest.h"
 
+#include <openssl/bio.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <pthread.h>
 #include <sys/random.h>
 
@@ -102,18 +104,19 @@ int digest_compare(const struct digest *a, const struct digest *b)
 	return memcmp(a->bytes, b->bytes, DIGEST_LEN);
 }
 
-void digest_to_hex(const struct digest *d, char *hex)
+void hex_write(const void *bytes, size_t len, char *hex)
 {
 	static const char digits[] = "0123456789abcdef";
+	const uint8_t *p = bytes;
 
-	for (int i = 0; i < DIGEST_LEN; i++) {
-		*hex++ = digits[d->bytes[i] >> 4];
-		*hex++ = digits[d->bytes[i] & 15];
+	for (size_t i = 0; i < len; i++) {
+		*hex++ = digits[p[i] >> 4];
+		*hex++ = digits[p[i] & 15];
 	}
 	*hex = '\0';
 }
 
-static int digest_hex_value(char c)
+static int hex_value(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -122,23 +125,150 @@ static int digest_hex_value(char c)
 	return -1;
 }
 
-int digest_from_hex(const char *hex, size_t len, struct digest *d)
+int hex_read(const char *hex, size_t hex_len, void *bytes, size_t len)
 {
-	struct digest got;
-	int high, low;
+	uint8_t *p = bytes;
 
-	if (len != DIGEST_HEX_LEN)
+	if (hex_len != 2 * len)
 		return -EINVAL;
-	for (int i = 0; i < DIGEST_LEN; i++) {
-		high = digest_hex_value(hex[2 * i]);
-		low = digest_hex_value(hex[2 * i + 1]);
-		if (high < 0 || low < 0)
+	for (size_t i = 0; i < hex_len; i++)
+		if (hex_value(hex[i]) < 0)
 			return -EINVAL;
-		got.bytes[i] = (uint8_t)(high << 4 | low);
-	}
-	*d = got;
+	for (size_t i = 0; i < len; i++)
+		p[i] = (uint8_t)(hex_value(hex[2 * i]) << 4 |
+				 hex_value(hex[2 * i + 1]));
 	return 0;
 }
+
+void digest_to_hex(const struct digest *d, char *hex)
+{
+	hex_write(d->bytes, DIGEST_LEN, hex);
+}
+
+int digest_from_hex(const char *hex, size_t len, struct digest *d)
+{
+	return hex_read(hex, len, d->bytes, DIGEST_LEN);
+}
+
+/* --- Ed25519 ------------------------------------------------------------- */
+
+static EVP_PKEY *sign_pkey(const struct sign_key *secret)
+{
+	EVP_PKEY *pkey = EVP_PKEY_new_raw_private_key(
+	    EVP_PKEY_ED25519, NULL, secret->bytes, sizeof(secret->bytes));
+
+	ASSERT(pkey);
+	return pkey;
+}
+
+void sign_secret_new(struct sign_key *secret)
+{
+	random_bytes(secret->bytes, sizeof(secret->bytes));
+}
+
+struct sign_key sign_public(const struct sign_key *secret)
+{
+	EVP_PKEY *pkey = sign_pkey(secret);
+	struct sign_key key;
+	size_t len = sizeof(key.bytes);
+
+	ASSERT(EVP_PKEY_get_raw_public_key(pkey, key.bytes, &len) == 1 &&
+	       len == sizeof(key.bytes));
+	EVP_PKEY_free(pkey);
+	return key;
+}
+
+void sign(const struct sign_key *secret, const void *data, size_t len,
+	  uint8_t signature[SIGN_LEN])
+{
+	EVP_PKEY *pkey = sign_pkey(secret);
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	size_t signature_len = SIGN_LEN;
+
+	ASSERT(ctx && EVP_DigestSignInit(ctx, NULL, NULL, NULL, pkey) == 1);
+	ASSERT(EVP_DigestSign(ctx, signature, &signature_len, data, len) == 1 &&
+	       signature_len == SIGN_LEN);
+	EVP_MD_CTX_free(ctx);
+	EVP_PKEY_free(pkey);
+}
+
+bool sign_verify(const struct sign_key *key, const void *data, size_t len,
+		 const uint8_t signature[SIGN_LEN])
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	EVP_PKEY *pkey = EVP_PKEY_new_raw_public_key(
+	    EVP_PKEY_ED25519, NULL, key->bytes, sizeof(key->bytes));
+	bool good;
+
+	/* No memory is no proof. */
+	good = ctx && pkey &&
+	       EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, pkey) == 1 &&
+	       EVP_DigestVerify(ctx, signature, SIGN_LEN, data, len) == 1;
+	EVP_MD_CTX_free(ctx);
+	EVP_PKEY_free(pkey);
+	return good;
+}
+
+int sign_key_compare(const struct sign_key *a, const struct sign_key *b)
+{
+	return memcmp(a->bytes, b->bytes, sizeof(a->bytes));
+}
+
+void sign_key_to_hex(const struct sign_key *key, char *hex)
+{
+	hex_write(key->bytes, sizeof(key->bytes), hex);
+}
+
+int sign_key_from_hex(const char *hex, size_t len, struct sign_key *key)
+{
+	return hex_read(hex, len, key->bytes, sizeof(key->bytes));
+}
+
+void sign_secret_to_pem(const struct sign_key *secret, char pem[SIGN_PEM_MAX])
+{
+	EVP_PKEY *pkey = sign_pkey(secret);
+	BIO *bio = BIO_new(BIO_s_secmem());
+	int len;
+
+	ASSERT(bio && PEM_write_bio_PrivateKey(bio, pkey, NULL, NULL, 0, NULL,
+					       NULL) == 1);
+	len = BIO_read(bio, pem, SIGN_PEM_MAX - 1);
+	ASSERT(len > 0 && len < SIGN_PEM_MAX - 1);
+	pem[len] = '\0';
+	BIO_free(bio);
+	EVP_PKEY_free(pkey);
+}
+
+/* Nobody is asked for a pass phrase. */
+static int sign_no_pass_phrase(char *buf UNUSED, int size UNUSED, int rw UNUSED,
+			       void *ctx UNUSED)
+{
+	return -1;
+}
+
+int sign_secret_from_pem(const void *text, size_t len, struct sign_key *secret)
+{
+	size_t raw_len = sizeof(secret->bytes);
+	EVP_PKEY *pkey = NULL;
+	bool good;
+	BIO *bio;
+
+	if (len > SIGN_PEM_MAX)
+		return -EBADMSG;
+	bio = BIO_new_mem_buf(text, (int)len);
+	if (!bio)
+		return -ENOMEM;
+	pkey = PEM_read_bio_PrivateKey(bio, NULL, sign_no_pass_phrase, NULL);
+	good =
+	    pkey && EVP_PKEY_get_id(pkey) == EVP_PKEY_ED25519 &&
+	    EVP_PKEY_get_raw_private_key(pkey, secret->bytes, &raw_len) == 1 &&
+	    raw_len == sizeof(secret->bytes);
+	EVP_PKEY_free(pkey);
+	BIO_free(bio);
+	return good ? 0 : -EBADMSG;
+}
+
+/* --- SipHash ------------------------------------------------------------- */
 
 static inline uint64_t siphash_rotl(uint64_t x, int b)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * digest: SHA-256 (by libcrypto; its only includer) and SipHash-2-4.
+ * digest: SHA-256 and Ed25519 (by libcrypto; its only includer) and
+ * SipHash-2-4.
  *
  * SipHash (Aumasson, Bernstein 2012) is ours because it runs once per call and
  * per name: of 30 bytes ours takes 26 ns, libcrypto's EVP_MAC 60 to 140 for its
@@ -42,6 +43,41 @@ uint64_t siphash64(const uint8_t key[SIPHASH_KEY_LEN], const void *data,
 		   size_t len);
 void siphash128(const uint8_t key[SIPHASH_KEY_LEN], const void *data,
 		size_t len, uint8_t out[16]);
+
+/*
+ * Ed25519 (RFC 8032) signatures.  A key of either kind is 32 bytes; a public
+ * one is named by its 64 hex digits.  A secret one is kept in a file as PEM
+ * (PKCS #8), as `openssl genpkey -algorithm ed25519` writes it.
+ */
+enum { SIGN_LEN = 64, SIGN_HEX_LEN = 128, SIGN_PEM_MAX = 512 };
+
+struct sign_key {
+	uint8_t bytes[32];
+};
+
+void sign_secret_new(struct sign_key *secret);
+struct sign_key sign_public(const struct sign_key *secret);
+void sign(const struct sign_key *secret, const void *data, size_t len,
+	  uint8_t signature[SIGN_LEN]);
+bool sign_verify(const struct sign_key *key, const void *data, size_t len,
+		 const uint8_t signature[SIGN_LEN]);
+int sign_key_compare(const struct sign_key *a, const struct sign_key *b);
+/* hex must hold DIGEST_HEX_LEN + 1 bytes. */
+void sign_key_to_hex(const struct sign_key *key, char *hex);
+/* Lower case; -EINVAL. */
+MUST_CHECK int sign_key_from_hex(const char *hex, size_t len,
+				 struct sign_key *key);
+/* NUL-terminated. */
+void sign_secret_to_pem(const struct sign_key *secret, char pem[SIGN_PEM_MAX]);
+/* -EBADMSG: no Ed25519 key, or one that asks for a pass phrase. */
+MUST_CHECK int sign_secret_from_pem(const void *text, size_t len,
+				    struct sign_key *secret);
+
+/* Lower case; hex must hold 2 * len + 1 bytes. */
+void hex_write(const void *bytes, size_t len, char *hex);
+/* Exactly 2 * len digits, lower case; -EINVAL. */
+MUST_CHECK int hex_read(const char *hex, size_t hex_len, void *bytes,
+			size_t len);
 
 /* In constant time. */
 bool secret_equal(const void *a, const void *b, size_t len);

@@ -17,8 +17,8 @@ enum {
 	FORMAT_PACK = 1,
 	FORMAT_INDEX = 1,
 	FORMAT_REVISION = 1, /* "format" in the JSON */
-	FORMAT_TAG = 1,	     /* likewise */
-	FORMAT_DEPOT = 1,    /* likewise, depot.json */
+	FORMAT_TAG = 2,	     /* likewise; 1 is read, too */
+	FORMAT_DEPOT = 2,    /* likewise, depot.json; 1 is read, too */
 	FORMAT_STORE = 1,    /* key "format" of both databases */
 	FORMAT_USAGE = 1,
 };

@@ -78,35 +78,35 @@ static int push_check_generation(const struct push *push)
 		   : -EAGAIN;
 }
 
-static int push_compare_names(const void *a, const void *b)
-{
-	return strcmp(a, b);
-}
-
-/* The packages of both, each once. */
+/* A package is in the root document from its first push on. */
 static int push_merge_names(const struct push *push, struct root_doc *merged)
 {
-	unsigned int kept = 0;
+	const struct root_doc *root = &push->root;
+	size_t at = 0;
 
-	merged->packages = calloc((size_t)push->root.count + push->count + 1,
+	merged->packages = calloc((size_t)root->count + push->count + 1,
 				  sizeof(*merged->packages));
 	if (!merged->packages)
 		return -ENOMEM;
-	for (unsigned int i = 0; i < push->root.count; i++)
-		memcpy(merged->packages[merged->count++],
-		       push->root.packages[i], sizeof(*merged->packages));
-	for (unsigned int i = 0; i < push->count; i++)
-		snprintf(merged->packages[merged->count++],
-			 sizeof(*merged->packages), "%s",
-			 push->packages[i].name);
-	qsort(merged->packages, merged->count, sizeof(*merged->packages),
-	      push_compare_names);
-	for (unsigned int i = 1; i < merged->count; i++)
-		if (strcmp(merged->packages[i], merged->packages[kept]) != 0 &&
-		    ++kept != i)
-			memcpy(merged->packages[kept], merged->packages[i],
-			       sizeof(*merged->packages));
-	merged->count = merged->count ? kept + 1 : 0;
+	if (root->count > 0)
+		memcpy(merged->packages, root->packages,
+		       root->count * sizeof(*root->packages));
+	merged->count = root->count;
+	for (unsigned int i = 0; i < push->count; i++) {
+		const char *name = push->packages[i].name;
+		struct root_package *row;
+
+		if (root_doc_find(merged, name))
+			continue;
+		for (at = 0; at < merged->count; at++)
+			if (strcmp(merged->packages[at].name, name) > 0)
+				break;
+		row = &merged->packages[at];
+		memmove(row + 1, row, (merged->count - at) * sizeof(*row));
+		memset(row, 0, sizeof(*row));
+		snprintf(row->name, sizeof(row->name), "%s", name);
+		merged->count++;
+	}
 	return 0;
 }
 

@@ -2,6 +2,7 @@
 # Which link-time stand-ins (tests/fake/fake_NAME.c) a test is built with.
 fakes_fuzz_index    := log
 fakes_fuzz_document := log
+fakes_fuzz_signed   := log
 fakes_fuzz_tree     := log
 fakes_fuzz_tree_box := log
 fakes_test_conn     := view site rig

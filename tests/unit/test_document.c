@@ -146,6 +146,32 @@ static void test_tags_round_trip(void)
 	CU_ASSERT(digest_equal(&got.rows[1].tree, &rows[1].tree));
 	CU_ASSERT(got.rows[1].has_previous);
 	CU_ASSERT(digest_equal(&got.rows[1].previous, &rows[1].previous));
+	CU_ASSERT_FALSE(got.is_restricted);
+	CU_ASSERT(tag_doc_entitles(&got, "anybody"));
+}
+
+static void test_entitled(void)
+{
+	char names[2][PACKAGE_NAME_MAX + 1] = {"blue", "red"};
+	struct tag_doc doc = {.name = "redis", .sequence = 1};
+
+	/* Nobody is not everybody. */
+	for (unsigned int count = 0; count <= 2; count++) {
+		CLEANUP(tag_doc_clear) struct tag_doc got = {0};
+		CLEANUP_FREE char *json = NULL;
+
+		doc.is_restricted = true;
+		doc.entitled = names;
+		doc.entitled_count = count;
+		CU_ASSERT_EQUAL_FATAL(tag_doc_write(&doc, &json), 0);
+		CU_ASSERT_EQUAL_FATAL(tag_doc_read(json, strlen(json), &got),
+				      0);
+		CU_ASSERT(got.is_restricted);
+		CU_ASSERT_EQUAL(got.entitled_count, count);
+		CU_ASSERT_EQUAL(tag_doc_entitles(&got, "blue"), count > 0);
+		CU_ASSERT_EQUAL(tag_doc_entitles(&got, "red"), count > 1);
+		CU_ASSERT_FALSE(tag_doc_entitles(&got, "re"));
+	}
 }
 
 #define TEST_TAGS(payload)                                                     \
@@ -167,7 +193,7 @@ static void test_tags_refused(void)
 	    {"", -EBADMSG},
 	    {"null", -EBADMSG},
 	    {"{\"format\":1}", -EBADMSG},
-	    {"{\"format\":2}", -EPROTONOSUPPORT},
+	    {"{\"format\":3}", -EPROTONOSUPPORT},
 	    {TEST_TAGS(""), -EBADMSG},
 	    {TEST_TAGS("{\\\"format\\\":7}"), -EPROTONOSUPPORT},
 	    {TEST_TAGS(TEST_PAYLOAD("{}")), 0},
@@ -195,16 +221,57 @@ static void test_root(void)
 {
 	CLEANUP(root_doc_clear) struct root_doc got = {0};
 	CLEANUP_FREE char *json = NULL;
-	char names[2][PACKAGE_NAME_MAX + 1] = {"a", "b"};
-	struct root_doc doc = {.generation = 4, .packages = names, .count = 2};
+	struct root_package rows[2] = {{"a", 7}, {"b", 0}};
+	struct root_doc doc = {
+	    .generation = 4, .expires_sec = 9, .packages = rows, .count = 2};
 
+	doc.depot.bytes[15] = 0xab;
 	CU_ASSERT_EQUAL_FATAL(root_doc_write(&doc, &json), 0);
-	CU_ASSERT_STRING_EQUAL(json, "{\"format\":1,\"generation\":4,"
-				     "\"packages\":[\"a\",\"b\"]}");
+	CU_ASSERT_STRING_EQUAL(
+	    json, "{\"format\":2,\"payload\":\"{"
+		  "\\\"depot\\\":\\\"000000000000000000000000000000ab\\\","
+		  "\\\"expires\\\":9,\\\"format\\\":2,\\\"generation\\\":4,"
+		  "\\\"packages\\\":{\\\"a\\\":7,\\\"b\\\":0}}\","
+		  "\"signatures\":[]}");
 	CU_ASSERT_EQUAL_FATAL(root_doc_read(json, strlen(json), &got), 0);
+	CU_ASSERT_EQUAL(memcmp(&got.depot, &doc.depot, sizeof(got.depot)), 0);
+	CU_ASSERT_EQUAL(got.generation, 4);
+	CU_ASSERT_EQUAL(got.expires_sec, 9);
+	CU_ASSERT_EQUAL(got.count, 2);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(root_doc_find(&got, "a"));
+	CU_ASSERT_EQUAL(root_doc_find(&got, "a")->sequence, 7);
+	CU_ASSERT_PTR_NOT_NULL(root_doc_find(&got, "b"));
+	CU_ASSERT_PTR_NULL(root_doc_find(&got, "c"));
+}
+
+/* What the first version wrote. */
+static void test_first_format(void)
+{
+	static const char root[] = "{\"format\":1,\"generation\":4,"
+				   "\"packages\":[\"a\",\"b\"]}";
+	static const char tags[] = TEST_TAGS(TEST_PAYLOAD(TEST_ROW("1", "1")));
+	static const struct sign_keys nobody = {.count = 0};
+	CLEANUP(root_doc_clear) struct root_doc got = {0};
+	CLEANUP(tag_doc_clear) struct tag_doc tag = {0};
+	struct sign_keys signers;
+
+	CU_ASSERT_EQUAL_FATAL(root_doc_read(root, strlen(root), &got), 0);
 	CU_ASSERT_EQUAL(got.generation, 4);
 	CU_ASSERT_EQUAL(got.count, 2);
-	CU_ASSERT_STRING_EQUAL(got.packages[1], "b");
+	CU_ASSERT_STRING_EQUAL(got.packages[1].name, "b");
+	CU_ASSERT_EQUAL_FATAL(tag_doc_read(tags, strlen(tags), &tag), 0);
+	CU_ASSERT_EQUAL(tag.count, 1);
+	CU_ASSERT_FALSE(tag.is_restricted);
+	CU_ASSERT_EQUAL(document_signers(root, strlen(root), &signers), 0);
+	CU_ASSERT_EQUAL(signers.count, 0);
+	CU_ASSERT_EQUAL(document_signers(tags, strlen(tags), &signers), 0);
+	CU_ASSERT_EQUAL(signers.count, 0);
+	check_mute();
+	CU_ASSERT_EQUAL(root_doc_prove(root, strlen(root), &nobody, &got),
+			-EKEYREJECTED);
+	CU_ASSERT_EQUAL(tag_doc_prove(tags, strlen(tags), &nobody, &tag),
+			-EKEYREJECTED);
+	check_unmute();
 }
 
 static void test_root_refused(void)
@@ -216,6 +283,11 @@ static void test_root_refused(void)
 	    "{\"format\":1,\"generation\":1,\"packages\":[\"A\"]}",
 	    "{\"format\":1,\"generation\":1,\"packages\":[1]}",
 	    "<html>404</html>",
+	    "{\"format\":2,\"generation\":1,\"packages\":[]}",
+	    "{\"format\":2,\"payload\":\"{}\",\"signatures\":[]}",
+	    "{\"format\":2,\"payload\":\"{\\\"depot\\\":\\\"0\\\","
+	    "\\\"expires\\\":0,\\\"format\\\":2,\\\"generation\\\":1,"
+	    "\\\"packages\\\":{}}\",\"signatures\":[]}",
 	};
 
 	check_mute();
@@ -253,7 +325,9 @@ int main(void)
 	    {"revision: refused", test_revision_refused},
 	    {"tags: round trip", test_tags_round_trip},
 	    {"tags: refused", test_tags_refused},
+	    {"tags: the entitled", test_entitled},
 	    {"root: round trip", test_root},
+	    {"the first format is read", test_first_format},
 	    {"root: refused", test_root_refused},
 	    {"every prefix is refused", test_every_prefix},
 	};

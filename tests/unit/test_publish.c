@@ -351,7 +351,7 @@ static void test_damaged(void)
 		const char *text;
 		int rc;
 	} cases[] = {
-	    {"depot.json", "{\"format\":2}", -EPROTONOSUPPORT},
+	    {"depot.json", "{\"format\":9}", -EPROTONOSUPPORT},
 	    {"depot.json", "rubbish", -EBADMSG},
 	    {"tags/hello.json", "{\"format\":9}", -EPROTONOSUPPORT},
 	    {"tags/hello.json", "{\"format\":1}", -EBADMSG},
