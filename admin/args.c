@@ -53,6 +53,13 @@ static const struct args_row args_rows[ARGS_OPTION_COUNT] = {
 			  "objects that deltas may hold"},
     [ARGS_REMOVE] = {0, "remove", NULL, "remove it"},
     [ARGS_TO] = {0, "to", "HOST|unix:SOCKET", "where the guest moves to"},
+    [ARGS_CA] = {0, "ca", "FILE", "trust these CAs only (PEM)"},
+    [ARGS_PROXY] = {0, "proxy", "URL", "go through this proxy"},
+    [ARGS_ENDPOINT] = {0, "endpoint", "URL", "the S3 server"},
+    [ARGS_REGION] = {0, "region", "NAME", "the S3 server's region"},
+    [ARGS_CREDENTIALS] = {0, "credentials", "FILE",
+			  "user and password, or S3 keys"},
+    [ARGS_PRIORITY] = {0, "priority", "N", "0..100, the highest goes first"},
     [ARGS_SSH] = {0, "ssh", "COMMAND", "what runs vdrive on HOST (ssh)"},
 };
 

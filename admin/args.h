@@ -41,6 +41,12 @@ enum args_option {
 	ARGS_REMOVE,
 	ARGS_TO,
 	ARGS_SSH,
+	ARGS_CA,
+	ARGS_PROXY,
+	ARGS_ENDPOINT,
+	ARGS_REGION,
+	ARGS_CREDENTIALS,
+	ARGS_PRIORITY,
 	ARGS_OPTION_COUNT,
 };
 #define ARGS_BIT(option) (UINT64_C(1) << (option))
@@ -49,19 +55,19 @@ _Static_assert(ARGS_OPTION_COUNT <= 64, "a set is 64 bits");
 enum { ARGS_POSITIONAL_MAX = 4096 };
 
 struct args {
-	uint64_t given;			      /* set of ARGS_BIT() */
+	uint64_t given;                       /* set of ARGS_BIT() */
 	const char *value[ARGS_OPTION_COUNT]; /* borrow from argv */
-	const char **positional;	      /* owns the array */
+	const char **positional;              /* owns the array */
 	size_t count;
 };
 
 struct cli;
 struct command {
 	const char *noun, *verb; /* verb NULL: the noun alone */
-	const char *synopsis;	 /* what follows, for usage */
+	const char *synopsis;    /* what follows, for usage */
 	const char *summary;
-	size_t min, max;      /* positional arguments */
-	uint64_t options;     /* of single commands; DRY_RUN too */
+	size_t min, max;  /* positional arguments */
+	uint64_t options; /* of single commands; DRY_RUN too */
 	/* Returns the exit code. */
 	int (*run)(struct cli *cli, size_t argc, const char *const *argv);
 };

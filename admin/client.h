@@ -41,7 +41,7 @@ struct client_query {
 };
 struct client_request {
 	const char *method, *path;
-	struct client_query query[8]; /* to the first key NULL */
+	struct client_query query[16]; /* to the first key NULL */
 	const void *body; /* borrows; POST */
 	size_t body_len;
 	bool is_long;	  /* may wait for an upstream */

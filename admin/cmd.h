@@ -25,15 +25,16 @@ typedef int cmd_fn(struct cli *cli, size_t argc, const char *const *argv);
 
 cmd_fn cmd_status;
 cmd_fn cmd_package_create, cmd_package_list, cmd_package_show,
-	cmd_package_files, cmd_package_verify;
+    cmd_package_files, cmd_package_verify;
 cmd_fn cmd_depot_push;
-cmd_fn cmd_upstream_add, cmd_upstream_list, cmd_upstream_remove;
+cmd_fn cmd_upstream_add, cmd_upstream_set, cmd_upstream_test, cmd_upstream_list,
+    cmd_upstream_remove;
 cmd_fn cmd_tenant_create, cmd_tenant_set, cmd_tenant_assign, cmd_tenant_list;
 cmd_fn cmd_guest_add, cmd_guest_set, cmd_guest_list, cmd_guest_fstab;
 cmd_fn cmd_guest_pause, cmd_guest_resume, cmd_guest_remove;
 cmd_fn cmd_guest_move, cmd_guest_receive;
 cmd_fn cmd_delta_snapshot, cmd_delta_restore, cmd_delta_reset, cmd_delta_clone,
-	cmd_delta_verify, cmd_delta_export, cmd_delta_import;
+    cmd_delta_verify, cmd_delta_export, cmd_delta_import;
 cmd_fn cmd_delta_diff, cmd_delta_du;
 cmd_fn cmd_export_list;
 
@@ -41,7 +42,7 @@ cmd_fn cmd_export_list;
 int cmd_fail(struct cli *cli);
 /* Wrong usage: shows the text and what to try; returns 2. */
 int cmd_usage(struct cli *cli, const char *hint, const char *fmt, ...)
-	PRINTF_LIKE(3, 4);
+    PRINTF_LIKE(3, 4);
 
 /* GET path as JSON, with one query parameter (key NULL: none). */
 MUST_CHECK int cmd_get(struct cli *cli, const char *path, const char *key,
@@ -69,7 +70,7 @@ uint64_t cmd_number(const json_t *object, const char *key);
  * -ECANCELED: not (said in failure).
  */
 MUST_CHECK int cmd_confirm(struct cli *cli, const char *fmt, ...)
-	PRINTF_LIKE(2, 3);
+    PRINTF_LIKE(2, 3);
 
 /* --quota and --quota-files as query parameters, into query[0] and query[1];
  * value NULL: not given.  -EINVAL: said in failure. */

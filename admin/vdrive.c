@@ -15,6 +15,10 @@
 #define GUEST_OPTIONS                                                          \
 	(ARGS_BIT(ARGS_ADDR) | ARGS_BIT(ARGS_DEVICES) |                        \
 	 ARGS_BIT(ARGS_ROOT_SQUASH) | QUOTAS)
+#define ACCESS                                                                 \
+	(ARGS_BIT(ARGS_CA) | ARGS_BIT(ARGS_PROXY) | ARGS_BIT(ARGS_ENDPOINT) |  \
+	 ARGS_BIT(ARGS_REGION) | ARGS_BIT(ARGS_CREDENTIALS) |                  \
+	 ARGS_BIT(ARGS_PRIORITY))
 
 static const struct command vdrive_commands[] = {
     {"status", NULL, "", "one screen: daemon, depot, upstreams", 0, 0, 0,
@@ -37,9 +41,17 @@ static const struct command vdrive_commands[] = {
      ARGS_BIT(ARGS_AGAINST), cmd_package_verify},
     {"depot", "push", "dir:PATH [NAME:TAG...]",
      "publish packages (all when none is named)", 1, ANY, 0, cmd_depot_push},
-    {"upstream", "add", "NAME URL --unsigned",
-     "take packages from another depot", 2, 2, ARGS_BIT(ARGS_UNSIGNED),
+    {"upstream", "add",
+     "NAME URL --unsigned [--ca FILE] [--proxy URL] [--endpoint URL] "
+     "[--region NAME] [--credentials FILE] [--priority N]",
+     "take packages from another depot", 2, 2, ARGS_BIT(ARGS_UNSIGNED) | ACCESS,
      cmd_upstream_add},
+    {"upstream", "set",
+     "NAME [--ca FILE] [--proxy URL] [--endpoint URL] [--region NAME] "
+     "[--credentials FILE] [--priority N]",
+     "change how it is reached; '' for none", 1, 1, ACCESS, cmd_upstream_set},
+    {"upstream", "test", "NAME", "ask it now: latency, ranges, format", 1, 1, 0,
+     cmd_upstream_test},
     {"upstream", "list", "", "upstreams and how they do", 0, 0, 0,
      cmd_upstream_list},
     {"upstream", "remove", "NAME", "forget an upstream", 1, 1, 0,

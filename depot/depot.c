@@ -284,10 +284,42 @@ int depot_shard_put(struct depot *depot, const struct digest *name,
 	return store_put(depot->store, name, shard, shard_len, added);
 }
 
+int depot_upstream_set(struct depot *depot, const struct upstream_spec *spec)
+{
+	return upstreams_add(depot->upstreams, spec);
+}
+
+int depot_upstream_get(struct depot *depot, const char *name,
+		       struct upstream_info *info)
+{
+	struct upstream *upstream = upstreams_find(depot->upstreams, name);
+
+	if (!upstream)
+		return -ENOENT;
+	upstream_tell(upstream, info);
+	upstream_put(upstream);
+	return 0;
+}
+
+int depot_upstream_test(struct depot *depot, const char *name,
+			struct upstream_test *result)
+{
+	struct upstream *upstream = upstreams_find(depot->upstreams, name);
+
+	if (!upstream)
+		return -ENOENT;
+	upstream_test(upstream, result);
+	upstream_put(upstream);
+	return 0;
+}
+
 int depot_upstream_add(struct depot *depot, const char *name, const char *url,
 		       bool is_unsigned)
 {
-	return upstreams_add(depot->upstreams, name, url, is_unsigned);
+	struct upstream_spec spec = {
+	    .name = name, .url = url, .is_unsigned = is_unsigned};
+
+	return depot_upstream_set(depot, &spec);
 }
 
 int depot_upstream_remove(struct depot *depot, const char *name)

@@ -213,9 +213,34 @@ bool depot_pin_get(struct depot *depot, const struct digest *tree);
 
 /* --- upstreams ----------------------------------------------------------- */
 
+enum {
+	UPSTREAM_URL_MAX = 1023, /* bytes */
+	UPSTREAM_PRIORITY_MAX = 100,
+};
+
+/* How to get to an upstream, besides its URL (source.h); "": not given. */
+struct upstream_access {
+	char credentials[512]; /* path of a file */
+	char endpoint[256];
+	char region[64];
+	char ca_file[512];
+	char proxy[256];
+	unsigned int priority; /* of those that do equally well the one with
+				  the highest is asked first; 0..100 */
+};
+
+/* What an operator says of an upstream; borrowed. */
+struct upstream_spec {
+	const char *name, *url;
+	bool is_unsigned;
+	const struct upstream_access *access; /* NULL: nothing given */
+};
+
 struct upstream_info {
 	char name[PACKAGE_NAME_MAX + 1];
-	char url[1024];
+	char url[UPSTREAM_URL_MAX + 1];
+	const char *kind; /* "directory", "http"; static */
+	struct upstream_access access;
 	bool is_unsigned; /* added with --unsigned */
 	bool up;	  /* the last request succeeded */
 	char last_error[256];
@@ -223,12 +248,35 @@ struct upstream_info {
 };
 
 /*
- * Add (or change) an upstream: dir:PATH or http(s)://HOST/PATH/.  Asks it for
- * depot.json first: -EHOSTUNREACH, -EBADMSG, -EPROTONOSUPPORT.  -EINVAL: URL.
+ * Add (or change) an upstream, URLs as source.h has them.  Asks it for
+ * depot.json first: -EHOSTUNREACH, -EBADMSG, -EPROTONOSUPPORT.  -EINVAL: URL,
+ * or an option that such a URL has no use for.
  * Signatures are not checked by this version: -EPERM unless is_unsigned.
  */
+MUST_CHECK int depot_upstream_set(struct depot *depot,
+				  const struct upstream_spec *spec);
+/* The same with nothing but a URL. */
 MUST_CHECK int depot_upstream_add(struct depot *depot, const char *name,
 				  const char *url, bool is_unsigned);
+MUST_CHECK int depot_upstream_get(struct depot *depot, const char *name,
+				  struct upstream_info *info); /* -ENOENT */
+
+/* How an upstream answers now; by a few requests of its own. */
+struct upstream_test {
+	int rc;		     /* of asking for depot.json, as of _set; the rest
+				holds only when it is 0 */
+	char error[512];     /* the failure's text */
+	unsigned int requests;
+	double first_ms;     /* with all that a first request costs */
+	double ms;	     /* the median of those after it */
+	bool ranges;	     /* a range was answered with that range */
+	char range_error[512];
+	uint64_t generation; /* of depot.json */
+	unsigned int packages;
+};
+/* -ENOENT: no such upstream; what it answers is in the result. */
+MUST_CHECK int depot_upstream_test(struct depot *depot, const char *name,
+				   struct upstream_test *result);
 MUST_CHECK int depot_upstream_remove(struct depot *depot, const char *name);
 MUST_CHECK int depot_upstream_list(struct depot *depot,
 				   int (*visit)(void *ctx,

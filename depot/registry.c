@@ -13,6 +13,7 @@
 enum {
 	REGISTRY_KEY_MAX = 1 + PACKAGE_NAME_MAX + 1 + TAG_NAME_MAX,
 	REGISTRY_DIGEST_KEY_LEN = 1 + DIGEST_LEN,
+	REGISTRY_PRIORITY_TEXT = 12,
 };
 
 int registry_commit(struct kv *state, struct kv_batch *batch)
@@ -320,17 +321,60 @@ static size_t registry_upstream_key(uint8_t *key, const char *name)
 	return 1 + len;
 }
 
+/* The texts of an upstream's row, each with its letter. */
+struct registry_option {
+	uint8_t letter;
+	size_t at, max; /* in struct upstream_access, bytes */
+};
+
+#define REGISTRY_OPTION(letter, member)                                        \
+	{                                                                      \
+		letter, offsetof(struct upstream_access, member),              \
+		    sizeof(((struct upstream_access *)0)->member) - 1          \
+	}
+
+static const struct registry_option registry_options[] = {
+    REGISTRY_OPTION(STORE_OPTION_CREDENTIALS, credentials),
+    REGISTRY_OPTION(STORE_OPTION_ENDPOINT, endpoint),
+    REGISTRY_OPTION(STORE_OPTION_REGION, region),
+    REGISTRY_OPTION(STORE_OPTION_CA_FILE, ca_file),
+    REGISTRY_OPTION(STORE_OPTION_PROXY, proxy),
+};
+
+static size_t registry_option_add(uint8_t *value, size_t len, int letter,
+				  const char *text)
+{
+	size_t text_len = strlen(text);
+
+	if (text_len == 0)
+		return len;
+	value[len++] = '\0';
+	value[len++] = (uint8_t)letter;
+	memcpy(value + len, text, text_len);
+	return len + text_len;
+}
+
 void registry_upstream_put(struct kv_batch *batch,
 			   const struct registry_upstream *row)
 {
 	uint8_t key[REGISTRY_KEY_MAX];
-	uint8_t value[sizeof(struct store_upstream) + UPSTREAM_URL_MAX];
-	size_t url_len = strlen(row->url);
+	uint8_t value[sizeof(struct store_upstream) + sizeof(*row)];
+	size_t len = sizeof(struct store_upstream) + strlen(row->url);
+	char priority[REGISTRY_PRIORITY_TEXT] = "";
 
 	le32_put(value, row->is_unsigned ? STORE_UPSTREAM_UNSIGNED : 0);
-	memcpy(value + sizeof(struct store_upstream), row->url, url_len);
+	memcpy(value + sizeof(struct store_upstream), row->url,
+	       strlen(row->url));
+	for (size_t i = 0; i < ARRAY_LEN(registry_options); i++)
+		len = registry_option_add(
+		    value, len, registry_options[i].letter,
+		    (const char *)&row->access + registry_options[i].at);
+	if (row->access.priority)
+		snprintf(priority, sizeof(priority), "%u",
+			 row->access.priority);
+	len = registry_option_add(value, len, STORE_OPTION_PRIORITY, priority);
 	kv_batch_put(batch, key, registry_upstream_key(key, row->name), value,
-		     sizeof(struct store_upstream) + url_len);
+		     len);
 }
 
 void registry_upstream_delete(struct kv_batch *batch, const char *name)
@@ -340,21 +384,72 @@ void registry_upstream_delete(struct kv_batch *batch, const char *name)
 	kv_batch_delete(batch, key, registry_upstream_key(key, name));
 }
 
+/* One option, `text` from its letter on; false: damaged. */
+static bool registry_option_parse(const uint8_t *text, size_t len,
+				  struct upstream_access *access)
+{
+	char number[REGISTRY_PRIORITY_TEXT];
+
+	if (len < 2)
+		return false;
+	if (*text == STORE_OPTION_PRIORITY) {
+		if (len - 1 >= sizeof(number))
+			return false;
+		memcpy(number, text + 1, len - 1);
+		number[len - 1] = '\0';
+		access->priority = (unsigned int)strtoul(number, NULL, 10);
+		return access->priority <= UPSTREAM_PRIORITY_MAX;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(registry_options); i++) {
+		if (*text != registry_options[i].letter)
+			continue;
+		if (len - 1 > registry_options[i].max)
+			return false;
+		memcpy((char *)access + registry_options[i].at, text + 1,
+		       len - 1);
+		return true;
+	}
+	return true; /* a newer vdrive's */
+}
+
+static bool registry_options_parse(const uint8_t *text, size_t len,
+				   struct upstream_access *access)
+{
+	while (len > 0) {
+		const uint8_t *end;
+		size_t one;
+
+		text++; /* the NUL before it */
+		len--;
+		end = memchr(text, '\0', len);
+		one = end ? (size_t)(end - text) : len;
+		if (!registry_option_parse(text, one, access))
+			return false;
+		text += one;
+		len -= one;
+	}
+	return true;
+}
+
 static int registry_upstream_parse(struct kv_iter *it,
 				   struct registry_upstream *row)
 {
-	size_t key_len, len, head = sizeof(struct store_upstream);
+	size_t key_len, len, url_len = 0, head = sizeof(struct store_upstream);
 	const uint8_t *key = kv_iter_key(it, &key_len);
 	const uint8_t *value = kv_iter_value(it, &len);
 
 	memset(row, 0, sizeof(*row));
 	if (!registry_name_get(key + 1, key_len - 1, false, row->name))
 		return log_err(-EBADMSG, "state database: an upstream's key");
-	if (len <= head || len - head > UPSTREAM_URL_MAX)
+	if (len > head)
+		url_len = strnlen((const char *)value + head, len - head);
+	if (url_len == 0 || url_len > UPSTREAM_URL_MAX ||
+	    !registry_options_parse(value + head + url_len,
+				    len - head - url_len, &row->access))
 		return log_err(-EBADMSG, "state database: upstream %s",
 			       row->name);
 	row->is_unsigned = le32_get(value) & STORE_UPSTREAM_UNSIGNED;
-	memcpy(row->url, value + head, len - head);
+	memcpy(row->url, value + head, url_len);
 	return 0;
 }
 

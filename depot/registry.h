@@ -58,20 +58,17 @@ MUST_CHECK int registry_pin_list(struct kv *state,
 					      const struct digest *tree),
 				 void *ctx);
 
-enum { UPSTREAM_URL_MAX = 1023 }; /* bytes */
-
 struct registry_upstream {
 	char name[PACKAGE_NAME_MAX + 1];
 	char url[UPSTREAM_URL_MAX + 1];
 	bool is_unsigned;
+	struct upstream_access access;
 };
 void registry_upstream_put(struct kv_batch *batch,
 			   const struct registry_upstream *row);
 void registry_upstream_delete(struct kv_batch *batch, const char *name);
-MUST_CHECK int
-registry_upstream_list(struct kv *state,
-		       int (*visit)(void *ctx,
-				    const struct registry_upstream *row),
-		       void *ctx);
+MUST_CHECK int registry_upstream_list(
+    struct kv *state,
+    int (*visit)(void *ctx, const struct registry_upstream *row), void *ctx);
 
 #endif

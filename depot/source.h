@@ -99,6 +99,14 @@ struct source_options {
 MUST_CHECK int source_new(const char *url, const struct source_options *options,
 			  struct source **source);
 
+/* What a person calls a URL's kind: "directory", "http", "s3", "nfs", "peer";
+ * "" for none.  Static. */
+const char *source_kind(const char *url);
+
+/* The first of the options that a URL has no use for ("region"), or NULL. */
+const char *source_option_unfit(const char *url,
+				const struct source_options *options);
+
 static inline void source_free(struct source *source)
 {
 	if (source)

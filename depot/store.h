@@ -11,13 +11,14 @@
  *   state database          (overlay/record.h has the other prefixes)
  *     'R' digest (32)       canonical JSON of a revision
  *     'N' name 0 tag        struct store_tag, then the upstream's name
- *     'U' upstream          struct store_upstream, then the URL
+ *     'U' upstream          struct store_upstream, then the URL; then for each
+ *                           option NUL, its STORE_OPTION_* letter, its text
  *     'T' digest (32)       struct store_origin, then the upstream's name:
  *                           where a tree came from
  *     'H' digest (32)       i64 seconds since 1970: this tree is pinned, since
  *     "format"              u32: FORMAT_STORE
  *
- * Names and URLs at the end of a value have no NUL.  registry.h reads and
+ * Names and texts at the end of a value have no NUL.  registry.h reads and
  * writes these rows.  No digest is so short: these keys hide none.
  *
  * A shard is proved before it is put.  Thread-safe.
@@ -50,6 +51,16 @@ struct store_upstream {
 	uint32_t flags_le; /* STORE_UPSTREAM_* */
 };
 _Static_assert(sizeof(struct store_upstream) == 4, "upstream row");
+
+/* How to get to an upstream; letters that are not known are left alone. */
+enum {
+	STORE_OPTION_CREDENTIALS = 'c', /* path of the file, never what it holds */
+	STORE_OPTION_ENDPOINT = 'e',
+	STORE_OPTION_REGION = 'r',
+	STORE_OPTION_CA_FILE = 'a',
+	STORE_OPTION_PROXY = 'x',
+	STORE_OPTION_PRIORITY = 'p', /* decimal */
+};
 
 struct store_origin {
 	uint64_t sequence_le; /* of the tag document; highest seen */

@@ -42,18 +42,41 @@ struct upstreams {
 
 /* --- one upstream -------------------------------------------------------- */
 
+static const char *upstream_option(const char *text)
+{
+	return *text ? text : NULL;
+}
+
+static void upstream_options(const struct upstream_access *access,
+			     struct source_options *options)
+{
+	options->credentials = upstream_option(access->credentials);
+	options->endpoint = upstream_option(access->endpoint);
+	options->region = upstream_option(access->region);
+	options->ca_file = upstream_option(access->ca_file);
+	options->proxy = upstream_option(access->proxy);
+}
+
 static int upstream_new(const struct registry_upstream *row,
 			struct upstream **upstream)
 {
+	struct source_options options;
+	const char *unfit;
 	struct upstream *u;
 	int rc;
 
 	u = calloc(1, sizeof(*u));
 	if (!u)
 		return -ENOMEM;
-	rc = source_new(row->url, NULL, &u->source);
+	upstream_options(&row->access, &options);
+	rc = source_new(row->url, &options, &u->source);
 	if (rc < 0) {
 		free(u);
+		unfit = source_option_unfit(row->url, &options);
+		if (unfit)
+			return log_err(rc,
+				       "upstream %s: %s has no use for --%s",
+				       row->name, row->url, unfit);
 		return log_err(rc, "upstream %s: URL %s", row->name, row->url);
 	}
 	atomic_init(&u->refs, 1);
@@ -87,6 +110,11 @@ const char *upstream_name(const struct upstream *upstream)
 bool upstream_is_unsigned(const struct upstream *upstream)
 {
 	return upstream->row.is_unsigned;
+}
+
+unsigned int upstream_priority(const struct upstream *upstream)
+{
+	return upstream->row.access.priority;
 }
 
 /* An object that is not there is an answer: the upstream is up. */
@@ -360,16 +388,16 @@ static int upstreams_store(struct upstreams *upstreams,
 	return rc;
 }
 
-int upstreams_add(struct upstreams *upstreams, const char *name,
-		  const char *url, bool is_unsigned)
+int upstreams_add(struct upstreams *upstreams, const struct upstream_spec *spec)
 {
 	CLEANUP_UPSTREAM struct upstream *upstream = NULL;
-	struct registry_upstream row = {.is_unsigned = is_unsigned};
+	struct registry_upstream row = {.is_unsigned = spec->is_unsigned};
+	const char *name = spec->name, *url = spec->url;
 	int rc;
 
 	if (!depot_name_ok(name) || strlen(url) > UPSTREAM_URL_MAX)
 		return log_err(-EINVAL, "upstream %.64s: name or URL", name);
-	if (!is_unsigned)
+	if (!spec->is_unsigned)
 		return log_err(-EPERM,
 			       "upstream %s: this version checks no "
 			       "signatures: say --unsigned to take packages "
@@ -380,6 +408,8 @@ int upstreams_add(struct upstreams *upstreams, const char *name,
 			       name, UPSTREAMS_MAX);
 	snprintf(row.name, sizeof(row.name), "%s", name);
 	snprintf(row.url, sizeof(row.url), "%s", url);
+	if (spec->access)
+		row.access = *spec->access;
 	rc = upstream_new(&row, &upstream);
 	if (rc < 0)
 		return rc;
@@ -420,11 +450,13 @@ int upstreams_remove(struct upstreams *upstreams, const char *name)
 	return 0;
 }
 
-static void upstream_tell(struct upstream *upstream, struct upstream_info *info)
+void upstream_tell(struct upstream *upstream, struct upstream_info *info)
 {
 	memset(info, 0, sizeof(*info));
 	memcpy(info->name, upstream->row.name, sizeof(info->name));
 	memcpy(info->url, upstream->row.url, sizeof(info->url));
+	info->kind = source_kind(upstream->row.url);
+	info->access = upstream->row.access;
 	info->is_unsigned = upstream->row.is_unsigned;
 	pthread_mutex_lock(&upstream->lock);
 	info->up = upstream->up;

@@ -25,9 +25,9 @@ MUST_CHECK int upstreams_open(struct kv *state, struct upstreams **upstreams);
 void upstreams_stop(struct upstreams *upstreams);
 void upstreams_close(struct upstreams *upstreams); /* takes; NULL allowed */
 
-/* See depot_upstream_add, _remove and _list. -ENOSPC: UPSTREAMS_MAX. */
-MUST_CHECK int upstreams_add(struct upstreams *upstreams, const char *name,
-			     const char *url, bool is_unsigned);
+/* See depot_upstream_set, _remove and _list. -ENOSPC: UPSTREAMS_MAX. */
+MUST_CHECK int upstreams_add(struct upstreams *upstreams,
+			     const struct upstream_spec *spec);
 MUST_CHECK int upstreams_remove(struct upstreams *upstreams, const char *name);
 MUST_CHECK int upstreams_list(struct upstreams *upstreams,
 			      int (*visit)(void *ctx,
@@ -43,6 +43,12 @@ void upstream_put(struct upstream *upstream); /* NULL allowed */
 
 const char *upstream_name(const struct upstream *upstream);
 bool upstream_is_unsigned(const struct upstream *upstream);
+/* Of those that do equally well the highest is to be asked first. */
+unsigned int upstream_priority(const struct upstream *upstream);
+void upstream_tell(struct upstream *upstream, struct upstream_info *info);
+
+/* See depot_upstream_test; upstream_test.c. */
+void upstream_test(struct upstream *upstream, struct upstream_test *result);
 
 /*
  * Get a whole object, with `tries` (1..) while the upstream does not answer.

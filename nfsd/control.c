@@ -74,6 +74,8 @@ static const struct control_route control_routes[] = {
      ROUTE_LONG | ROUTE_FILE},
     {"GET", "/v1/upstreams", control_upstream_list, 0, 0},
     {"POST", "/v1/upstreams", control_upstream_add, 0, ROUTE_DEPOT},
+    {"POST", "/v1/upstreams/set", control_upstream_set, 0, ROUTE_DEPOT},
+    {"GET", "/v1/upstreams/test", control_upstream_test, 0, ROUTE_LONG},
     {"POST", "/v1/upstreams/remove", control_upstream_remove, 0, ROUTE_DEPOT},
 };
 

@@ -67,8 +67,13 @@
  *                                         bytes (long): the stream
  *   POST /v1/delta/import?name=T/G        body: a stream (long)
  *   GET  /v1/upstreams                    schema "upstream-list/1"
- *   POST /v1/upstreams?name=N&url=U&unsigned=0|1
+ *   POST /v1/upstreams?name=N&url=U&unsigned=0|1&ACCESS
+ *   POST /v1/upstreams/set?name=N&ACCESS  what is left out stays as it is
+ *   GET  /v1/upstreams/test?name=N        (long) schema "upstream-test/1"
  *   POST /v1/upstreams/remove?name=N
+ *
+ * ACCESS is credentials, endpoint, region, ca, proxy and priority (depot.h,
+ * struct upstream_access), an empty one for none.
  *
  * QUOTA is quota_bytes=N and quota_files=N, 0 for no limit; what is left out
  * stays as it is (of a new guest: delta.quota).

@@ -87,12 +87,14 @@ struct control_route {
 control_handler control_package_list, control_package_get,
 	control_package_commit, control_tree_get, control_tree_hold,
 	control_shards_have, control_shards_put, control_shards_get;
-/* Tenants, guests, exports, upstreams, status (control_site.c). */
+/* Tenants, guests, exports, status (control_site.c). */
 control_handler control_tenant_list, control_tenant_create,
 	control_tenant_quota, control_assign, control_guest_list,
 	control_guest_add, control_guest_quota, control_guest_pause,
-	control_guest_remove, control_export_list, control_upstream_list,
-	control_upstream_add, control_upstream_remove, control_status;
+	control_guest_remove, control_export_list, control_status;
+/* Upstreams (control_upstream.c). */
+control_handler control_upstream_list, control_upstream_add,
+	control_upstream_set, control_upstream_test, control_upstream_remove;
 /* Deltas (control_delta.c). */
 control_handler control_snapshot_list, control_snapshot_add,
 	control_snapshot_remove, control_delta_restore, control_delta_reset,
@@ -178,6 +180,12 @@ int control_fail(struct control_request *req, int rc, const char *hint,
 /* The same with the cause in the text. */
 int control_refuse(struct control_request *req, int rc, const char *hint,
 		   const char *fmt, ...) PRINTF_LIKE(4, 5);
+/* What to try when it is another host's depot that fails; NULL: no idea. */
+const char *control_depot_hint(int rc);
+struct upstream_info;
+/* A visitor of depot_upstream_list: a row to the list `ctx`. */
+MUST_CHECK int control_upstream_visit(void *ctx,
+				      const struct upstream_info *info);
 /* Add a list to the answer of a failure.  takes list. */
 void control_fail_list(struct control_request *req, const char *key,
 		       json_t *list);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * control_site: tenants, guests, exports, upstreams and the state of all
+ * control_site: tenants, guests, exports and the state of all
  * through the admin API.
  */
 #include <arpa/inet.h>
@@ -282,7 +282,7 @@ static int control_upstream_name(void *ctx, const struct upstream_info *info)
 }
 
 /* What to try when it is another host's depot that fails; NULL: no idea. */
-static const char *control_depot_hint(int rc)
+const char *control_depot_hint(int rc)
 {
 	switch (rc) {
 	case -EHOSTUNREACH:
@@ -294,7 +294,8 @@ static const char *control_depot_hint(int rc)
 	case -EPROTONOSUPPORT:
 		return "a newer vdrive on this host";
 	case -EINVAL:
-		return "dir:/PATH, http://HOST/PATH or https://HOST/PATH";
+		return "vdrive help upstream, for what URLs and options there "
+		       "are";
 	default:
 		return NULL;
 	}
@@ -730,84 +731,6 @@ int control_export_list(struct control_request *req)
 		rc = site_guest_list(req->control->daemon.site,
 				     control_export_visit, list);
 	return control_answer_list(req, rc, "export-list/1", "exports", list);
-}
-
-/* --- upstreams ----------------------------------------------------------- */
-
-static int control_upstream_visit(void *ctx, const struct upstream_info *info)
-{
-	return control_append(
-	    ctx,
-	    json_pack("{s:s, s:s, s:b, s:b, s:s, s:I, s:I, s:I}", "upstream",
-		      info->name, "url", info->url, "unsigned",
-		      (int)info->is_unsigned, "up", (int)info->up, "last_error",
-		      info->last_error, "requests", (json_int_t)info->requests,
-		      "errors", (json_int_t)info->errors, "bytes",
-		      (json_int_t)info->bytes));
-}
-
-int control_upstream_list(struct control_request *req)
-{
-	json_t *list = json_array();
-	int rc = -ENOMEM;
-
-	if (list)
-		rc = depot_upstream_list(req->control->daemon.depot,
-					 control_upstream_visit, list);
-	return control_answer_list(req, rc, "upstream-list/1", "upstreams",
-				   list);
-}
-
-int control_upstream_add(struct control_request *req)
-{
-	const char *name, *url;
-	bool is_unsigned;
-	int rc;
-
-	rc = control_param_name(req, "name", "an upstream", &name);
-	if (rc < 0)
-		return rc;
-	rc = control_param(req, "url", CONTROL_URL_MAX, &url);
-	if (rc < 0)
-		return rc;
-	rc = control_param_bool(req, "unsigned", &is_unsigned);
-	if (rc < 0)
-		return rc;
-	rc = depot_upstream_add(req->control->daemon.depot, name, url,
-				is_unsigned);
-	if (rc == -EPERM)
-		return control_refuse(
-		    req, rc, "the same with --unsigned, if you trust it",
-		    "cannot add upstream %s: this version cannot check "
-		    "signatures, so %s could give any software a false "
-		    "content",
-		    name, url);
-	if (rc < 0)
-		return control_fail(req, rc, control_depot_hint(rc),
-				    "cannot add upstream %s, %s", name, url);
-	return control_answer(req,
-			      json_pack("{s:s, s:s}", "schema",
-					"upstream-add/1", "upstream", name));
-}
-
-int control_upstream_remove(struct control_request *req)
-{
-	const char *name;
-	int rc;
-
-	rc = control_param_name(req, "name", "an upstream", &name);
-	if (rc < 0)
-		return rc;
-	rc = depot_upstream_remove(req->control->daemon.depot, name);
-	if (rc == -ENOENT)
-		return control_refuse(req, rc, "vdrive upstream list",
-				      "there is no upstream %s", name);
-	if (rc < 0)
-		return control_fail(req, rc, NULL, "cannot remove upstream %s",
-				    name);
-	return control_answer(req,
-			      json_pack("{s:s, s:s}", "schema",
-					"upstream-remove/1", "upstream", name));
 }
 
 /* --- status -------------------------------------------------------------- */

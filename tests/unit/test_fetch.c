@@ -141,6 +141,17 @@ static void test_source_free(struct source *source)
 	free(test);
 }
 
+const char *source_option_unfit(const char *url UNUSED,
+				const struct source_options *options UNUSED)
+{
+	return NULL;
+}
+
+const char *source_kind(const char *url UNUSED)
+{
+	return "test";
+}
+
 int source_new(const char *url, const struct source_options *options UNUSED,
 	       struct source **source)
 {
