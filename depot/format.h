@@ -16,6 +16,7 @@ enum {
 	FORMAT_TREE_BOX = 1,
 	FORMAT_PACK = 1,
 	FORMAT_INDEX = 1,
+	FORMAT_PLAN = 1,
 	FORMAT_REVISION = 1, /* "format" in the JSON */
 	FORMAT_TAG = 2,	     /* likewise; 1 is read, too */
 	FORMAT_DEPOT = 2,    /* likewise, depot.json; 1 is read, too */
@@ -216,5 +217,27 @@ struct format_usage {
 	uint8_t clocks[64];   /* rule 1: each segment's time */
 };
 _Static_assert(sizeof(struct format_usage) == 88, "usage header");
+
+/*
+ * Plan of one tree: its shards in the order in which starts first touch them.
+ *
+ *   header | count shard numbers, u32 each, none twice
+ *
+ * A hint: it names shards of the tree by number and nothing else.  budget:
+ * whoever follows it stops at so many bytes of shards as stored.  guests: how
+ * many it was made from.
+ */
+#define FORMAT_PLAN_MAGIC "VDplan\r\n"
+
+struct format_plan_header {
+	char magic[8];
+	uint32_t format_le;
+	uint32_t count_le;
+	uint32_t shard_count_le; /* of the tree */
+	uint32_t guests_le;
+	uint64_t budget_le;
+	uint8_t tree[32]; /* digest */
+};
+_Static_assert(sizeof(struct format_plan_header) == 64, "plan header");
 
 #endif

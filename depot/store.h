@@ -16,6 +16,10 @@
  *     'T' digest (32)       struct store_origin, then the upstream's name:
  *                           where a tree came from
  *     'H' digest (32)       i64 seconds since 1970: this tree is pinned, since
+ *     'B' tree (32)         struct store_plan, then a plan (format.h)
+ *     'B' tree (32) tenant 0 guest
+ *                           struct store_start, then its shard numbers, u32
+ *                           each: the guest's last start of the tree
  *     "format"              u32: FORMAT_STORE
  *
  * Names and texts at the end of a value have no NUL.  registry.h reads and
@@ -36,6 +40,7 @@ enum {
 	STATE_KEY_UPSTREAM = 'U',
 	STATE_KEY_ORIGIN = 'T',
 	STATE_KEY_PIN = 'H',
+	STATE_KEY_PLAN = 'B',
 };
 
 struct store_tag {
@@ -66,6 +71,28 @@ struct store_origin {
 	uint64_t sequence_le; /* of the tag document; highest seen */
 };
 _Static_assert(sizeof(struct store_origin) == 8, "origin row");
+
+/* Where a plan came from. */
+enum {
+	STORE_PLAN_PUBLISHED = 1, /* merged here: a push takes it along */
+	STORE_PLAN_RECORDED = 2,  /* of one guest: stays here */
+	STORE_PLAN_TAKEN = 3,     /* of an upstream */
+};
+
+struct store_plan {
+	uint32_t kind_le;   /* STORE_PLAN_* */
+	uint32_t number_le; /* N of plans/TREE-N; 0: in no depot yet */
+};
+_Static_assert(sizeof(struct store_plan) == 8, "plan row");
+
+struct store_start {
+	uint32_t format_le; /* 1 */
+	uint32_t count_le;
+	uint32_t shard_count_le; /* of the tree */
+	uint32_t duration_ms_le; /* from its first touch to its last */
+	int64_t time_sec_le;     /* of its first touch */
+};
+_Static_assert(sizeof(struct store_start) == 24, "start row");
 
 /*
  * Write the key "format" into a new database, or check it.  `what` names the

@@ -134,6 +134,7 @@ int mount3_mnt(struct call *call)
 		call->end = put_u32(call->body, mount3_status(rc));
 		return 0;
 	}
+	view_mounted(export.view);
 	p = put_u32(call->body, MNT3_OK);
 	p = put_u32(p, FH_LEN);
 	fh_make(export.info, obj, p);

@@ -170,6 +170,7 @@ int gather_run(struct gather *g)
 		wait->chunk_len[i] = g->len[i];
 	}
 	wait->depot.who = g->view->who;
+	starts_touch(g->view, g->tree, g->read.piece, g->read.count);
 	wait->depot.done = gather_done;
 	__atomic_store_n(&wait->kind, WAIT_READ, __ATOMIC_RELEASE);
 	rc = depot_read_start(g->view->depot, &wait->depot);

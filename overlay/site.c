@@ -130,6 +130,7 @@ int site_add_view(struct site *site, struct tenant *tenant, const char *guest,
 	    .journal = site->journal,
 	    .layers = site->layers,
 	    .lives = &site->lives,
+	    .starts = site->starts,
 	    .tenant_quota = &tenant->quota,
 	    .layer = record->layer,
 	    .since = record->since,
@@ -331,6 +332,8 @@ int site_open(struct depot *depot, struct site **site)
 	if (rc == 0 || kv_is_full(rc))
 		rc = lives_begin(s->kv, (uint32_t)s->boot, rc == 0, &s->lives);
 	if (rc == 0)
+		rc = starts_new(depot, 0, &s->starts);
+	if (rc == 0)
 		rc = site_load_all(s, 'A', site_load_tenant);
 	if (rc == 0)
 		rc = site_load_all(s, 'G', site_load_guest);
@@ -359,6 +362,8 @@ void site_close(struct site *site)
 	if (!site)
 		return;
 	drops_free(site->drops);
+	if (site->starts)
+		starts_stop(site->starts);
 	if (site->journal)
 		site_quiesce(site);
 	for (unsigned int i = 0; i < site->view_count; i++)
@@ -367,6 +372,7 @@ void site_close(struct site *site)
 		view_close(site->removed[i]);
 	for (unsigned int i = 0; i < site->tenant_count; i++)
 		tenant_free(site->tenants[i]);
+	starts_free(site->starts);
 	site_end_life(site);
 	journal_free(site->journal);
 	layers_free(site->layers);
@@ -377,6 +383,11 @@ void site_close(struct site *site)
 	pthread_mutex_destroy(&site->verbs);
 	pthread_rwlock_destroy(&site->lock);
 	free(site);
+}
+
+void site_save_starts(struct site *site)
+{
+	starts_save(site->starts);
 }
 
 void site_quiesce(struct site *site)

@@ -213,6 +213,10 @@ MUST_CHECK int site_guest_import(struct site *site, int fd, char *name);
 MUST_CHECK int site_guest_remove(struct site *site, const char *guest,
 				 bool force);
 
+/* What guests have touched so far is in the state database, for whoever reads
+ * starts there (depot/plan_rows.h). */
+void site_save_starts(struct site *site);
+
 /* Wait until everything replied as stable is on disk; before exit. */
 void site_quiesce(struct site *site);
 

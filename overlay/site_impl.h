@@ -37,6 +37,7 @@ struct site {
 	struct layers *layers; /* owns */
 	struct drops *drops;   /* owns; layers that go */
 	struct lives lives;
+	struct starts *starts; /* owns */
 	uint64_t boot;         /* this life's number */
 	pthread_mutex_t verbs; /* before lock */
 	pthread_rwlock_t lock;

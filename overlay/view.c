@@ -112,6 +112,7 @@ int view_open(const struct view_open *open, struct image *image,
 	v->info = open->info;
 	v->layers = open->layers;
 	v->lives = open->lives;
+	v->starts = open->starts;
 	v->tenant_quota = open->tenant_quota;
 	v->since = open->since;
 	v->paused = open->paused;
@@ -146,6 +147,7 @@ void view_close(struct view *view)
 	if (!view)
 		return;
 	view_drain(view);
+	starts_close_view(view);
 	view_forget_layers(view);
 	image_put(view->image);
 	pthread_cond_destroy(&view->idle);
@@ -240,6 +242,11 @@ int view_replies(struct view *view,
 
 	record_key_replies(&prefix, view->info.export_id);
 	return each_key(view->kv, &prefix, 2, view_visit_reply, &r);
+}
+
+void view_mounted(struct view *view)
+{
+	starts_mounted(view);
 }
 
 bool view_is_paused(const struct view *view)

@@ -311,6 +311,8 @@ const struct view_info *view_get_info(const struct view *view);
  * answered.  One atomic load.  An operation that finds it so returns
  * -ESHUTDOWN. */
 bool view_is_paused(const struct view *view);
+/* A guest mounts it: what it reads next may be a start (overlay/starts.h). */
+void view_mounted(struct view *view);
 
 /* Reply records that were stored with their effects, for the duplicate request
  * cache after a start.  -EIO. */

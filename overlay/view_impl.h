@@ -22,6 +22,7 @@
 #include "overlay/pages.h"
 #include "overlay/quota.h"
 #include "overlay/record.h"
+#include "overlay/starts.h"
 #include "overlay/view.h"
 
 enum {
@@ -90,6 +91,8 @@ struct view {
 	unsigned int node_count;
 	char data_dir[512];   /* of all layers' host files */
 	unsigned int flights; /* commits, cuts and read-aheads under way */
+	struct starts *starts; /* borrows; NULL: starts are not recorded */
+	struct starts_view started;
 	pthread_cond_t idle;  /* with idle_lock: flights became 0 */
 	pthread_mutex_t idle_lock;
 };
@@ -415,6 +418,7 @@ struct view_open {
 	struct journal *journal;
 	struct layers *layers;
 	const struct lives *lives;
+	struct starts *starts; /* may be NULL */
 	struct quota *tenant_quota;
 	struct view_info info;
 	uint64_t layer; /* the top one */

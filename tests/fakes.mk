@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Which link-time stand-ins (tests/fake/fake_NAME.c) a test is built with.
 fakes_fuzz_index    := log
+fakes_fuzz_plan     := log
 fakes_fuzz_document := log
 fakes_fuzz_signed   := log
 fakes_fuzz_tree     := log

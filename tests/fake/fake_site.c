@@ -282,6 +282,10 @@ int site_guest_remove(struct site *site UNUSED, const char *guest UNUSED,
 	return -EOPNOTSUPP;
 }
 
+void site_save_starts(struct site *site UNUSED)
+{
+}
+
 void site_quiesce(struct site *site)
 {
 	(void)site;

@@ -376,6 +376,10 @@ const struct view_info *view_get_info(const struct view *view)
 	return &view->info;
 }
 
+void view_mounted(struct view *view UNUSED)
+{
+}
+
 bool view_is_paused(const struct view *view)
 {
 	return view->paused;
