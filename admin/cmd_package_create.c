@@ -38,6 +38,8 @@ struct cmd_create {
 	char **closure; /* owns; or NULL */
 	size_t deb_count;
 	uint64_t left_out;
+	bool private;
+	uint8_t salt[TREE_SALT_LEN]; /* when private */
 	struct import_summary summary;
 };
 
@@ -271,7 +273,7 @@ static void cmd_create_print_json(struct cmd_create *create, double seconds)
 	digest_to_hex(&summary->tree, tree);
 	json = json_pack(
 	    "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, "
-	    "s:I, s:I, s:b, s:b, s:O, s:f}",
+	    "s:I, s:I, s:b, s:b, s:b, s:I, s:I, s:O, s:f}",
 	    "type", "summary", "schema", "package-create/1", "name",
 	    create->ref.name, "tag", create->ref.tag, "version",
 	    create->version, "digest", digest, "tree", tree, "files",
@@ -282,10 +284,30 @@ static void cmd_create_print_json(struct cmd_create *create, double seconds)
 	    (json_int_t)create->deb_count, "left_out",
 	    (json_int_t)create->left_out, "created", (int)summary->created,
 	    "dry_run", (int)args_has(&create->cli->args, ARGS_DRY_RUN),
-	    "setuid", summary->setuid, "seconds", seconds);
+	    "private", (int)create->private, "shards_unshared",
+	    (json_int_t)summary->shards_unshared, "bytes_unshared",
+	    (json_int_t)summary->bytes_unshared, "setuid", summary->setuid,
+	    "seconds", seconds);
 	if (json)
 		output_json(json);
 	json_decref(json);
+}
+
+static void cmd_create_print_private(struct cmd_create *create)
+{
+	const struct import_summary *summary = &create->summary;
+	bool dry_run = args_has(&create->cli->args, ARGS_DRY_RUN);
+	struct output *out = &create->cli->out;
+	char bytes[OUTPUT_NUMBER_MAX];
+
+	if (!create->private)
+		return;
+	output_size(bytes, summary->bytes_unshared, out->exact);
+	output_line(out,
+		    "  private; that costs %s: %ju shards that are here for "
+		    "everybody %s stored again",
+		    bytes, (uintmax_t)summary->shards_unshared,
+		    dry_run ? "would be" : "were");
 }
 
 static void cmd_create_print_text(struct cmd_create *create)
@@ -315,6 +337,7 @@ static void cmd_create_print_text(struct cmd_create *create)
 		    (uintmax_t)(shared * 100 / MAX(summary->shards, 1)));
 	output_line(out, "  %s to the depot: %s",
 		    dry_run ? "would be added" : "added", added);
+	cmd_create_print_private(create);
 	for (size_t i = 0; i < json_array_size(summary->setuid); i++)
 		output_line(
 		    out, "  set-user-id  %s",
@@ -359,6 +382,47 @@ static int cmd_create_take(struct cmd_create *create, size_t argc,
 	    create, argv[0], "must begin with deb:, dir:, tar: or oci:");
 }
 
+/* The salt of another private package, from its tree. */
+static int cmd_create_salt_of(struct cmd_create *create, const char *ref)
+{
+	struct cli *cli = create->cli;
+	struct tree *tree;
+	json_t *package;
+	int rc;
+
+	rc = cmd_package(cli, ref, &package);
+	if (rc < 0)
+		return rc;
+	rc = cmd_package_tree(cli, package, &tree);
+	json_decref(package);
+	if (rc < 0)
+		return rc;
+	if (tree_salt(tree)) {
+		memcpy(create->salt, tree_salt(tree), sizeof(create->salt));
+	} else {
+		rc = failure_set(&cli->failure, -EINVAL, CONTROL_EXIT_USAGE,
+				 "--salt-of %s: it is no private package", ref);
+		failure_hint(&cli->failure,
+			     "try: --private alone, for a salt of its own");
+	}
+	tree_put(tree);
+	return rc;
+}
+
+static int cmd_create_private(struct cmd_create *create)
+{
+	const struct args *args = &create->cli->args;
+
+	if (args_has(args, ARGS_SALT_OF)) {
+		create->private = true;
+		return cmd_create_salt_of(create, args->value[ARGS_SALT_OF]);
+	}
+	create->private = args_has(args, ARGS_PRIVATE);
+	if (create->private)
+		random_bytes(create->salt, sizeof(create->salt));
+	return 0;
+}
+
 static int cmd_create_run(struct cmd_create *create, size_t argc,
 			  const char *const *argv)
 {
@@ -370,6 +434,10 @@ static int cmd_create_run(struct cmd_create *create, size_t argc,
 	struct import_sink sink = sink_daemon(cli->client);
 	int rc;
 
+	rc = cmd_create_private(create);
+	if (rc < 0)
+		return rc;
+	options.salt = create->private ? create->salt : NULL;
 	create->import = import_new(&sink, &options, &cli->out, &cli->failure);
 	if (!create->import)
 		return failure_errno(&cli->failure, -ENOMEM, "import");

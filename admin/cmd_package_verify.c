@@ -70,8 +70,8 @@ static int cmd_verify_frame(struct cmd_verify *verify, uint32_t shard,
 	rc = cmd_frame(verify->cli, frames, len, off, name, &bytes, &bytes_len);
 	if (rc < 0)
 		return rc;
-	if (shard_open(name, bytes, bytes_len, verify->chunk, SHARD_CHUNK_MAX,
-		       &chunk_len) == 0) {
+	if (shard_open(tree_salt(verify->tree), name, bytes, bytes_len,
+		       verify->chunk, SHARD_CHUNK_MAX, &chunk_len) == 0) {
 		verify->progress.bytes_done += chunk_len;
 		return 0;
 	}
@@ -152,7 +152,7 @@ static bool cmd_verify_chunk(struct cmd_verify *verify, int fd, uint32_t inode,
 	}
 	if (chunk.shard == TREE_HOLE)
 		return true;
-	name = shard_name_of(verify->chunk, chunk.len);
+	name = shard_name_of(tree_salt(verify->tree), verify->chunk, chunk.len);
 	return digest_equal(&name, tree_shard_name(verify->tree, chunk.shard));
 }
 

@@ -337,6 +337,8 @@ static int import_sum_up(struct import *import, struct tree *tree,
 	summary->shards = tree_shard_count(tree);
 	summary->shards_new = import->shards_new;
 	summary->bytes_added = import->bytes_added;
+	summary->shards_unshared = import->shards_unshared;
+	summary->bytes_unshared = import->bytes_unshared;
 	return 0;
 }
 

@@ -32,15 +32,15 @@
 #include "depot/tree_build.h"
 
 enum {
-	IMPORT_PATH_MAX = 16384,  /* bytes of a path */
-	IMPORT_FOLLOW_MAX = 40,	  /* links on the way to one object */
-	IMPORT_BATCH_MAX = 512,	  /* shards of one question */
+	IMPORT_PATH_MAX = 16384, /* bytes of a path */
+	IMPORT_FOLLOW_MAX = 40,  /* links on the way to one object */
+	IMPORT_BATCH_MAX = 512,  /* shards of one question */
 	IMPORT_BATCH_BYTES = 16 << 20,
 	IMPORT_SETUID_MAX = 1000, /* told in the summary */
 };
 
 struct import_commit {
-	const char *name, *tag;	   /* borrows, as all here */
+	const char *name, *tag; /* borrows, as all here */
 	const char *revision_json;
 	const void *tree_bytes;
 	size_t tree_len;
@@ -52,9 +52,10 @@ struct import_sink {
 	/* here[i]: the depot has names[i]. */
 	int (*have)(void *ctx, const struct digest *names, size_t count,
 		    bool *here, struct failure *failure);
-	/* Frames of nfsd/control.h. */
-	int (*put)(void *ctx, const void *frames, size_t len, uint64_t *added,
-		   uint64_t *bytes_added, struct failure *failure);
+	/* Frames of nfsd/control.h.  salt: NULL, or of the private package. */
+	int (*put)(void *ctx, const uint8_t *salt, const void *frames,
+		   size_t len, uint64_t *added, uint64_t *bytes_added,
+		   struct failure *failure);
 	int (*commit)(void *ctx, const struct import_commit *commit,
 		      bool *created, struct failure *failure);
 	void *ctx;
@@ -62,8 +63,10 @@ struct import_sink {
 
 struct import_options {
 	bool allow_devices;
-	bool dry_run;	 /* ask, but send nothing */
+	bool dry_run;         /* ask, but send nothing */
 	uint64_t bytes_total; /* for progress; 0: not known */
+	/* Borrows; SHARD_SALT_LEN bytes make the package a private one. */
+	const uint8_t *salt;
 };
 
 struct import_summary {
@@ -71,9 +74,12 @@ struct import_summary {
 	uint64_t files; /* names of regular files and symbolic links */
 	uint64_t bytes; /* of regular files */
 	uint64_t shards, shards_new, bytes_added;
+	/* Of a private package: what was added though everybody's shards with
+	 * the same bytes are here. */
+	uint64_t shards_unshared, bytes_unshared;
 	uint64_t capabilities; /* files with file capabilities */
-	bool created;	       /* false: it was there in the same form */
-	json_t *setuid;	       /* owns; array of "MODE PATH" */
+	bool created;          /* false: it was there in the same form */
+	json_t *setuid;        /* owns; array of "MODE PATH" */
 };
 void import_summary_clear(struct import_summary *summary);
 

@@ -29,7 +29,11 @@ int import_data_open(struct import *import)
 	    malloc(IMPORT_BATCH_MAX * sizeof(*import->batch_len));
 	import->batch_bytes = malloc(IMPORT_BATCH_BYTES);
 	import->frames = malloc(IMPORT_FRAMES_MAX + SHARD_MAX);
-	return import->window && import->batch && import->batch_len &&
+	import->plain = malloc(IMPORT_BATCH_MAX * sizeof(*import->plain));
+	import->sealed_len =
+	    malloc(IMPORT_BATCH_MAX * sizeof(*import->sealed_len));
+	return import->plain && import->sealed_len && import->window &&
+		       import->batch && import->batch_len &&
 		       import->batch_bytes && import->frames
 		   ? 0
 		   : -ENOMEM;
@@ -42,13 +46,16 @@ void import_data_close(struct import *import)
 	free(import->batch_len);
 	free(import->batch_bytes);
 	free(import->frames);
+	free(import->plain);
+	free(import->sealed_len);
 	import_map_clear(&import->seen);
 }
 
 /* --- the batch ----------------------------------------------------------- */
 
+/* The frame number `i`. */
 static int import_seal(struct import *import, const struct digest *name,
-		       const uint8_t *chunk, size_t len, size_t *used)
+		       const uint8_t *chunk, size_t len, size_t i, size_t *used)
 {
 	uint8_t *frame = import->frames + *used;
 	size_t shard_len;
@@ -62,7 +69,27 @@ static int import_seal(struct import *import, const struct digest *name,
 	memcpy(frame, name->bytes, DIGEST_LEN);
 	le32_put(frame + DIGEST_LEN, (uint32_t)shard_len);
 	*used += CONTROL_FRAME_HEADER + shard_len;
+	import->sealed_len[i] = (uint32_t)shard_len;
+	if (import->options.salt)
+		import->plain[i] = shard_name_of(NULL, chunk, len);
 	return 0;
+}
+
+/* What privacy costs: of what is sent, what is here for everybody. */
+static int import_count_unshared(struct import *import, size_t count)
+{
+	bool here[IMPORT_BATCH_MAX];
+	int rc;
+
+	if (!import->options.salt || count == 0)
+		return 0;
+	rc = import->sink->have(import->sink->ctx, import->plain, count, here,
+				import->failure);
+	for (size_t i = 0; rc == 0 && i < count; i++) {
+		import->shards_unshared += here[i];
+		import->bytes_unshared += here[i] ? import->sealed_len[i] : 0;
+	}
+	return rc;
 }
 
 static int import_send(struct import *import, size_t new_count, size_t used)
@@ -77,8 +104,9 @@ static int import_send(struct import *import, size_t new_count, size_t used)
 		import->bytes_added += used - new_count * CONTROL_FRAME_HEADER;
 		return 0;
 	}
-	rc = import->sink->put(import->sink->ctx, import->frames, used, &added,
-			       &bytes_added, import->failure);
+	rc = import->sink->put(import->sink->ctx, import->options.salt,
+			       import->frames, used, &added, &bytes_added,
+			       import->failure);
 	import->shards_new += added;
 	import->bytes_added += bytes_added;
 	return rc;
@@ -97,12 +125,15 @@ int import_data_flush(struct import *import)
 				import->batch_count, here, import->failure);
 	for (size_t i = 0; rc == 0 && i < import->batch_count; i++) {
 		if (!here[i]) {
-			rc = import_seal(import, &import->batch[i], chunk,
-					 import->batch_len[i], &used);
+			rc =
+			    import_seal(import, &import->batch[i], chunk,
+					import->batch_len[i], new_count, &used);
 			new_count++;
 		}
 		chunk += import->batch_len[i];
 	}
+	if (rc == 0)
+		rc = import_count_unshared(import, new_count);
 	if (rc == 0)
 		rc = import_send(import, new_count, used);
 	import->batch_count = 0;
@@ -158,7 +189,7 @@ static int import_chunk_add(struct import *import, const uint8_t *data,
 	chunk->hole = import_is_zeros(data, len);
 	if (chunk->hole)
 		return 0;
-	chunk->name = shard_name_of(data, len);
+	chunk->name = shard_name_of(import->options.salt, data, len);
 	return import_batch_add(import, &chunk->name, data, len);
 }
 

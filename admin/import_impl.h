@@ -17,7 +17,7 @@ struct import_slot {
 };
 struct import_map {
 	struct import_slot *slots; /* owns */
-	size_t count, cap;	   /* cap is 0 or a power of 2 */
+	size_t count, cap;         /* cap is 0 or a power of 2 */
 	uint8_t hash_key[SIPHASH_KEY_LEN];
 };
 /* The value's place, or NULL.  Changed by the next put. */
@@ -90,13 +90,16 @@ struct import {
 
 	/* Chunks met for the first time, not asked for yet. */
 	struct import_map seen; /* names met in this import */
-	struct digest *batch;	/* owns */
-	uint32_t *batch_len;	/* owns */
-	uint8_t *batch_bytes;	/* owns */
+	struct digest *batch;   /* owns */
+	uint32_t *batch_len;    /* owns */
+	uint8_t *batch_bytes;   /* owns */
 	size_t batch_count, batch_used;
-	uint8_t *frames; /* owns */
+	uint8_t *frames;      /* owns */
+	struct digest *plain; /* owns; names without salt, of `frames` */
+	uint32_t *sealed_len; /* owns; of `frames` */
 
 	uint64_t shards, shards_new, bytes_added;
+	uint64_t shards_unshared, bytes_unshared;
 	struct output_progress_state progress;
 };
 

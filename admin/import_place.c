@@ -454,6 +454,8 @@ int import_build(struct import *import, void **bytes, size_t *len)
 
 	if (!build)
 		return failure_errno(import->failure, -ENOMEM, "tree");
+	if (import->options.salt)
+		tree_build_private(build, import->options.salt);
 	rc = import_build_all(import, build);
 	if (rc == 0) {
 		rc = tree_build_finish(build, bytes, len);

@@ -31,16 +31,24 @@ static int sink_have(void *ctx, const struct digest *names, size_t count,
 	return 0;
 }
 
-static int sink_put(void *ctx, const void *frames, size_t len, uint64_t *added,
-		    uint64_t *bytes_added, struct failure *failure)
+static int sink_put(void *ctx, const uint8_t *salt, const void *frames,
+		    size_t len, uint64_t *added, uint64_t *bytes_added,
+		    struct failure *failure)
 {
+	char hex[DIGEST_HEX_LEN + 1];
 	struct client_request request = {.method = "POST",
 					 .path = "/v1/shards/put",
 					 .body = frames,
 					 .body_len = len};
+	struct digest as_digest;
 	json_t *json;
 	int rc;
 
+	if (salt) {
+		memcpy(as_digest.bytes, salt, DIGEST_LEN);
+		digest_to_hex(&as_digest, hex);
+		request.query[0] = (struct client_query){"salt", hex};
+	}
 	rc = client_json(ctx, &request, &json, failure);
 	if (rc < 0)
 		return rc;

@@ -25,10 +25,11 @@ static const struct command vdrive_commands[] = {
      cmd_status},
     {"package", "create",
      "NAME:TAG deb:PACKAGE[,...]|deb:FILE.deb...|dir:PATH|"
-     "tar:FILE...|oci:DIR[:NAME]",
+     "tar:FILE...|oci:DIR[:NAME] [--private] [--salt-of REF]",
      "make a package", 2, ANY,
      ARGS_BIT(ARGS_DRY_RUN) | ARGS_BIT(ARGS_DEVICES) |
-	 ARGS_BIT(ARGS_KEEP_GOING),
+	 ARGS_BIT(ARGS_KEEP_GOING) | ARGS_BIT(ARGS_PRIVATE) |
+	 ARGS_BIT(ARGS_SALT_OF),
      cmd_package_create},
     {"package", "list", "", "packages of this depot", 0, 0, 0,
      cmd_package_list},

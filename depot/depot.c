@@ -264,7 +264,9 @@ int depot_tree_fetch(struct depot *depot, const struct digest *digest,
 			       path, origin.upstream);
 	log_warn("%s: damaged or missing; read again from upstream %s", path,
 		 origin.upstream);
-	rc = take_tree_again(depot->path, upstream, digest, &opened);
+	rc = take_tree_again(depot->path, upstream,
+			     origin.package[0] ? origin.package : NULL, digest,
+			     &opened);
 	upstream_put(upstream);
 	if (rc == 0)
 		depot_trees_share(depot, opened, tree);
@@ -278,10 +280,11 @@ bool depot_shard_here(struct depot *depot, const struct digest *name)
 	return store_has(depot->store, name);
 }
 
-int depot_shard_put(struct depot *depot, const struct digest *name,
-		    const void *shard, size_t shard_len, bool *added)
+int depot_shard_put(struct depot *depot, const uint8_t *salt,
+		    const struct digest *name, const void *shard,
+		    size_t shard_len, bool *added)
 {
-	return store_put(depot->store, name, shard, shard_len, added);
+	return store_put(depot->store, salt, name, shard, shard_len, added);
 }
 
 int depot_upstream_set(struct depot *depot, const struct upstream_spec *spec)

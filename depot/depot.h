@@ -31,8 +31,8 @@ struct space;
 struct chunk;
 
 struct depot_options {
-	size_t memory_max;	   /* bytes: databases and opened chunks */
-	unsigned int pool_threads; /* 0: one per CPU, 2 at least */
+	size_t memory_max;          /* bytes: databases and opened chunks */
+	unsigned int pool_threads;  /* 0: one per CPU, 2 at least */
 	unsigned int fetch_threads; /* 0: 4 */
 };
 
@@ -45,8 +45,8 @@ MUST_CHECK int depot_open(const char *path, const struct depot_options *options,
 void depot_close(struct depot *depot); /* takes depot; NULL allowed */
 
 const char *depot_path(const struct depot *depot);
-struct kv *depot_state(struct depot *depot);  /* borrowed */
-struct pool *depot_pool(struct depot *depot); /* borrowed */
+struct kv *depot_state(struct depot *depot);    /* borrowed */
+struct pool *depot_pool(struct depot *depot);   /* borrowed */
 struct space *depot_space(struct depot *depot); /* borrowed */
 
 /* --- names: NAME:TAG, revisions, trees ----------------------------------- */
@@ -80,12 +80,12 @@ struct package_info {
 	char version[TAG_NAME_MAX + 1];
 	struct digest revision;
 	struct digest tree;
-	uint64_t files;	       /* names of regular files and links */
-	uint64_t content_len;  /* bytes of regular files */
+	uint64_t files;       /* names of regular files and links */
+	uint64_t content_len; /* bytes of regular files */
 	uint32_t shard_count;
-	bool tree_here;	       /* trees/HEX is on this host */
+	bool tree_here;                      /* trees/HEX is on this host */
 	char upstream[PACKAGE_NAME_MAX + 1]; /* "" when made here */
-	int64_t time_sec;      /* when the tag was set here */
+	int64_t time_sec;                    /* when the tag was set here */
 };
 
 /*
@@ -93,6 +93,7 @@ struct package_info {
  * upstreams in order of their names (blocking network; control thread only):
  * revision, tree and index are taken over durably.
  * -ENOENT: nowhere; -EHOSTUNREACH: not here and an upstream did not answer;
+ * -EACCES: not here, and an upstream has it (if it has) for others only;
  * -EBADMSG: upstream's bytes are not what they claim.
  */
 MUST_CHECK int depot_package_resolve(struct depot *depot,
@@ -136,14 +137,15 @@ MUST_CHECK int depot_tree_fetch(struct depot *depot,
 
 bool depot_shard_here(struct depot *depot, const struct digest *name);
 /* Proves the shard first; -EBADMSG.  Not durable before depot_package_commit.
- * *added: false when it was here already. */
-MUST_CHECK int depot_shard_put(struct depot *depot, const struct digest *name,
-			       const void *shard, size_t shard_len,
-			       bool *added);
+ * *added: false when it was here already.  salt: tree_salt() of its tree. */
+MUST_CHECK int depot_shard_put(struct depot *depot, const uint8_t *salt,
+			       const struct digest *name, const void *shard,
+			       size_t shard_len, bool *added);
 /* Copy of the stored bytes, proved, malloc'ed.  -ENOENT: not on this host;
  * -EBADMSG: no longer what its name says. */
-MUST_CHECK int depot_shard_get(struct depot *depot, const struct digest *name,
-			       void **shard, size_t *shard_len);
+MUST_CHECK int depot_shard_get(struct depot *depot, const uint8_t *salt,
+			       const struct digest *name, void **shard,
+			       size_t *shard_len);
 /* The same for shard number `shard` of a tree; fetched when it is not here (or
  * no longer good).  -EIO as of depot_read. */
 MUST_CHECK int depot_tree_shard_get(struct depot *depot, struct tree *tree,
@@ -154,11 +156,11 @@ MUST_CHECK int depot_tree_shard_get(struct depot *depot, struct tree *tree,
 enum { DEPOT_READ_MAX = 72 }; /* 1 MiB in chunks of 16 KiB, and both ends */
 
 struct depot_piece {
-	struct tree *tree;    /* borrows: the caller keeps it till release */
-	uint32_t shard;	      /* number in the tree's table */
-	struct chunk *chunk;  /* out: pinned when it has landed */
+	struct tree *tree;   /* borrows: the caller keeps it till release */
+	uint32_t shard;      /* number in the tree's table */
+	struct chunk *chunk; /* out: pinned when it has landed */
 	struct depot_piece *next_waiter; /* the cache's own */
-	struct depot_read *read;	 /* the cache's own */
+	struct depot_read *read;         /* the cache's own */
 };
 
 /*
@@ -179,7 +181,7 @@ struct depot_read {
 	void (*done)(struct depot_read *read, int rc);
 	/* the depot's own */
 	int pending; /* atomic */
-	int rc;	     /* atomic */
+	int rc;      /* atomic */
 };
 
 MUST_CHECK int depot_read_start(struct depot *depot, struct depot_read *read);
@@ -242,7 +244,7 @@ struct upstream_info {
 	const char *kind; /* "directory", "http"; static */
 	struct upstream_access access;
 	bool is_unsigned; /* added with --unsigned */
-	bool up;	  /* the last request succeeded */
+	bool up;          /* the last request succeeded */
 	char last_error[256];
 	uint64_t requests, errors, bytes;
 };
@@ -286,10 +288,10 @@ MUST_CHECK int depot_upstream_list(struct depot *depot,
 /* --- figures ------------------------------------------------------------- */
 
 struct depot_stats {
-	uint64_t shard_bytes;	/* of the shards here, as stored */
-	uint64_t shards;	/* here */
-	uint64_t packages;	/* tags */
-	uint64_t logical_bytes; /* content of all tagged trees */
+	uint64_t shard_bytes;            /* of the shards here, as stored */
+	uint64_t shards;                 /* here */
+	uint64_t packages;               /* tags */
+	uint64_t logical_bytes;          /* content of all tagged trees */
 	uint64_t cache_bytes, cache_max; /* opened chunks */
 	uint64_t reads_hot, reads_warm, reads_cold; /* chunks asked for */
 	uint64_t fetched_bytes, fetched_shards, fetch_errors, fetch_waiting;

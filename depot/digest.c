@@ -53,13 +53,21 @@ static __attribute__((noinline)) EVP_MD_CTX *digest_thread_start(void)
 
 struct digest digest_of(const void *data, size_t len)
 {
+	return digest_of_two(data, len, NULL, 0);
+}
+
+struct digest digest_of_two(const void *first, size_t first_len,
+			    const void *second, size_t second_len)
+{
 	EVP_MD_CTX *evp = digest_thread_ctx;
 	struct digest d;
 
 	if (!evp)
 		evp = digest_thread_start();
 	ASSERT(EVP_DigestInit_ex2(evp, digest_sha256, NULL) == 1);
-	ASSERT(EVP_DigestUpdate(evp, data, len) == 1);
+	ASSERT(EVP_DigestUpdate(evp, first, first_len) == 1);
+	if (second_len)
+		ASSERT(EVP_DigestUpdate(evp, second, second_len) == 1);
 	ASSERT(EVP_DigestFinal_ex(evp, d.bytes, NULL) == 1);
 	return d;
 }

@@ -23,6 +23,9 @@ struct digest {
 };
 
 struct digest digest_of(const void *data, size_t len); /* cannot fail */
+/* Of one behind the other; cannot fail. */
+struct digest digest_of_two(const void *first, size_t first_len,
+			    const void *second, size_t second_len);
 
 /* SHA-256 in steps; new may return NULL (no memory).  End it also to give up.
  */

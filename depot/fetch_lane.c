@@ -107,7 +107,8 @@ static unsigned int fetch_gather(struct fetch *fetch, struct fetch_job *seed,
 			continue;
 		if (job == seed)
 			batch->pack = place.pack;
-		else if (!digest_equal(&place.pack, &batch->pack))
+		else if (!digest_equal(&place.pack, &batch->pack) ||
+			 !route_same_scope(job->route, seed->route))
 			continue;
 		job->off = place.off;
 		job->len = place.len;

@@ -27,8 +27,8 @@ static int fetch_prove(struct fetch *fetch, struct fetch_job *job,
 	result.chunk = cache_buffer(cap);
 	if (!result.chunk)
 		return -ENOMEM;
-	rc = shard_open(name, shard, job->len, result.chunk, cap,
-			&result.chunk_len);
+	rc = shard_open(tree_salt(job->tree), name, shard, job->len,
+			result.chunk, cap, &result.chunk_len);
 	if (rc < 0) {
 		free(result.chunk);
 		return rc;
@@ -88,7 +88,8 @@ static void fetch_prove_all(struct fetch *fetch, struct fetch_batch *batch,
 static void fetch_request(struct fetch *fetch, struct fetch_batch *batch,
 			  struct upstream *upstream)
 {
-	struct layout_path path = layout_pack(&batch->pack);
+	struct layout_path path =
+	    layout_pack(route_private(batch->jobs->route), &batch->pack);
 	CLEANUP_FREE uint8_t *bytes = malloc(batch->len);
 
 	batch->rc = bytes ? upstream_range(upstream, path.text, batch->off,

@@ -4,57 +4,78 @@
  */
 #include "depot/layout.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "depot/depot.h"
 
 enum { LAYOUT_NUMBER_DIGITS_MAX = 9 };
 
-struct layout_path layout_tags(const char *package)
+/* Below the depot's root, or below the private package's directory. */
+PRINTF_LIKE(2, 3)
+static struct layout_path layout_in(const char *private, const char *fmt, ...)
 {
 	struct layout_path path;
+	size_t used = 0;
+	va_list args;
 
+	if (private) {
+		ASSERT(depot_name_ok(private));
+		used = (size_t)snprintf(path.text, sizeof(path.text),
+					"private/%s/", private);
+	}
+	va_start(args, fmt);
+	vsnprintf(path.text + used, sizeof(path.text) - used, fmt, args);
+	va_end(args);
+	return path;
+}
+
+struct layout_path layout_tags(const char *private, const char *package)
+{
 	ASSERT(depot_name_ok(package));
 
-	snprintf(path.text, sizeof(path.text), "tags/%s.json", package);
-	return path;
+	return private ? layout_in(private, "tags.json")
+		       : layout_in(NULL, "tags/%s.json", package);
 }
 
 /* Two levels: no directory of a web server's disk grows too long. */
-static struct layout_path layout_by_digest(const char *dir,
+static struct layout_path layout_by_digest(const char *private, const char *dir,
 					   const struct digest *d)
 {
 	char hex[DIGEST_HEX_LEN + 1];
-	struct layout_path path;
 
 	digest_to_hex(d, hex);
-	snprintf(path.text, sizeof(path.text), "%s/%.2s/%s", dir, hex, hex);
-	return path;
+	return layout_in(private, "%s/%.2s/%s", dir, hex, hex);
 }
 
-struct layout_path layout_revision(const struct digest *revision)
+struct layout_path layout_revision(const char *private,
+				   const struct digest *revision)
 {
-	return layout_by_digest("revisions", revision);
+	return layout_by_digest(private, "revisions", revision);
 }
 
-struct layout_path layout_tree(const struct digest *tree)
+struct layout_path layout_tree(const char *private, const struct digest *tree)
 {
-	return layout_by_digest("trees", tree);
+	return layout_by_digest(private, "trees", tree);
 }
 
-struct layout_path layout_pack(const struct digest *pack)
+struct layout_path layout_pack(const char *private, const struct digest *pack)
 {
-	return layout_by_digest("packs", pack);
+	return layout_by_digest(private, "packs", pack);
 }
 
-struct layout_path layout_index(const struct digest *tree, uint32_t number)
+struct layout_path layout_index_dir(const char *private)
+{
+	return layout_in(private, "index");
+}
+
+struct layout_path layout_index(const char *private, const struct digest *tree,
+				uint32_t number)
 {
 	char hex[DIGEST_HEX_LEN + 1];
-	struct layout_path path;
 
 	digest_to_hex(tree, hex);
-	snprintf(path.text, sizeof(path.text), "index/%s-%u", hex, number);
-	return path;
+	return layout_in(private, "index/%s-%u", hex, number);
 }
 
 bool layout_index_parse(const char *file, struct digest *tree, uint32_t *number)

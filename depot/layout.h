@@ -11,7 +11,7 @@
 #include "depot/base.h"
 #include "depot/digest.h"
 
-enum { LAYOUT_PATH_MAX = 160 };
+enum { LAYOUT_PATH_MAX = 192 };
 
 struct layout_path {
 	char text[LAYOUT_PATH_MAX];
@@ -19,11 +19,22 @@ struct layout_path {
 
 #define LAYOUT_ROOT "depot.json"
 
-struct layout_path layout_tags(const char *package); /* depot_name_ok */
-struct layout_path layout_revision(const struct digest *revision);
-struct layout_path layout_tree(const struct digest *tree);
-struct layout_path layout_index(const struct digest *tree, uint32_t number);
-struct layout_path layout_pack(const struct digest *pack);
+/*
+ * What belongs to a private package lies below private/NAME/, whatever it is,
+ * so that one rule of a web server's guards all of it.  Each name is asked for
+ * with its scope: `private` is the name of the private package (depot_name_ok),
+ * NULL for what is everybody's.
+ */
+/* Of NULL: tags/PACKAGE.json; else private/PRIVATE/tags.json. */
+struct layout_path layout_tags(const char *private, const char *package);
+struct layout_path layout_revision(const char *private,
+				   const struct digest *revision);
+struct layout_path layout_tree(const char *private, const struct digest *tree);
+struct layout_path layout_index(const char *private, const struct digest *tree,
+				uint32_t number);
+struct layout_path layout_pack(const char *private, const struct digest *pack);
+/* index, or private/PRIVATE/index. */
+struct layout_path layout_index_dir(const char *private);
 
 /* Is `file`, a name in index/, the name of an index? */
 bool layout_index_parse(const char *file, struct digest *tree,

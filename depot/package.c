@@ -169,7 +169,7 @@ static void package_ref_text(const struct package_ref *ref, char *text,
 /* Which of two failures tells the operator more: our own trouble first. */
 static unsigned int package_badness(int rc)
 {
-	static const int order[] = {-ENOENT, -EHOSTUNREACH, -EBADMSG,
+	static const int order[] = {-ENOENT, -EHOSTUNREACH, -EACCES, -EBADMSG,
 				    -EPROTONOSUPPORT};
 	unsigned int i = 0;
 

@@ -151,8 +151,8 @@ static int push_pack_shard(struct push *push, struct tree *tree, uint32_t shard)
 	rc = publish->get_shard(publish->ctx, tree, shard, &given, &given_len);
 	if (rc < 0)
 		return rc;
-	rc = shard_open(name, given, given_len, chunk, SHARD_CHUNK_MAX,
-			&chunk_len);
+	rc = shard_open(tree_salt(tree), name, given, given_len, chunk,
+			SHARD_CHUNK_MAX, &chunk_len);
 	if (rc < 0) {
 		digest_to_hex(name, hex);
 		return log_err(rc, "shard %s: not published", hex);
@@ -218,7 +218,7 @@ static int push_write_index(struct push *push, const struct digest *tree,
 			    const void *bytes, size_t len, uint32_t *number)
 {
 	uint32_t newest = publish_known_index(push->known, tree);
-	struct layout_path path = layout_index(tree, newest);
+	struct layout_path path = layout_index(NULL, tree, newest);
 	CLEANUP_FREE void *old = NULL;
 	size_t old_len;
 	int rc;
@@ -233,7 +233,7 @@ static int push_write_index(struct push *push, const struct digest *tree,
 			return 0;
 	}
 	*number = newest + 1;
-	path = layout_index(tree, *number);
+	path = layout_index(NULL, tree, *number);
 	return publish_file_write(push->publish->dir, path.text, bytes, len);
 }
 
@@ -259,7 +259,7 @@ static int push_index(struct push *push, struct tree *tree, uint32_t *number)
 
 static int push_tree(struct push *push, struct tree *tree)
 {
-	struct layout_path path = layout_tree(tree_digest(tree));
+	struct layout_path path = layout_tree(NULL, tree_digest(tree));
 	CLEANUP_FREE void *box = NULL;
 	size_t len;
 	int rc;
@@ -275,7 +275,7 @@ static int push_tree(struct push *push, struct tree *tree)
 static int push_revision(struct push *push,
 			 const struct publish_package *package)
 {
-	struct layout_path path = layout_revision(&package->revision);
+	struct layout_path path = layout_revision(NULL, &package->revision);
 	int rc;
 
 	if (push_is_there(push, path.text))
@@ -353,7 +353,7 @@ static bool push_set_tag(struct tag_doc *doc,
 static int push_tags(struct push *push, const char *name)
 {
 	CLEANUP(tag_doc_clear) struct tag_doc doc = {0};
-	struct layout_path path = layout_tags(name);
+	struct layout_path path = layout_tags(NULL, name);
 	CLEANUP_FREE char *json = NULL;
 	struct tag_row *grown;
 	bool changed = false;
@@ -452,6 +452,13 @@ static int publish_check(const struct publish_package *packages,
 		if (!depot_name_ok(packages[i].name) ||
 		    !depot_tag_ok(packages[i].tag))
 			return log_err(-EINVAL, "%.64s:%.128s: bad name or tag",
+				       packages[i].name, packages[i].tag);
+	/* Salted shards have no place among everybody's. */
+	for (unsigned int i = 0; i < count; i++)
+		if (tree_salt(packages[i].tree))
+			return log_err(-EOPNOTSUPP,
+				       "%s:%s: private packages cannot be "
+				       "published yet",
 				       packages[i].name, packages[i].tag);
 	return 0;
 }

@@ -173,7 +173,7 @@ void publish_known_resolve(const struct publish_known *known,
 static int known_pack_of(struct publish_known *known, const char *root,
 			 const struct digest *name, uint32_t *pack)
 {
-	struct layout_path path = layout_pack(name);
+	struct layout_path path = layout_pack(NULL, name);
 	int rc;
 
 	for (uint32_t i = (uint32_t)known->pack_count; i > 0; i--) {
@@ -225,7 +225,7 @@ static int known_add_all(struct publish_known *known, const char *root,
 static int known_open_tree(const char *root, const struct digest *digest,
 			   struct tree **tree)
 {
-	struct layout_path path = layout_tree(digest);
+	struct layout_path path = layout_tree(NULL, digest);
 	CLEANUP_FREE void *box = NULL;
 	size_t len;
 	int rc;
@@ -240,7 +240,8 @@ static int known_open_tree(const char *root, const struct digest *digest,
 static int known_load_index(struct publish_known *known, const char *root,
 			    const struct known_index *which)
 {
-	struct layout_path path = layout_index(&which->tree, which->number);
+	struct layout_path path =
+	    layout_index(NULL, &which->tree, which->number);
 	CLEANUP_FREE void *bytes = NULL;
 	struct index *index;
 	struct tree *tree;

@@ -154,8 +154,8 @@ static int flight_open(struct flight *flight, void **data, size_t *len)
 	*data = cache_buffer(cap);
 	if (!*data)
 		return -ENOMEM;
-	rc = shard_open(flight_name(flight), flight->value.data,
-			flight->value.len, *data, cap, len);
+	rc = shard_open(tree_salt(flight->tree), flight_name(flight),
+			flight->value.data, flight->value.len, *data, cap, len);
 	if (rc < 0)
 		free(*data);
 	return rc;
@@ -435,8 +435,8 @@ int depot_read_wait(struct depot *depot, struct depot_read *read)
 	return rc < 0 ? log_err(rc, "package data could not be read") : 0;
 }
 
-int depot_shard_get(struct depot *depot, const struct digest *name,
-		    void **shard, size_t *shard_len)
+int depot_shard_get(struct depot *depot, const uint8_t *salt,
+		    const struct digest *name, void **shard, size_t *shard_len)
 {
 	struct kv_value value;
 	size_t chunk_len;
@@ -447,7 +447,7 @@ int depot_shard_get(struct depot *depot, const struct digest *name,
 	if (rc < 0)
 		return rc;
 	copy = malloc(value.len + SHARD_CHUNK_MAX);
-	rc = copy ? shard_open(name, value.data, value.len,
+	rc = copy ? shard_open(salt, name, value.data, value.len,
 			       (uint8_t *)copy + value.len, SHARD_CHUNK_MAX,
 			       &chunk_len)
 		  : -ENOMEM;
@@ -503,7 +503,7 @@ int depot_tree_shard_get(struct depot *depot, struct tree *tree, uint32_t shard,
 	};
 	int rc;
 
-	rc = depot_shard_get(depot, name, bytes, len);
+	rc = depot_shard_get(depot, tree_salt(tree), name, bytes, len);
 	if (rc != -ENOENT && rc != -EBADMSG)
 		return rc;
 	if (rc == -EBADMSG)

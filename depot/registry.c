@@ -207,24 +207,40 @@ void registry_revision_put(struct kv_batch *batch,
 
 /* --- where trees came from ----------------------------------------------- */
 
+static bool registry_origin_parse(const struct kv_value *value,
+				  struct registry_origin *row)
+{
+	size_t head = sizeof(struct store_origin), len;
+	const uint8_t *names, *zero;
+
+	memset(row, 0, sizeof(*row));
+	if (value->len <= head)
+		return false;
+	row->sequence = le64_get(value->data);
+	names = value->data + head;
+	len = value->len - head;
+	zero = memchr(names, 0, len);
+	if (zero &&
+	    !registry_name_get(zero + 1, (size_t)(names + len - zero) - 1,
+			       false, row->package))
+		return false;
+	return registry_name_get(names, zero ? (size_t)(zero - names) : len,
+				 false, row->upstream);
+}
+
 int registry_origin_get(struct kv *state, const struct digest *tree,
 			struct registry_origin *row)
 {
 	uint8_t key[REGISTRY_DIGEST_KEY_LEN];
 	char hex[DIGEST_HEX_LEN + 1];
 	struct kv_value value;
-	size_t head = sizeof(struct store_origin);
 	int rc;
 
 	registry_digest_key(key, STATE_KEY_ORIGIN, tree);
 	rc = kv_get(state, key, sizeof(key), &value);
 	if (rc < 0)
 		return rc;
-	if (value.len > head &&
-	    registry_name_get(value.data + head, value.len - head, false,
-			      row->upstream)) {
-		row->sequence = le64_get(value.data);
-	} else {
+	if (!registry_origin_parse(&value, row)) {
 		digest_to_hex(tree, hex);
 		rc =
 		    log_err(-EBADMSG, "state database: origin of tree %s", hex);
@@ -237,16 +253,23 @@ void registry_origin_put(struct kv_batch *batch, const struct digest *tree,
 			 const struct registry_origin *row)
 {
 	uint8_t key[REGISTRY_DIGEST_KEY_LEN];
-	uint8_t value[sizeof(struct store_origin) + PACKAGE_NAME_MAX];
+	uint8_t value[sizeof(struct store_origin) + 2 * PACKAGE_NAME_MAX + 1];
 	size_t name_len = strlen(row->upstream);
+	size_t package_len = strlen(row->package);
+	size_t len = sizeof(struct store_origin) + name_len;
 
 	ASSERT(name_len > 0 && name_len <= PACKAGE_NAME_MAX);
+	ASSERT(package_len <= PACKAGE_NAME_MAX);
 
 	registry_digest_key(key, STATE_KEY_ORIGIN, tree);
 	le64_put(value, row->sequence);
 	memcpy(value + sizeof(struct store_origin), row->upstream, name_len);
-	kv_batch_put(batch, key, sizeof(key), value,
-		     sizeof(struct store_origin) + name_len);
+	if (package_len) {
+		value[len++] = '\0';
+		memcpy(value + len, row->package, package_len);
+		len += package_len;
+	}
+	kv_batch_put(batch, key, sizeof(key), value, len);
 }
 
 /* --- pins ---------------------------------------------------------------- */

@@ -41,6 +41,7 @@ void registry_revision_put(struct kv_batch *batch,
 /* Where a tree came from; -ENOENT: made here. */
 struct registry_origin {
 	char upstream[PACKAGE_NAME_MAX + 1];
+	char package[PACKAGE_NAME_MAX + 1]; /* of a private tree; else "" */
 	uint64_t sequence;
 };
 MUST_CHECK int registry_origin_get(struct kv *state, const struct digest *tree,

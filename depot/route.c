@@ -192,6 +192,16 @@ const char *route_upstream(const struct route *route)
 	return route->origin.upstream;
 }
 
+const char *route_private(const struct route *route)
+{
+	return route->origin.package[0] ? route->origin.package : NULL;
+}
+
+bool route_same_scope(const struct route *a, const struct route *b)
+{
+	return strcmp(a->origin.package, b->origin.package) == 0;
+}
+
 bool route_place(struct routes *routes, struct route *route, uint32_t shard,
 		 struct index_place *place)
 {

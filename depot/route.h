@@ -27,6 +27,11 @@ MUST_CHECK int route_get(struct routes *routes, const struct tree *tree,
 void route_put(struct routes *routes, struct route *route); /* NULL allowed */
 
 const char *route_upstream(const struct route *route);
+/* The private package below whose directory the shards lie (layout.h); NULL:
+ * they are everybody's. */
+const char *route_private(const struct route *route);
+/* Do both have the same? */
+bool route_same_scope(const struct route *a, const struct route *b);
 /* false: no index is here (any more): take_index_again(). */
 bool route_place(struct routes *routes, struct route *route, uint32_t shard,
 		 struct index_place *place);

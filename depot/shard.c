@@ -27,6 +27,8 @@ enum {
 };
 
 _Static_assert((int)SHARD_CHUNK_MAX == (int)CHUNK_MAX, "chunk length");
+_Static_assert(sizeof(((struct format_tree_header *)0)->salt) == SHARD_SALT_LEN,
+	       "salt");
 _Static_assert(sizeof(struct format_shard) == SHARD_HEADER_LEN, "header");
 
 /*
@@ -208,9 +210,11 @@ static struct shard_thread *shard_ready_inflate(void)
 	return t->has_inflate ? t : NULL;
 }
 
-struct digest shard_name_of(const void *chunk, size_t chunk_len)
+struct digest shard_name_of(const uint8_t *salt, const void *chunk,
+			    size_t chunk_len)
 {
-	return digest_of(chunk, chunk_len);
+	return salt ? digest_of_two(salt, SHARD_SALT_LEN, chunk, chunk_len)
+		    : digest_of(chunk, chunk_len);
 }
 
 int shard_seal(const void *chunk, size_t chunk_len, int level, uint8_t *out,
@@ -276,8 +280,9 @@ int shard_chunk_len(const void *shard, size_t shard_len, size_t *chunk_len)
 	return shard_parse(shard, shard_len, &codec, chunk_len);
 }
 
-int shard_open(const struct digest *name, const void *shard, size_t shard_len,
-	       void *out, size_t out_cap, size_t *out_len)
+int shard_open(const uint8_t *salt, const struct digest *name,
+	       const void *shard, size_t shard_len, void *out, size_t out_cap,
+	       size_t *out_len)
 {
 	const uint8_t *payload = (const uint8_t *)shard + SHARD_HEADER_LEN;
 	struct shard_thread *t;
@@ -301,7 +306,7 @@ int shard_open(const struct digest *name, const void *shard, size_t shard_len,
 				   out, chunk_len))
 			return -EBADMSG;
 	}
-	digest = shard_name_of(out, chunk_len);
+	digest = shard_name_of(salt, out, chunk_len);
 	if (!digest_equal(&digest, name))
 		return -EBADMSG;
 	*out_len = chunk_len;

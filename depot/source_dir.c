@@ -46,6 +46,7 @@ static int source_dir_fault(struct source_dir *dir, const char *path, int code,
 		/* Unmounted, the root is empty or gone. */
 		if (stat(dir->root, &st) < 0)
 			return -EHOSTUNREACH;
+		fault->denied = code == -EACCES;
 		return -ENOENT;
 	default:
 		return -EHOSTUNREACH;

@@ -313,6 +313,7 @@ static int source_http_refused(const struct source_http_call *call,
 		     ? " (redirects are not followed)"
 		     : "");
 	fault->retry_after_s = call->retry_after_s;
+	fault->denied = call->status == 401 || call->status == 403;
 	if (call->status == 404 || call->status == 410 || call->status == 403 ||
 	    call->status == 401)
 		code = -ENOENT;

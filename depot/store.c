@@ -278,8 +278,8 @@ int store_put_proved(struct store *store, const struct digest *name,
 	return rc;
 }
 
-static int store_prove(const struct digest *name, const void *shard,
-		       size_t shard_len)
+static int store_prove(const uint8_t *salt, const struct digest *name,
+		       const void *shard, size_t shard_len)
 {
 	CLEANUP_FREE uint8_t *chunk = NULL;
 	size_t chunk_len;
@@ -291,15 +291,17 @@ static int store_prove(const struct digest *name, const void *shard,
 	chunk = malloc(chunk_len);
 	if (!chunk)
 		return -ENOMEM;
-	return shard_open(name, shard, shard_len, chunk, chunk_len, &chunk_len);
+	return shard_open(salt, name, shard, shard_len, chunk, chunk_len,
+			  &chunk_len);
 }
 
 /*
  * Is a good shard of this name here?  Rotten bytes must not shut out the good
  * ones that are just being put.  The usual repetition is the same bytes again.
  */
-static bool store_has_good(struct store *store, const struct digest *name,
-			   const void *shard, size_t shard_len)
+static bool store_has_good(struct store *store, const uint8_t *salt,
+			   const struct digest *name, const void *shard,
+			   size_t shard_len)
 {
 	struct kv_value value;
 	bool good;
@@ -308,24 +310,25 @@ static bool store_has_good(struct store *store, const struct digest *name,
 		return false;
 	good = (value.len == shard_len &&
 		memcmp(value.data, shard, shard_len) == 0) ||
-	       store_prove(name, value.data, value.len) == 0;
+	       store_prove(salt, name, value.data, value.len) == 0;
 	kv_value_release(&value);
 	return good;
 }
 
-int store_put(struct store *store, const struct digest *name, const void *shard,
-	      size_t shard_len, bool *added)
+int store_put(struct store *store, const uint8_t *salt,
+	      const struct digest *name, const void *shard, size_t shard_len,
+	      bool *added)
 {
 	char hex[DIGEST_HEX_LEN + 1];
 	bool here;
 	int rc;
 
-	rc = store_prove(name, shard, shard_len);
+	rc = store_prove(salt, name, shard, shard_len);
 	if (rc < 0) {
 		digest_to_hex(name, hex);
 		return log_err(rc, "shard %s: refused", hex);
 	}
-	here = store_has_good(store, name, shard, shard_len);
+	here = store_has_good(store, salt, name, shard, shard_len);
 	if (added)
 		*added = !here;
 	if (here)

@@ -14,7 +14,9 @@
  *     'U' upstream          struct store_upstream, then the URL; then for each
  *                           option NUL, its STORE_OPTION_* letter, its text
  *     'T' digest (32)       struct store_origin, then the upstream's name:
- *                           where a tree came from
+ *                           where a tree came from; of a private tree then a
+ *                           NUL and the name of its package, below whose
+ *                           directory it lies there (layout.h)
  *     'H' digest (32)       i64 seconds since 1970: this tree is pinned, since
  *     'B' tree (32)         struct store_plan, then a plan (format.h)
  *     'B' tree (32) tenant 0 guest
@@ -123,10 +125,12 @@ MUST_CHECK int store_get(struct store *store, const struct digest *name,
 			 struct kv_value *value);
 /*
  * Prove and keep a shard; -EBADMSG, -EPROTONOSUPPORT.  Durable after
- * store_flush().  *added (may be NULL): false when it was here already.
+ * store_flush().  *added (may be NULL): false when it was here already.  salt:
+ * of the private tree that it is of, else NULL (shard.h).
  */
-MUST_CHECK int store_put(struct store *store, const struct digest *name,
-			 const void *shard, size_t shard_len, bool *added);
+MUST_CHECK int store_put(struct store *store, const uint8_t *salt,
+			 const struct digest *name, const void *shard,
+			 size_t shard_len, bool *added);
 /* The same for one that the caller has just opened with shard_open(). */
 MUST_CHECK int store_put_proved(struct store *store, const struct digest *name,
 				const void *shard, size_t shard_len);

@@ -26,6 +26,8 @@ struct take {
 	const char *root;          /* borrows */
 	struct upstream *upstream; /* borrows */
 	unsigned int tries;
+	const char *private; /* borrows; the scope (layout.h) */
+	bool denied;         /* what was asked for last */
 
 	struct tag_doc tags;       /* owns */
 	const struct tag_row *row; /* borrows from tags */
@@ -73,6 +75,15 @@ static int take_refused(struct take *take, const char *path, int code)
 	}
 }
 
+/* The way to a private package is barred. */
+static int take_denied(struct take *take, const char *path,
+		       const struct source_fault *fault)
+{
+	log_err(0, "upstream %s: %s: this host may not have it (%s)",
+		upstream_name(take->upstream), path, fault->text);
+	return -EACCES;
+}
+
 static int take_get(struct take *take, const char *path, size_t max, void **buf,
 		    size_t *len)
 {
@@ -81,6 +92,9 @@ static int take_get(struct take *take, const char *path, size_t max, void **buf,
 
 	rc = upstream_get(take->upstream, path, max, take->tries, buf, len,
 			  &fault);
+	take->denied = rc == -ENOENT && fault.denied;
+	if (take->denied && take->private)
+		return take_denied(take, path, &fault);
 	if (rc == 0 || rc == -ENOENT)
 		return rc;
 	log_err(0, "upstream %s: %s", upstream_name(take->upstream),
@@ -144,9 +158,9 @@ static int take_check_age(struct take *take, const char *path)
 	return rc;
 }
 
-static int take_tags(struct take *take, const char *name)
+static int take_tags_of(struct take *take, const char *name)
 {
-	struct layout_path path = layout_tags(name);
+	struct layout_path path = layout_tags(take->private, name);
 	CLEANUP_FREE void *text = NULL;
 	size_t len;
 	int rc;
@@ -161,6 +175,24 @@ static int take_tags(struct take *take, const char *name)
 		return take_bad(take, path.text, -EBADMSG,
 				"tags of another package");
 	return take_check_age(take, path.text);
+}
+
+/* Everybody's package of that name, or the private one. */
+static int take_tags(struct take *take, const char *name)
+{
+	bool denied;
+	int rc;
+
+	take->private = NULL;
+	rc = take_tags_of(take, name);
+	if (rc != -ENOENT)
+		return rc;
+	denied = take->denied;
+	take->private = name;
+	rc = take_tags_of(take, name);
+	/* Who is refused what nobody guards (S3 says so of what is not there)
+	 * is told nothing by a second refusal. */
+	return rc == -EACCES && denied ? -ENOENT : rc;
 }
 
 /* By digest, a revision that no tag names any more may still lie there. */
@@ -187,7 +219,8 @@ static int take_choose(struct take *take, const struct package_ref *ref)
 
 static int take_revision(struct take *take, const char *name)
 {
-	struct layout_path path = layout_revision(&take->revision);
+	struct layout_path path =
+	    layout_revision(take->private, &take->revision);
 	struct digest found;
 	void *text;
 	size_t len;
@@ -217,10 +250,21 @@ static int take_revision(struct take *take, const char *name)
 	return 0;
 }
 
+/* A salted tree where everybody may look is its publisher's mistake, and would
+ * not be found where it should be. */
+static int take_check_scope(struct take *take, const char *path)
+{
+	if ((tree_salt(take->tree) != NULL) == (take->private != NULL))
+		return 0;
+	return take_bad(take, path, -EBADMSG,
+			take->private ? "not the tree of a private package"
+				      : "the tree of a private package");
+}
+
 static int take_tree(struct take *take)
 {
 	CLEANUP_FREE char *file = layout_host_tree(take->root, &take->doc.tree);
-	struct layout_path path = layout_tree(&take->doc.tree);
+	struct layout_path path = layout_tree(take->private, &take->doc.tree);
 	CLEANUP_FREE void *box = NULL;
 	const void *bytes;
 	size_t len;
@@ -231,13 +275,16 @@ static int take_tree(struct take *take)
 	/* Here already, for another tag or revision? */
 	if (access(file, R_OK) == 0 &&
 	    tree_open_file(file, &take->doc.tree, &take->tree) == 0)
-		return 0;
+		return take_check_scope(take, file);
 	rc = take_get_named(take, path.text, TAKE_BOX_MAX, &box, &len);
 	if (rc < 0)
 		return rc;
 	rc = tree_box_open(box, len, &take->doc.tree, &take->tree);
 	if (rc < 0)
 		return take_refused(take, path.text, rc);
+	rc = take_check_scope(take, path.text);
+	if (rc < 0)
+		return rc;
 	bytes = tree_bytes(take->tree, &len);
 	rc = io_replace_file(file, bytes, len);
 	if (rc < 0)
@@ -248,7 +295,7 @@ static int take_tree(struct take *take)
 static int take_index(struct take *take, const struct tree *tree)
 {
 	struct layout_path path =
-	    layout_index(tree_digest(tree), take->index_number);
+	    layout_index(take->private, tree_digest(tree), take->index_number);
 	CLEANUP_FREE char *file =
 	    layout_host_index(take->root, tree_digest(tree));
 	CLEANUP_FREE void *bytes = NULL;
@@ -299,6 +346,9 @@ static int take_commit(struct take *take)
 
 	snprintf(origin.upstream, sizeof(origin.upstream), "%s",
 		 upstream_name(take->upstream));
+	if (take->private)
+		snprintf(origin.package, sizeof(origin.package), "%s",
+			 take->private);
 	origin.sequence = take->tags.sequence;
 	rc = registry_origin_get(take->state, &take->doc.tree, &seen);
 	if (rc == 0 && strcmp(seen.upstream, origin.upstream) == 0)
@@ -342,12 +392,14 @@ int take_package(struct kv *state, const char *root, struct upstream *upstream,
 /* --- the tree alone, the index alone ------------------------------------- */
 
 int take_tree_again(const char *root, struct upstream *upstream,
-		    const struct digest *tree, struct tree **opened)
+		    const char *private, const struct digest *tree,
+		    struct tree **opened)
 {
 	CLEANUP(take_clear)
 	struct take take = {.root = root,
 			    .upstream = upstream,
 			    .tries = UPSTREAM_TRIES,
+			    .private = private,
 			    .doc.tree = *tree};
 	int rc;
 
@@ -383,13 +435,20 @@ int take_index_again(struct kv *state, const char *root,
 			    .tries = 1,
 			    .index_number = TAKE_FIRST_INDEX};
 	struct take_names names = {.tree = tree_digest(tree)};
+	struct registry_origin origin;
 	int rc;
 
+	rc = registry_origin_get(state, tree_digest(tree), &origin);
+	if (rc < 0)
+		return rc;
+	if (origin.package[0])
+		take.private = origin.package;
 	rc = registry_tag_list(state, NULL, take_names_visit, &names);
 	if (rc < 0)
 		return rc;
 	if (rc > 0) {
-		rc = take_tags(&take, names.name);
+		rc = take_tags_of(&take,
+				  take.private ? take.private : names.name);
 		if (rc < 0)
 			return rc;
 	}

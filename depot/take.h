@@ -4,6 +4,9 @@
  * revision, tree and index; each is read, proved, and kept durably; then one
  * synced state batch makes the package known.  Blocks on the network.
  *
+ * A private package lies below a directory of its own there (layout.h), which
+ * is looked into when the upstream has no tags of that name for everybody.
+ *
  * Signatures are not checked by this version (upstreams are --unsigned), so a
  * tag document that is expired or older than one seen before is only warned
  * about.
@@ -20,18 +23,19 @@
 /*
  * `root` is the host's store.  *tree: the digest of the tree that was taken.
  * -ENOENT: the upstream has no such package, tag or revision;
- * -EHOSTUNREACH; -EBADMSG, -EPROTONOSUPPORT: its bytes are not what they
- * claim.  Nothing is known of the package then.
+ * -EACCES: it has, or may have, but not for this host; -EHOSTUNREACH;
+ * -EBADMSG, -EPROTONOSUPPORT: its bytes are not what they claim.  Nothing is
+ * known of the package then.
  */
 MUST_CHECK int take_package(struct kv *state, const char *root,
 			    struct upstream *upstream,
-			    const struct package_ref *ref,
-			    struct digest *tree);
+			    const struct package_ref *ref, struct digest *tree);
 
 /* Read a tree that came from `upstream`, and is damaged or missing here, again
- * and keep it.  *opened: a reference for the caller. */
+ * and keep it.  private: the package below whose directory it lies there, or
+ * NULL.  *opened: a reference for the caller. */
 MUST_CHECK int take_tree_again(const char *root, struct upstream *upstream,
-			       const struct digest *tree,
+			       const char *private, const struct digest *tree,
 			       struct tree **opened);
 
 /*

@@ -42,7 +42,7 @@ int tree_box_seal(const struct tree *tree, int level, void **box,
 		const uint8_t *chunk = bytes + (size_t)i * SHARD_CHUNK_MAX;
 		size_t chunk_len = MIN((size_t)SHARD_CHUNK_MAX,
 				       len - (size_t)i * SHARD_CHUNK_MAX);
-		struct digest name = shard_name_of(chunk, chunk_len);
+		struct digest name = shard_name_of(NULL, chunk, chunk_len);
 		int rc = shard_seal(chunk, chunk_len, level, out + end,
 				    cap - end, &shard_len);
 
@@ -117,8 +117,8 @@ static int tree_box_open_shards(const uint8_t *box, uint32_t count,
 
 		memcpy(&row, box + tree_box_table_len(i), sizeof(row));
 		memcpy(name.bytes, row.name, DIGEST_LEN);
-		rc = shard_open(&name, shard, le32toh(row.shard_len_le), out,
-				le32toh(row.chunk_len_le), &len);
+		rc = shard_open(NULL, &name, shard, le32toh(row.shard_len_le),
+				out, le32toh(row.chunk_len_le), &len);
 		if (rc < 0)
 			return rc;
 		if (len != le32toh(row.chunk_len_le))

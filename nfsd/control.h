@@ -23,7 +23,8 @@
  *                                         CONTROL_TREES_HELD_MAX is dropped
  *   POST /v1/shards/have                  body: names, 32 bytes each;
  *                                         bytes: '0' or '1' for each
- *   POST /v1/shards/put                   body: frames (below); {"added":N,
+ *   POST /v1/shards/put[?salt=HEX]        body: frames (below), of a private
+ *                                         package with its salt; {"added":N,
  *                                         "bytes_added":N}
  *   POST /v1/shards/get?tree=HEX          body: shard numbers, u32 LE each, at
  *                                         most CONTROL_GET_MAX; bytes: frames
@@ -91,8 +92,8 @@
  * both ways, so they are bounded by its free space only.
  *
  * A frame is: shard name (32 bytes), length (u32 LE), the shard as stored.
- * Other bodies are at most CONTROL_BODY_MAX bytes.  A parameter that is missing or
- * out of form is 400; unknown ones are ignored.  Times are RFC 3339.
+ * Other bodies are at most CONTROL_BODY_MAX bytes.  A parameter that is missing
+ * or out of form is 400; unknown ones are ignored.  Times are RFC 3339.
  */
 #ifndef NFSD_CONTROL_H
 #define NFSD_CONTROL_H
@@ -101,13 +102,13 @@
 
 enum {
 	CONTROL_BODY_MAX = 64 << 20,
-	CONTROL_TREE_MAX = 512 << 20, /* a tree of 3 million files */
+	CONTROL_TREE_MAX = 512 << 20,   /* a tree of 3 million files */
 	CONTROL_BODIES_MAX = 768 << 20, /* of all requests at one time */
 	CONTROL_TREES_HELD_MAX = 16,
-	CONTROL_GET_MAX = 256, /* shards of one /v1/shards/get */
+	CONTROL_GET_MAX = 256,        /* shards of one /v1/shards/get */
 	CONTROL_CONFLICTS_MAX = 1000, /* told of one assign */
 	CONTROL_FINDINGS_MAX = 1000,  /* told of one verify */
-	CONTROL_LONG_MAX = 4,	      /* long requests at one time */
+	CONTROL_LONG_MAX = 4,         /* long requests at one time */
 	CONTROL_FRAME_HEADER = 36,
 };
 
@@ -137,11 +138,11 @@ struct server;
 struct control_daemon {
 	struct depot *depot;
 	struct site *site;
-	struct server *server;	  /* for connection and call counts */
-	const char *listen;	  /* "127.0.0.1:2049" as bound */
+	struct server *server; /* for connection and call counts */
+	const char *listen;    /* "127.0.0.1:2049" as bound */
 	int64_t start_time_sec;
-	const char *store_path;	    /* for files without a name */
-	uint64_t quota_bytes;	    /* of new guests; 0: no limit */
+	const char *store_path;     /* for files without a name */
+	uint64_t quota_bytes;       /* of new guests; 0: no limit */
 	unsigned int snapshots_max; /* of a guest */
 };
 

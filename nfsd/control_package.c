@@ -385,15 +385,15 @@ int control_shards_have(struct control_request *req)
 	return control_answer_bytes(req, here, count);
 }
 
-static int control_frame_put(struct control_request *req, const uint8_t *frame,
-			     size_t len, bool *added)
+static int control_frame_put(struct control_request *req, const uint8_t *salt,
+			     const uint8_t *frame, size_t len, bool *added)
 {
 	char hex[DIGEST_HEX_LEN + 1];
 	struct digest name;
 	int rc;
 
 	memcpy(name.bytes, frame, DIGEST_LEN);
-	rc = depot_shard_put(req->control->daemon.depot, &name,
+	rc = depot_shard_put(req->control->daemon.depot, salt, &name,
 			     frame + CONTROL_FRAME_HEADER, len, added);
 	if (rc == 0)
 		return 0;
@@ -404,10 +404,18 @@ static int control_frame_put(struct control_request *req, const uint8_t *frame,
 int control_shards_put(struct control_request *req)
 {
 	json_int_t added_count = 0, added_bytes = 0;
+	const uint8_t *salt = NULL;
+	struct digest salt_param;
 	size_t off = 0, len;
 	bool added;
 	int rc;
 
+	if (control_param_text(req, "salt")) {
+		rc = control_param_digest(req, "salt", &salt_param);
+		if (rc < 0)
+			return rc;
+		salt = salt_param.bytes;
+	}
 	while (off < req->body_len) {
 		len = 0;
 		if (req->body_len - off >= CONTROL_FRAME_HEADER)
@@ -418,7 +426,7 @@ int control_shards_put(struct control_request *req)
 					      "shards/put: no frame at byte "
 					      "%zu of %zu",
 					      off, req->body_len);
-		rc = control_frame_put(req, req->body + off, len, &added);
+		rc = control_frame_put(req, salt, req->body + off, len, &added);
 		if (rc < 0)
 			return rc;
 		if (added) {
@@ -497,8 +505,8 @@ static int control_frames_read(struct control_request *req,
 	struct depot *depot = req->control->daemon.depot;
 	int rc;
 
-	rc = depot_shard_get(depot, tree_shard_name(frames->tree, shard), bytes,
-			     len);
+	rc = depot_shard_get(depot, tree_salt(frames->tree),
+			     tree_shard_name(frames->tree, shard), bytes, len);
 	if (rc != -ENOENT && rc != -EBADMSG)
 		return rc;
 	if (!frames->chunk_lens)

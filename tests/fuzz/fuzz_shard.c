@@ -24,21 +24,22 @@ static void fuzz_shard_check(const uint8_t *data, size_t len, uint8_t *out,
 	ASSERT(parse_rc < 0 || (chunk_len > 0 && chunk_len <= SHARD_CHUNK_MAX));
 
 	/* Nothing hashes to zeros. */
-	rc = shard_open(&name, data, len, out, cap, &out_len);
+	rc = shard_open(NULL, &name, data, len, out, cap, &out_len);
 	ASSERT(rc == (parse_rc ? parse_rc : -EBADMSG));
 	for (size_t i = cap; i < cap + FUZZ_SHARD_GUARD; i++)
 		ASSERT(out[i] == FUZZ_SHARD_FILL);
 	if (parse_rc < 0 || chunk_len > cap)
 		return;
 
-	name = shard_name_of(out, chunk_len);
-	rc = shard_open(&name, data, len, out, cap, &out_len);
+	name = shard_name_of(NULL, out, chunk_len);
+	rc = shard_open(NULL, &name, data, len, out, cap, &out_len);
 	ASSERT(rc == 0 || rc == -EBADMSG);
 	if (rc < 0)
 		return;
 	ASSERT(out_len == chunk_len);
 	name.bytes[0] ^= 1;
-	ASSERT(shard_open(&name, data, len, out, cap, &out_len) == -EBADMSG);
+	ASSERT(shard_open(NULL, &name, data, len, out, cap, &out_len) ==
+	       -EBADMSG);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)

@@ -39,7 +39,7 @@ void kit_shard_make(struct kit_shard *shard, size_t chunk_len, uint64_t seed)
 	/* Even seeds compress. */
 	if (seed % 2 == 0)
 		memset(shard->chunk + chunk_len / 4, 'x', chunk_len / 2);
-	shard->name = shard_name_of(shard->chunk, chunk_len);
+	shard->name = shard_name_of(NULL, shard->chunk, chunk_len);
 	ASSERT(shard_seal(shard->chunk, chunk_len, SHARD_LEVEL_CREATE,
 			  shard->shard, SHARD_MAX, &shard->shard_len) == 0);
 }
@@ -54,7 +54,7 @@ void kit_shard_clear(struct kit_shard *shard)
 static void kit_put_chunk(struct depot *depot, struct tree_build *build,
 			  const uint8_t *chunk, size_t len)
 {
-	struct digest name = shard_name_of(chunk, len);
+	struct digest name = shard_name_of(NULL, chunk, len);
 	uint8_t *shard = malloc(SHARD_MAX);
 	size_t shard_len;
 	bool added;
@@ -62,7 +62,8 @@ static void kit_put_chunk(struct depot *depot, struct tree_build *build,
 	ASSERT(shard);
 	ASSERT(shard_seal(chunk, len, SHARD_LEVEL_CREATE, shard, SHARD_MAX,
 			  &shard_len) == 0);
-	ASSERT(depot_shard_put(depot, &name, shard, shard_len, &added) == 0);
+	ASSERT(depot_shard_put(depot, NULL, &name, shard, shard_len, &added) ==
+	       0);
 	ASSERT(tree_build_chunk(build, &name, (uint32_t)len) == 0);
 	free(shard);
 }
@@ -198,8 +199,8 @@ static int64_t kit_read_prove(const struct depot_read *read)
 
 	for (unsigned int i = 0; i < read->count; i++) {
 		const struct depot_piece *p = &read->piece[i];
-		struct digest found =
-		    shard_name_of(chunk_data(p->chunk), chunk_len(p->chunk));
+		struct digest found = shard_name_of(NULL, chunk_data(p->chunk),
+						    chunk_len(p->chunk));
 
 		if (!digest_equal(&found, tree_shard_name(p->tree, p->shard)))
 			return -EBADMSG;

@@ -110,14 +110,15 @@ void fixture_crash(struct fixture *fx, struct fixture_block *block)
 static void fixture_put_chunk(struct depot *depot, const uint8_t *chunk,
 			      size_t len)
 {
-	struct digest name = shard_name_of(chunk, len);
+	struct digest name = shard_name_of(NULL, chunk, len);
 	uint8_t *shard = malloc(SHARD_MAX);
 	size_t shard_len;
 	bool added;
 
 	ASSERT(shard &&
 	       shard_seal(chunk, len, 1, shard, SHARD_MAX, &shard_len) == 0);
-	ASSERT(depot_shard_put(depot, &name, shard, shard_len, &added) == 0);
+	ASSERT(depot_shard_put(depot, NULL, &name, shard, shard_len, &added) ==
+	       0);
 	free(shard);
 }
 
@@ -135,7 +136,7 @@ static void fixture_add_file(struct tree_build *build, struct depot *depot,
 		check_fill(data, len, e->seed);
 	for (size_t off = 0; off < len; off += chunk_len) {
 		size_t n = MIN(chunk_len, len - off);
-		struct digest name = shard_name_of(data + off, n);
+		struct digest name = shard_name_of(NULL, data + off, n);
 
 		if (depot)
 			fixture_put_chunk(depot, data + off, n);

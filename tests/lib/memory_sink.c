@@ -26,8 +26,9 @@ static int memory_have(void *ctx, const struct digest *names, size_t count,
 	return 0;
 }
 
-static void memory_add(struct memory_sink *sink, const uint8_t *frame,
-		       size_t len, uint64_t *added, uint64_t *bytes_added)
+static void memory_add(struct memory_sink *sink, const uint8_t *salt,
+		       const uint8_t *frame, size_t len, uint64_t *added,
+		       uint64_t *bytes_added)
 {
 	struct memory_shard shard;
 
@@ -35,7 +36,7 @@ static void memory_add(struct memory_sink *sink, const uint8_t *frame,
 	ASSERT(!memory_find(sink, &shard.name));
 	shard.chunk = malloc(SHARD_CHUNK_MAX);
 	ASSERT(shard.chunk);
-	ASSERT(shard_open(&shard.name, frame + CONTROL_FRAME_HEADER, len,
+	ASSERT(shard_open(salt, &shard.name, frame + CONTROL_FRAME_HEADER, len,
 			  shard.chunk, SHARD_CHUNK_MAX, &shard.len) == 0);
 	sink->shards =
 	    reallocarray(sink->shards, sink->shard_count + 1, sizeof(shard));
@@ -45,8 +46,8 @@ static void memory_add(struct memory_sink *sink, const uint8_t *frame,
 	*bytes_added += len;
 }
 
-static int memory_put(void *ctx, const void *frames, size_t len,
-		      uint64_t *added, uint64_t *bytes_added,
+static int memory_put(void *ctx, const uint8_t *salt, const void *frames,
+		      size_t len, uint64_t *added, uint64_t *bytes_added,
 		      struct failure *failure)
 {
 	struct memory_sink *sink = ctx;
@@ -60,7 +61,8 @@ static int memory_put(void *ctx, const void *frames, size_t len,
 		ASSERT(len - off > CONTROL_FRAME_HEADER);
 		shard_len = le32_get(bytes + off + DIGEST_LEN);
 		ASSERT(shard_len <= len - off - CONTROL_FRAME_HEADER);
-		memory_add(sink, bytes + off, shard_len, added, bytes_added);
+		memory_add(sink, salt, bytes + off, shard_len, added,
+			   bytes_added);
 	}
 	return 0;
 }

@@ -91,7 +91,7 @@ static void make_package(struct fixture *f, unsigned int seed)
 	free(STEAL(f->tree));
 	free(STEAL(f->revision));
 	check_fill(f->chunk, CHUNK_LEN, seed);
-	f->name = shard_name_of(f->chunk, CHUNK_LEN);
+	f->name = shard_name_of(NULL, f->chunk, CHUNK_LEN);
 	ASSERT(shard_seal(f->chunk, CHUNK_LEN, 6, shard, SHARD_MAX, &len) == 0);
 	memcpy(f->frame, f->name.bytes, DIGEST_LEN);
 	le32_put(f->frame + DIGEST_LEN, (uint32_t)len);

@@ -76,7 +76,7 @@ static struct tree *test_tree(struct fixture *f)
 static char *test_pack(struct fixture *f)
 {
 	struct layout_path index =
-	    layout_index(tree_digest(f->package.tree), 1);
+	    layout_index(NULL, tree_digest(f->package.tree), 1);
 	CLEANUP_FREE char *path = tmpdir_path(f->out, index.text);
 	CLEANUP_FREE uint8_t *bytes = NULL;
 	struct layout_path pack;
@@ -85,7 +85,7 @@ static char *test_pack(struct fixture *f)
 
 	kit_file_read(path, &bytes, &len);
 	ASSERT(index_open(bytes, len, NULL, 0, &x) == 0);
-	pack = layout_pack(index_pack_name(x, 0));
+	pack = layout_pack(NULL, index_pack_name(x, 0));
 	index_put(x);
 	return tmpdir_path(f->out, pack.text);
 }
@@ -327,12 +327,12 @@ static void test_damaged_objects(void)
 
 	fixture_open(&f, 10);
 	check_mute();
-	test_damage_object(&f, layout_revision(&f.package.revision).text,
-			   false);
-	test_damage_object(&f, layout_tree(tree_digest(f.package.tree)).text,
+	test_damage_object(&f, layout_revision(NULL, &f.package.revision).text,
 			   false);
 	test_damage_object(
-	    &f, layout_index(tree_digest(f.package.tree), 1).text, true);
+	    &f, layout_tree(NULL, tree_digest(f.package.tree)).text, false);
+	test_damage_object(
+	    &f, layout_index(NULL, tree_digest(f.package.tree), 1).text, true);
 	check_unmute();
 	CU_ASSERT_EQUAL(test_resolve(&f, "hello:1", &info), 0);
 }
@@ -346,7 +346,7 @@ static void test_damaged_tags(void)
 	size_t len;
 
 	fixture_open(&f, 3);
-	path = tmpdir_path(f.out, layout_tags("hello").text);
+	path = tmpdir_path(f.out, layout_tags(NULL, "hello").text);
 	kit_file_read(path, &good, &len);
 	check_mute();
 	/* Every byte in turn: refused, or the same revision. */

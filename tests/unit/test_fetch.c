@@ -280,7 +280,7 @@ static void test_job_done(struct fetch_job *job, int rc,
 
 	if (rc == 0) {
 		struct digest name =
-		    shard_name_of(result->chunk, result->chunk_len);
+		    shard_name_of(NULL, result->chunk, result->chunk_len);
 
 		ASSERT(digest_equal(&name,
 				    tree_shard_name(job->tree, job->shard)));
@@ -540,7 +540,7 @@ static void test_repack(struct fixture *f)
 	struct publish publish = {
 	    .dir = f->out, .level = 1, .get_shard = test_get_shard};
 	struct layout_path index =
-	    layout_index(tree_digest(f->package.tree), 2);
+	    layout_index(NULL, tree_digest(f->package.tree), 2);
 	CLEANUP_FREE char *path = tmpdir_path(f->out, index.text);
 	char command[600];
 

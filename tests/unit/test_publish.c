@@ -66,7 +66,7 @@ static unsigned int test_sum(const char *dir)
 static void test_read_tags(const char *dir, const char *name,
 			   struct tag_doc *doc)
 {
-	struct layout_path path = layout_tags(name);
+	struct layout_path path = layout_tags(NULL, name);
 	CLEANUP_FREE void *text = NULL;
 	size_t len;
 
@@ -92,7 +92,7 @@ static uint64_t test_generation(const char *dir)
 static void test_check_index(const char *dir, const struct tree *tree,
 			     uint32_t number)
 {
-	struct layout_path path = layout_index(tree_digest(tree), number);
+	struct layout_path path = layout_index(NULL, tree_digest(tree), number);
 	CLEANUP_FREE void *bytes = NULL;
 	CLEANUP_FREE uint8_t *chunk = malloc(SHARD_CHUNK_MAX);
 	struct index *index;
@@ -110,14 +110,14 @@ static void test_check_index(const char *dir, const struct tree *tree,
 		size_t chunk_len;
 
 		index_place(index, i, &place);
-		path = layout_pack(&place.pack);
+		path = layout_pack(NULL, &place.pack);
 		ASSERT(publish_file_read(dir, path.text, PUBLISH_PACK_MAX,
 					 &pack, &len) == 0);
 		name = digest_of(pack, len);
 		CU_ASSERT(digest_equal(&name, &place.pack));
 		CU_ASSERT_EQUAL(memcmp(pack, "VDpack\r\n", 8), 0);
 		CU_ASSERT_FATAL(place.off + place.len <= len);
-		CU_ASSERT_EQUAL(shard_open(tree_shard_name(tree, i),
+		CU_ASSERT_EQUAL(shard_open(NULL, tree_shard_name(tree, i),
 					   (uint8_t *)pack + place.off,
 					   place.len, chunk, SHARD_CHUNK_MAX,
 					   &chunk_len),
@@ -145,10 +145,10 @@ static void test_first(void)
 	CU_ASSERT_EQUAL(publish.shards_there, 0);
 	CU_ASSERT(publish.pack_bytes_new > 0);
 	test_check_index(f.out, package.tree, 1);
-	path = layout_revision(&package.revision);
+	path = layout_revision(NULL, &package.revision);
 	CU_ASSERT_EQUAL(publish_file_len(f.out, path.text, &len), 0);
 	CU_ASSERT_EQUAL(len, strlen(package.json));
-	path = layout_tree(tree_digest(package.tree));
+	path = layout_tree(NULL, tree_digest(package.tree));
 	CU_ASSERT_EQUAL(publish_file_len(f.out, path.text, &len), 0);
 	test_read_tags(f.out, "hello", &tags);
 	CU_ASSERT_EQUAL(tags.sequence, 1);

@@ -48,12 +48,12 @@ static size_t test_shard_seal(size_t chunk_len, int level)
 static int test_shard_open(size_t chunk_len, const uint8_t *shard,
 			   size_t shard_len)
 {
-	struct digest name = shard_name_of(test_shard_chunk, chunk_len);
+	struct digest name = shard_name_of(NULL, test_shard_chunk, chunk_len);
 	size_t out_len = 0;
 	int rc;
 
 	memset(test_shard_out, 0xee, sizeof(test_shard_out));
-	rc = shard_open(&name, shard, shard_len, test_shard_out,
+	rc = shard_open(NULL, &name, shard, shard_len, test_shard_out,
 			SHARD_CHUNK_MAX, &out_len);
 	for (size_t i = SHARD_CHUNK_MAX; i < sizeof(test_shard_out); i++)
 		CU_ASSERT_EQUAL(test_shard_out[i], 0xee);
@@ -299,12 +299,12 @@ static void test_shard_bomb(void)
 
 	memset(test_shard_chunk, 0, SHARD_CHUNK_MAX);
 	len = test_shard_seal(SHARD_CHUNK_MAX, SHARD_LEVEL_CREATE);
-	name = shard_name_of(test_shard_chunk, SHARD_CHUNK_MAX);
+	name = shard_name_of(NULL, test_shard_chunk, SHARD_CHUNK_MAX);
 	for (int lie = 0; lie < 2; lie++) {
 		if (lie)
 			le32_put(test_shard_bytes + 4, (uint32_t)cap);
 		memset(test_shard_out, 0xee, sizeof(test_shard_out));
-		CU_ASSERT_EQUAL(shard_open(&name, test_shard_bytes, len,
+		CU_ASSERT_EQUAL(shard_open(NULL, &name, test_shard_bytes, len,
 					   test_shard_out, cap, &out_len),
 				-EBADMSG);
 		for (size_t i = cap; i < sizeof(test_shard_out); i++)
@@ -354,10 +354,11 @@ static void *test_shard_thread(void *arg)
 	ASSERT(shard && out && chunk);
 	for (uint64_t i = 0; i < 40; i++) {
 		check_fill(chunk, chunk_len / 2, (uintptr_t)arg + i);
-		name = shard_name_of(chunk, chunk_len);
+		name = shard_name_of(NULL, chunk, chunk_len);
 		if (shard_seal(chunk, chunk_len, 1 + (int)i % 12, shard,
 			       SHARD_MAX, &len) < 0 ||
-		    shard_open(&name, shard, len, out, chunk_len, &out_len) < 0)
+		    shard_open(NULL, &name, shard, len, out, chunk_len,
+			       &out_len) < 0)
 			return arg;
 	}
 	return NULL;

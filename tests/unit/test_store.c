@@ -25,13 +25,13 @@ static void test_put_get(void)
 	CU_ASSERT_EQUAL_FATAL(store_open(dir, TEST_MEMORY, NULL, &store), 0);
 	CU_ASSERT_FALSE(store_has(store, &shard.name));
 	CU_ASSERT_EQUAL(store_get(store, &shard.name, &value), -ENOENT);
-	CU_ASSERT_EQUAL(
-	    store_put(store, &shard.name, shard.shard, shard.shard_len, &added),
-	    0);
+	CU_ASSERT_EQUAL(store_put(store, NULL, &shard.name, shard.shard,
+				  shard.shard_len, &added),
+			0);
 	CU_ASSERT(added);
-	CU_ASSERT_EQUAL(
-	    store_put(store, &shard.name, shard.shard, shard.shard_len, &added),
-	    0);
+	CU_ASSERT_EQUAL(store_put(store, NULL, &shard.name, shard.shard,
+				  shard.shard_len, &added),
+			0);
 	CU_ASSERT_FALSE(added);
 	CU_ASSERT_EQUAL(store_flush(store), 0);
 	store_close(store);
@@ -54,15 +54,18 @@ static void test_refuses(void)
 	kit_shard_make(&b, 5000, 4);
 	CU_ASSERT_EQUAL_FATAL(store_open(dir, TEST_MEMORY, NULL, &store), 0);
 	check_mute();
-	CU_ASSERT_EQUAL(store_put(store, &a.name, b.shard, b.shard_len, NULL),
-			-EBADMSG);
 	CU_ASSERT_EQUAL(
-	    store_put(store, &a.name, a.shard, a.shard_len - 1, NULL),
+	    store_put(store, NULL, &a.name, b.shard, b.shard_len, NULL),
 	    -EBADMSG);
-	CU_ASSERT_EQUAL(store_put(store, &a.name, a.shard, 0, NULL), -EBADMSG);
-	a.shard[a.shard_len / 2] ^= 1;
-	CU_ASSERT_EQUAL(store_put(store, &a.name, a.shard, a.shard_len, NULL),
+	CU_ASSERT_EQUAL(
+	    store_put(store, NULL, &a.name, a.shard, a.shard_len - 1, NULL),
+	    -EBADMSG);
+	CU_ASSERT_EQUAL(store_put(store, NULL, &a.name, a.shard, 0, NULL),
 			-EBADMSG);
+	a.shard[a.shard_len / 2] ^= 1;
+	CU_ASSERT_EQUAL(
+	    store_put(store, NULL, &a.name, a.shard, a.shard_len, NULL),
+	    -EBADMSG);
 	check_unmute();
 	CU_ASSERT_FALSE(store_has(store, &a.name));
 	store_close(store);
@@ -81,9 +84,9 @@ static void test_heals(void)
 	CU_ASSERT_EQUAL_FATAL(store_open(dir, TEST_MEMORY, NULL, &store), 0);
 	CU_ASSERT_EQUAL(store_put_proved(store, &shard.name, "rot", 3), 0);
 	CU_ASSERT(store_has(store, &shard.name));
-	CU_ASSERT_EQUAL(
-	    store_put(store, &shard.name, shard.shard, shard.shard_len, &added),
-	    0);
+	CU_ASSERT_EQUAL(store_put(store, NULL, &shard.name, shard.shard,
+				  shard.shard_len, &added),
+			0);
 	CU_ASSERT(added);
 	check_mute();
 	store_quarantine(store, &shard.name, 3, "test");
@@ -156,17 +159,17 @@ static void test_own_keys_damaged(void)
 
 	kit_shard_make(&shard, 5000, 2);
 	CU_ASSERT_EQUAL_FATAL(store_open(dir, TEST_MEMORY, NULL, &store), 0);
-	CU_ASSERT_EQUAL(
-	    store_put(store, &shard.name, shard.shard, shard.shard_len, NULL),
-	    0);
+	CU_ASSERT_EQUAL(store_put(store, NULL, &shard.name, shard.shard,
+				  shard.shard_len, NULL),
+			0);
 	CU_ASSERT_EQUAL(store_flush(store), 0);
 	store_close(store);
 	CU_ASSERT_EQUAL(test_flip_figures(dir), 0);
 	check_mute();
 	CU_ASSERT_EQUAL_FATAL(store_open(dir, TEST_MEMORY, NULL, &store), 0);
-	CU_ASSERT_EQUAL(
-	    store_put(store, &shard.name, shard.shard, shard.shard_len, NULL),
-	    0);
+	CU_ASSERT_EQUAL(store_put(store, NULL, &shard.name, shard.shard,
+				  shard.shard_len, NULL),
+			0);
 	CU_ASSERT(store_has(store, &shard.name));
 	store_close(store);
 	check_unmute();
