@@ -155,7 +155,8 @@ static void fuzz_make(void)
 	struct site_guest_options options = {.addr = "127.0.0.1"};
 	struct kv_batch *batch = kv_batch_new();
 	struct registry_upstream upstream = {"lab", "dir:/nowhere", true};
-	struct registry_origin origin = {"lab", 3};
+	struct registry_origin origin = {
+	    .upstream = "lab", .package = "p", .sequence = 3};
 	uint8_t reply[60] = {1, 8};
 	struct record_key key;
 	struct view *view;
