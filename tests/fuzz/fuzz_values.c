@@ -154,7 +154,8 @@ static void fuzz_make(void)
 {
 	struct site_guest_options options = {.addr = "127.0.0.1"};
 	struct kv_batch *batch = kv_batch_new();
-	struct registry_upstream upstream = {"lab", "dir:/nowhere", true};
+	struct registry_upstream upstream = {
+	    .name = "lab", .url = "dir:/nowhere", .is_unsigned = true};
 	struct registry_origin origin = {
 	    .upstream = "lab", .package = "p", .sequence = 3};
 	uint8_t reply[60] = {1, 8};
