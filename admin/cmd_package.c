@@ -44,6 +44,21 @@ static void cmd_package_show_revision(struct output *out, const char *text)
 	json_decref(json);
 }
 
+/* Nothing to say when everybody may have it. */
+static void cmd_package_show_entitled(struct output *out, const json_t *json,
+				      const char *key, const char *what)
+{
+	const json_t *list = json_object_get(json, key);
+
+	if (!json_is_array(list))
+		return;
+	if (json_array_size(list) == 0)
+		output_line(out, "%-10s no tenant", what);
+	for (size_t i = 0; i < json_array_size(list); i++)
+		output_line(out, "%-10s tenant %s", i ? "" : what,
+			    json_string_value(json_array_get(list, i)));
+}
+
 int cmd_package_show(struct cli *cli, size_t argc UNUSED,
 		     const char *const *argv)
 {
@@ -72,6 +87,8 @@ int cmd_package_show(struct cli *cli, size_t argc UNUSED,
 		    *cmd_text(json, "upstream") ? cmd_text(json, "upstream")
 						: "here");
 	output_line(out, "%-10s %s", "tag set", cmd_text(json, "time"));
+	cmd_package_show_entitled(out, json, "entitled", "for");
+	cmd_package_show_entitled(out, json, "entitled_upstream", "upstream");
 	cmd_package_show_revision(out, cmd_text(json, "revision_json"));
 	json_decref(json);
 	return CONTROL_EXIT_OK;

@@ -40,6 +40,8 @@ static const struct command vdrive_commands[] = {
     {"package", "verify", "REF [--against DIR]",
      "prove every shard, compare with a directory", 1, 1,
      ARGS_BIT(ARGS_AGAINST), cmd_package_verify},
+    {"package", "entitle", "NAME TENANT[,TENANT...]|all|none",
+     "which tenants may be given it", 2, 2, 0, cmd_package_entitle},
     {"depot", "push", "dir:PATH [NAME:TAG...]",
      "publish packages (all when none is named)", 1, ANY, 0, cmd_depot_push},
     {"upstream", "add",

@@ -6,7 +6,9 @@
 #include <stdio.h>
 
 #include "admin/import_dir.h"
+#include "depot/entitle.h"
 #include "depot/layout.h"
+#include "depot/log.h"
 #include "depot/registry.h"
 #include "depot/shard.h"
 #include "depot/store.h"
@@ -141,6 +143,106 @@ static void test_origin_rows(void)
 	kv_close(kv);
 }
 
+/* --- who may have a package ---------------------------------------------- */
+
+static void test_lists(void)
+{
+	static const char *const bad[] = {
+	    "",
+	    ",",
+	    "red,",
+	    ",red",
+	    "red,,blue",
+	    "Red",
+	    "../a",
+	    "red blue",
+	    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+	};
+	struct package_entitled entitled;
+
+	CU_ASSERT_EQUAL_FATAL(
+	    package_entitled_parse("red,blue,red,a", &entitled), 0);
+	CU_ASSERT(entitled.is_restricted);
+	CU_ASSERT_EQUAL_FATAL(entitled.count, 3);
+	CU_ASSERT_STRING_EQUAL(entitled.tenants[0], "a");
+	CU_ASSERT_STRING_EQUAL(entitled.tenants[1], "blue");
+	CU_ASSERT_STRING_EQUAL(entitled.tenants[2], "red");
+	package_entitled_clear(&entitled);
+	CU_ASSERT_EQUAL(package_entitled_parse("all", &entitled), 0);
+	CU_ASSERT_FALSE(entitled.is_restricted);
+	CU_ASSERT_EQUAL(package_entitled_parse("none", &entitled), 0);
+	CU_ASSERT(entitled.is_restricted);
+	CU_ASSERT_EQUAL(entitled.count, 0);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		CU_ASSERT_EQUAL(package_entitled_parse(bad[i], &entitled),
+				-EINVAL);
+		CU_ASSERT_PTR_NULL(entitled.tenants);
+	}
+}
+
+static void entitle(struct depot *depot, const char *upstream, const char *text)
+{
+	CLEANUP(package_entitled_clear) struct package_entitled entitled = {0};
+	struct kv_batch *batch = kv_batch_new();
+
+	CU_ASSERT_EQUAL_FATAL(package_entitled_parse(text, &entitled), 0);
+	if (upstream) {
+		CU_ASSERT_EQUAL(entitle_put(batch, "acme", upstream, &entitled),
+				0);
+		CU_ASSERT_EQUAL(registry_commit(depot_state(depot), batch), 0);
+	} else {
+		CU_ASSERT_EQUAL(depot_package_entitle(depot, "acme", &entitled),
+				0);
+	}
+	kv_batch_free(batch);
+}
+
+/* Both must allow it; another package's and another upstream's word is none. */
+static void test_permits(void)
+{
+	CLEANUP(tmpdir_cleanup) char *dir = tmpdir_new();
+	struct package_info info = {.name = "acme"}, other = {.name = "acm"};
+	struct depot *depot = kit_open(dir);
+	uint8_t key[] = "Facme";
+
+	CU_ASSERT_EQUAL(depot_package_permits(depot, &info, "red"), 0);
+	entitle(depot, NULL, "blue,red");
+	check_mute();
+	CU_ASSERT_EQUAL(depot_package_permits(depot, &info, "red"), 0);
+	CU_ASSERT_EQUAL(depot_package_permits(depot, &info, "re"), -EACCES);
+	CU_ASSERT_EQUAL(depot_package_permits(depot, &info, "redd"), -EACCES);
+	CU_ASSERT_PTR_NOT_NULL(strstr(log_last_error(), "this host"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(log_last_error(), "blue, red"));
+	CU_ASSERT_EQUAL(depot_package_permits(depot, &other, "green"), 0);
+	depot_close(depot);
+	depot = kit_open(dir);
+	CU_ASSERT_EQUAL(depot_package_permits(depot, &info, "green"), -EACCES);
+
+	snprintf(info.upstream, sizeof(info.upstream), "lab");
+	entitle(depot, "lab", "red");
+	entitle(depot, "la", "blue");
+	CU_ASSERT_EQUAL(depot_package_permits(depot, &info, "red"), 0);
+	CU_ASSERT_EQUAL(depot_package_permits(depot, &info, "blue"), -EACCES);
+	CU_ASSERT_PTR_NOT_NULL(strstr(log_last_error(), "upstream lab"));
+	entitle(depot, NULL, "none");
+	CU_ASSERT_EQUAL(depot_package_permits(depot, &info, "red"), -EACCES);
+	CU_ASSERT_PTR_NOT_NULL(strstr(log_last_error(), "nobody"));
+	entitle(depot, NULL, "all");
+	CU_ASSERT_EQUAL(depot_package_permits(depot, &info, "red"), 0);
+	CU_ASSERT_EQUAL(depot_package_permits(depot, &info, "green"), -EACCES);
+	entitle(depot, "lab", "all");
+	CU_ASSERT_EQUAL(depot_package_permits(depot, &info, "green"), 0);
+
+	/* A damaged row lets nobody in. */
+	CU_ASSERT_EQUAL(kv_put(depot_state(depot), key, 5, "red", 3), 0);
+	CU_ASSERT_EQUAL(depot_package_permits(depot, &info, "red"), -EBADMSG);
+	CU_ASSERT_EQUAL(kv_put(depot_state(depot), key, 5, "red\0blue\0", 9),
+			0);
+	CU_ASSERT_EQUAL(depot_package_permits(depot, &info, "red"), -EBADMSG);
+	check_unmute();
+	depot_close(depot);
+}
+
 /* --- making them --------------------------------------------------------- */
 
 struct fixture {
@@ -226,6 +328,7 @@ int main(void)
 	static const struct check_test tests[] = {
 	    {"names", test_names},   {"proofs", test_proofs},
 	    {"layout", test_layout}, {"origin_rows", test_origin_rows},
+	    {"lists", test_lists},   {"permits", test_permits},
 	    {"create", test_create},
 	};
 
