@@ -404,6 +404,43 @@ static bool push_set_tag(struct tag_doc *doc,
 	return true;
 }
 
+static bool push_same_entitled(const struct tag_doc *doc,
+			       const struct package_entitled *entitled)
+{
+	if (doc->is_restricted != entitled->is_restricted)
+		return false;
+	if (!doc->is_restricted)
+		return true;
+	if (doc->entitled_count != entitled->count)
+		return false;
+	for (unsigned int i = 0; i < entitled->count; i++)
+		if (strcmp(doc->entitled[i], entitled->tenants[i]) != 0)
+			return false;
+	return true;
+}
+
+/* *changed: that is news to the depot. */
+static int push_entitle(struct tag_doc *doc,
+			const struct package_entitled *entitled, bool *changed)
+{
+	size_t size = sizeof(*doc->entitled);
+
+	if (!entitled || push_same_entitled(doc, entitled))
+		return 0;
+	*changed = true;
+	free(doc->entitled);
+	doc->entitled_count = 0;
+	doc->entitled = calloc((size_t)entitled->count + 1, size);
+	if (!doc->entitled)
+		return -ENOMEM;
+	doc->is_restricted = entitled->is_restricted;
+	if (entitled->count)
+		memcpy(doc->entitled, entitled->tenants,
+		       entitled->count * size);
+	doc->entitled_count = entitled->count;
+	return 0;
+}
+
 /* All tags of one package name, of this push. */
 static int push_tags(struct push *push, const struct publish_package *package)
 {
@@ -426,6 +463,9 @@ static int push_tags(struct push *push, const struct publish_package *package)
 		if (strcmp(push->packages[i].name, name) == 0)
 			changed |= push_set_tag(&doc, &push->packages[i],
 						push->indexes[i]);
+	rc = push_entitle(&doc, package->entitled, &changed);
+	if (rc < 0)
+		return rc;
 	if (!changed)
 		return 0;
 	push->changed = true;

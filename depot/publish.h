@@ -23,6 +23,7 @@
 #define DEPOT_PUBLISH_H
 
 #include "depot/base.h"
+#include "depot/depot.h"
 #include "depot/digest.h"
 #include "depot/tree.h"
 
@@ -33,6 +34,9 @@ struct publish_package {
 	const char *revision_json; /* canonical */
 	struct digest revision;
 	struct tree *tree; /* borrows */
+	/* Who may be given it, of all packages of the name; borrows.  NULL: as
+	 * the depot says, everybody when it says nothing. */
+	const struct package_entitled *entitled;
 };
 
 struct publish {

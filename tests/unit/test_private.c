@@ -430,6 +430,47 @@ static void test_publish(void)
 	rest_close(&r);
 }
 
+/* The publisher's word goes with the package, and holds there. */
+static void test_publish_entitled(void)
+{
+	struct package_entitled red;
+	struct publish publish;
+	struct publish_package row;
+	struct package_info info;
+	struct package_ref ref;
+	CLEANUP_FREE char *url = NULL;
+	struct rest r;
+
+	rest_open(&r);
+	CU_ASSERT_EQUAL(package_entitled_parse("red", &red), 0);
+	CU_ASSERT_EQUAL(rest_push(&r, "acme", &r.acme, &publish), 0);
+	row = (struct publish_package){.name = "acme",
+				       .tag = "1",
+				       .revision_json = r.acme.json,
+				       .revision = r.acme.revision,
+				       .tree = r.acme.tree,
+				       .entitled = &red};
+	CU_ASSERT_EQUAL(publish_dir(&publish, &row, 1), 0);
+	url = kit_url(r.out);
+	CU_ASSERT_EQUAL_FATAL(depot_upstream_add(r.b, "lab", url, true), 0);
+	CU_ASSERT_EQUAL_FATAL(package_ref_parse("acme:1", &ref), 0);
+	CU_ASSERT_EQUAL_FATAL(depot_package_resolve(r.b, &ref, &info), 0);
+	check_mute();
+	CU_ASSERT_EQUAL(depot_package_permits(r.b, &info, "red"), 0);
+	CU_ASSERT_EQUAL(depot_package_permits(r.b, &info, "blue"), -EACCES);
+	check_unmute();
+	/* A push that has nothing to say about it changes nothing. */
+	CU_ASSERT_EQUAL(kit_publish(r.a, r.out, "acme", "2", &r.acme, &publish),
+			0);
+	CU_ASSERT_EQUAL_FATAL(package_ref_parse("acme:2", &ref), 0);
+	CU_ASSERT_EQUAL_FATAL(depot_package_resolve(r.b, &ref, &info), 0);
+	check_mute();
+	CU_ASSERT_EQUAL(depot_package_permits(r.b, &info, "blue"), -EACCES);
+	check_unmute();
+	package_entitled_clear(&red);
+	rest_close(&r);
+}
+
 /* T-40: what is here already, for others, says nothing: each private package
  * costs its whole fetch, and so does everybody's. */
 static void test_nothing_shared(void)
@@ -497,6 +538,7 @@ int main(void)
 	    {"permits", test_permits},
 	    {"create", test_create},
 	    {"publish", test_publish},
+	    {"publish_entitled", test_publish_entitled},
 	    {"nothing_shared", test_nothing_shared},
 	    {"restart", test_restart},
 	};
