@@ -203,6 +203,7 @@ struct depot_read {
 	uint32_t who; /* depot_who() of the tenant, 0: nobody's: cold shards of
 			 all tenants take turns */
 	void (*done)(struct depot_read *read, int rc);
+	bool cold; /* atomic; out: some of it came from an upstream */
 	/* the depot's own */
 	int pending; /* atomic */
 	int rc;      /* atomic */
