@@ -13,11 +13,7 @@
 
 struct publish_known;
 
-/* private: the package below whose directory all of it lies (layout.h), NULL
- * for everybody's; borrowed.  NULL: no memory. */
-struct publish_known *publish_known_new(const char *private);
-/* The same name again. */
-const char *publish_known_private(const struct publish_known *known);
+struct publish_known *publish_known_new(void); /* NULL: no memory */
 void publish_known_free(struct publish_known *known);
 
 /*
