@@ -288,6 +288,9 @@ const char *control_depot_hint(int rc)
 	case -EHOSTUNREACH:
 		return "the same when it answers; vdrive upstream list shows "
 		       "when";
+	case -EACCES:
+		return "vdrive upstream set NAME --credentials FILE, or have "
+		       "its server let this host in";
 	case -EBADMSG:
 		return "another upstream, or have its publisher push to a new "
 		       "directory";

@@ -6,7 +6,8 @@
 #
 #   net_up              namespace $NS with a veth pair: we are $NET_HOST, it is
 #                       $NET_GUEST; net_down removes it
-#   web_start DIR       nginx serves DIR at $WEB; its log: "STATUS BYTES URI"
+#   web_start DIR       nginx serves DIR at $WEB; its log: "STATUS BYTES URI";
+#                       WEB_SERVER: more lines of its server block
 #   web_stop, web_again
 #   web_bytes PREFIX    body bytes sent so far for URIs that begin so
 
@@ -53,7 +54,8 @@ web_start()
 	    uwsgi_temp_path $W/nginx/u;
 	    scgi_temp_path $W/nginx/s;
 	    keepalive_requests 100000;
-	    server { listen $NET_HOST:$WEB_PORT; root $1; }
+	    server { listen $NET_HOST:$WEB_PORT; root $1;
+	        ${WEB_SERVER:-} }
 	}
 	END
 	web_again
