@@ -237,7 +237,7 @@ layers: | $(GEN_H)
 	@! grep -lE '^#include <rocksdb/' */*.[ch] | grep -v '^depot/kv\.c$$'
 	@! grep -lE '^#include <(zlib|libdeflate)\.h>' */*.[ch] | grep -v '^depot/shard\.c$$'
 	@! grep -lE '^#include <openssl/' */*.[ch] | grep -v '^depot/digest\.c$$'
-	@! grep -lE '^#include <curl/' */*.[ch] | grep -vE '^(depot/source_http|admin/client)\.c$$'
+	@! grep -lE '^#include <curl/' */*.[ch] | grep -vE '^(depot/http|admin/client)\.c$$'
 	@! grep -lE '^#include <(rpc|tirpc)/' depot/* overlay/* admin/*.[ch]
 	@! grep -lE '^#include <microhttpd' */*.[ch] | grep -vE '^nfsd/control'
 	@! grep -lE '^#include <archive' */*.[ch] | grep -vE '^admin/import_'

@@ -20,6 +20,9 @@ struct source_row {
 static const struct source_row source_rows[] = {
     {"dir:", "directory", 0},
     {"http://", "http", SOURCE_CREDENTIALS | SOURCE_PROXY},
+    {"s3://", "s3",
+     SOURCE_CREDENTIALS | SOURCE_ENDPOINT | SOURCE_REGION | SOURCE_CA |
+	 SOURCE_PROXY},
     {"https://", "https", SOURCE_CREDENTIALS | SOURCE_CA | SOURCE_PROXY},
 };
 
@@ -72,5 +75,8 @@ int source_new(const char *url, const struct source_options *options,
 		return -EINVAL;
 	if (strcmp(row->kind, "directory") == 0)
 		return source_dir_new(url + strlen(row->scheme), source);
+	if (strcmp(row->kind, "s3") == 0)
+		return source_s3_new(url + strlen(row->scheme), options,
+				     source);
 	return source_http_new(url, options, source);
 }

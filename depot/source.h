@@ -58,7 +58,8 @@ struct source_ops {
 	int (*put_file)(struct source *source, const char *path, int fd,
 			uint64_t len, struct source_fault *fault);
 	/* The same of one that is not there yet; -EEXIST when it is.  Of two
-	 * callers at once one gets 0: a lock can be made of it. */
+	 * callers at once one gets 0: a lock can be made of it.  Their bytes
+	 * must differ: some kinds tell callers apart by them. */
 	int (*create)(struct source *source, const char *path,
 		      const void *bytes, size_t len,
 		      struct source_fault *fault);
@@ -94,6 +95,7 @@ struct source_options {
  * url:
  *   dir:/ABSOLUTE/PATH                 read and written
  *   http://HOST[:PORT][/PATH], https:  read
+ *   s3://BUCKET[/PREFIX]               read and written
  * Nothing is asked yet.  options may be NULL.  -EINVAL: not such a URL, one
  * with user, query or fragment, or an option that this kind has no use for.
  */
@@ -122,6 +124,9 @@ static inline void source_stop(struct source *source)
 
 /* The kinds; `rest` is what follows "dir:", `url` the whole. */
 MUST_CHECK int source_dir_new(const char *rest, struct source **source);
+MUST_CHECK int source_s3_new(const char *rest,
+			     const struct source_options *options,
+			     struct source **source);
 MUST_CHECK int source_http_new(const char *url,
 			       const struct source_options *options,
 			       struct source **source);

@@ -9,9 +9,12 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "depot/source.h"
 #include "tests/lib/check.h"
+#include "tests/lib/depotkit.h"
+#include "tests/lib/tmpdir.h"
 
 enum { TEST_BUF = 16384, TEST_ENDLESS = 64 << 20 };
 
@@ -360,6 +363,68 @@ static void test_refused(void)
 	source_free(source);
 }
 
+static void test_credentials(void)
+{
+	CLEANUP(tmpdir_cleanup) char *dir = tmpdir_new();
+	CLEANUP_FREE char *file = tmpdir_path(dir, "keys");
+	struct source_options options = {.credentials = file};
+	struct test_server server;
+	struct source_fault fault;
+	struct source *source;
+	char url[64], byte;
+
+	test_server_start(&server);
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u/depot", server.port);
+	ASSERT(source_new(url, &options, &source) == 0);
+	test_set(&server, TEST_206("0-0/9", "1", "x"));
+	/* Not there, open to others, good, changed. */
+	CU_ASSERT_EQUAL(source->ops->range(source, "p", 0, 1, &byte, &fault),
+			-EHOSTUNREACH);
+	CU_ASSERT_PTR_NOT_NULL(strstr(fault.text, "credentials"));
+	kit_file_write(file, "user=a\npassword=b\n", 18);
+	ASSERT(chmod(file, 0644) == 0);
+	CU_ASSERT_EQUAL(source->ops->range(source, "p", 0, 1, &byte, &fault),
+			-EHOSTUNREACH);
+	CU_ASSERT_PTR_NOT_NULL(strstr(fault.text, "chmod 600"));
+	CU_ASSERT_EQUAL(server.requests, 0);
+	ASSERT(chmod(file, 0600) == 0);
+	CU_ASSERT_EQUAL(source->ops->range(source, "p", 0, 1, &byte, &fault),
+			0);
+	CU_ASSERT_PTR_NOT_NULL(
+	    strstr(server.request, "Authorization: Basic YTpi\r\n"));
+	kit_file_write(file, "user=a\npassword=cc\n", 19);
+	CU_ASSERT_EQUAL(source->ops->range(source, "p", 0, 1, &byte, &fault),
+			0);
+	CU_ASSERT_PTR_NOT_NULL(
+	    strstr(server.request, "Authorization: Basic YTpjYw==\r\n"));
+	source_free(source);
+	test_server_stop(&server);
+}
+
+/* Another server's words do not take the credentials there: no redirect. */
+static void test_redirect(void)
+{
+	struct test_server server, other;
+	struct source_fault fault;
+	struct source *source;
+	char answer[128], byte;
+
+	test_server_start(&server);
+	test_server_start(&other);
+	snprintf(answer, sizeof(answer),
+		 "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:%u/p\r\n"
+		 "Content-Length: 0\r\n\r\n",
+		 other.port);
+	test_set(&server, answer);
+	source = test_source(&server);
+	CU_ASSERT_EQUAL(source->ops->range(source, "p", 0, 1, &byte, &fault),
+			-EBADMSG);
+	CU_ASSERT_EQUAL(other.connections, 0);
+	source_free(source);
+	test_server_stop(&server);
+	test_server_stop(&other);
+}
+
 static void *test_stop_later(void *arg)
 {
 	usleep(100000);
@@ -396,6 +461,8 @@ int main(void)
 	    {"Retry-After", test_retry_after},
 	    {"a body without end", test_endless},
 	    {"connection refused", test_refused},
+	    {"credentials", test_credentials},
+	    {"a redirect to another host", test_redirect},
 	    {"stop", test_stop},
 	};
 
