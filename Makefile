@@ -54,14 +54,15 @@ FAILCALL := $(B)/tests/tools/failcall.so
 INSIDE  := $(CUTREC) $(FAILCALL)
 TOOLS   := $(filter-out $(INSIDE:.so=),$(patsubst %.c,$(B)/%,\
            $(wildcard tests/tools/*.c))) $(INSIDE)
-BENCH   := $(patsubst %,$(B)/tests/bench/%,nfsbench nfswrite bareserver)
+BENCH   := $(patsubst %,$(B)/tests/bench/%,nfsbench nfswrite bareserver \
+           nfstap coldstart)
 TESTLIB := $(call objs,tests/lib)
 
 .DELETE_ON_ERROR:
 .SECONDEXPANSION:
 .SECONDARY:
 .PHONY: all check check-unit check-nfs check-fuzz check-model check-e2e \
-        check-guest model listing sweep capture \
+        check-guest model listing sweep \
         demo bench referee fuzz torture torture-full \
         variants lint format layers clean install
 
@@ -132,6 +133,8 @@ $(B)/tests/bench/nfsbench: $(call bench_o,nfsbench target load talk reply)
 $(B)/tests/bench/nfswrite: $(call bench_o,nfswrite write_file write_many \
 		target load talk reply)
 $(B)/tests/bench/bareserver: $(call bench_o,bareserver)
+$(B)/tests/bench/nfstap: $(call bench_o,nfstap)
+$(B)/tests/bench/coldstart: $(call bench_o,coldstart target talk reply)
 $(BENCH):
 	@$(CC) $(ALL_C) -o $@ $^ -lm
 
@@ -173,7 +176,8 @@ demo: all $(TOOLS)
 # The protocol tests against nfs-ganesha, as root: tests/nfs/referee.sh
 referee: all $(NFS)
 	@B=$(B) sh tests/nfs/referee.sh
-bench: all $(BENCH)
+bench: all $(BENCH) $(patsubst %,$(B)/tests/tools/%,shardsum treetrace \
+		faultproxy)
 	@B=$(B) ROWS="$(ROWS)" sh tests/bench/run.sh
 # KILLS=0 or CUTS=0 leaves one of the two out.
 torture: all $(TOOLS) variants
@@ -185,10 +189,6 @@ torture: all $(TOOLS) variants
 	exit $$rc
 torture-full: all $(TOOLS) variants
 	@B=$(B) CYCLES=$(or $(CYCLES),100) sh tests/e2e/full
-
-# Real installers over a debootstrapped Debian, as root.
-capture: all
-	@B=$(B) sh tests/e2e/capture-debian.sh
 
 # Each call of the write path failed in turn, all of them (tests/e2e/sweep).
 sweep: all $(TOOLS)

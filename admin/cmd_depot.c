@@ -17,6 +17,7 @@ enum { PUSH_AHEAD = 64 };
 struct cmd_push_package {
 	json_t *json; /* owns; what publish_package points into */
 	char tree_hex[DIGEST_HEX_LEN + 1];
+	struct package_entitled entitled; /* owns */
 };
 
 struct cmd_push {
@@ -38,6 +39,7 @@ static void cmd_push_clear(struct cmd_push *push)
 	for (unsigned int i = 0; i < push->count; i++) {
 		tree_put(push->packages[i].tree);
 		json_decref(push->own[i].json);
+		package_entitled_clear(&push->own[i].entitled);
 	}
 	free(push->packages);
 	free(push->own);
@@ -45,6 +47,42 @@ static void cmd_push_clear(struct cmd_push *push)
 }
 
 /* --- which packages ------------------------------------------------------ */
+
+static bool cmd_push_in(const json_t *list, const char *name)
+{
+	for (size_t i = 0; i < json_array_size(list); i++)
+		if (strcmp(json_string_value(json_array_get(list, i)), name) ==
+		    0)
+			return true;
+	return !json_is_array(list);
+}
+
+/* Those whom both this host and where it is from give it to. */
+static int cmd_push_entitled(struct cmd_push *push,
+			     struct cmd_push_package *own)
+{
+	const json_t *here = json_object_get(own->json, "entitled");
+	const json_t *there = json_object_get(own->json, "entitled_upstream");
+	const json_t *some = json_is_array(here) ? here : there;
+	CLEANUP_FREE char *text = NULL;
+	size_t size = 8, used = 0;
+
+	if (!json_is_array(some))
+		return package_entitled_parse("all", &own->entitled);
+	size += json_array_size(some) * (PACKAGE_NAME_MAX + 1);
+	text = malloc(size);
+	if (!text)
+		return failure_errno(&push->cli->failure, -ENOMEM, "push");
+	strcpy(text, "none");
+	for (size_t i = 0; i < json_array_size(some); i++) {
+		const char *name = json_string_value(json_array_get(some, i));
+
+		if (cmd_push_in(here, name) && cmd_push_in(there, name))
+			used += (size_t)snprintf(text + used, size - used,
+						 "%s%s", used ? "," : "", name);
+	}
+	return package_entitled_parse(text, &own->entitled);
+}
 
 static int cmd_push_add(struct cmd_push *push, const char *ref)
 {
@@ -70,6 +108,10 @@ static int cmd_push_add(struct cmd_push *push, const char *ref)
 		failure_hint(&push->cli->failure, "try: NAME:TAG");
 		return -EINVAL;
 	}
+	rc = cmd_push_entitled(push, own);
+	if (rc < 0)
+		return rc;
+	package->entitled = &own->entitled;
 	return cmd_package_tree(push->cli, own->json, &package->tree);
 }
 

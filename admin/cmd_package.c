@@ -7,7 +7,6 @@
 #include <time.h>
 
 #include "admin/cmd.h"
-#include "admin/cmd_capture.h"
 #include "depot/tree.h"
 
 static const struct output_column cmd_package_columns[] = {
@@ -36,21 +35,28 @@ int cmd_package_list(struct cli *cli, size_t argc UNUSED,
 /* The closure is for people too: a line each. */
 static void cmd_package_show_revision(struct output *out, const char *text)
 {
-	json_t *json = json_loads(text, 0, NULL), *list;
+	json_t *json = json_loads(text, 0, NULL);
 	const json_t *closure = json_object_get(json, "closure");
-	const char *key;
 
 	for (size_t i = 0; i < json_array_size(closure); i++)
 		output_line(out, "%-10s %s", i ? "" : "closure",
 			    json_string_value(json_array_get(closure, i)));
-	if (*cmd_text(json, "base"))
-		output_line(out, "%-10s %s", "base", cmd_text(json, "base"));
-	json_object_foreach(json_object_get(json, "records"), key,
-			    list) for (size_t i = 0; i < json_array_size(list);
-				       i++)
-	    output_line(out, "%-10s %s", i ? "" : key,
-			json_string_value(json_array_get(list, i)));
 	json_decref(json);
+}
+
+/* Nothing to say when everybody may have it. */
+static void cmd_package_show_entitled(struct output *out, const json_t *json,
+				      const char *key, const char *what)
+{
+	const json_t *list = json_object_get(json, key);
+
+	if (!json_is_array(list))
+		return;
+	if (json_array_size(list) == 0)
+		output_line(out, "%-10s no tenant", what);
+	for (size_t i = 0; i < json_array_size(list); i++)
+		output_line(out, "%-10s tenant %s", i ? "" : what,
+			    json_string_value(json_array_get(list, i)));
 }
 
 int cmd_package_show(struct cli *cli, size_t argc UNUSED,
@@ -81,6 +87,8 @@ int cmd_package_show(struct cli *cli, size_t argc UNUSED,
 		    *cmd_text(json, "upstream") ? cmd_text(json, "upstream")
 						: "here");
 	output_line(out, "%-10s %s", "tag set", cmd_text(json, "time"));
+	cmd_package_show_entitled(out, json, "entitled", "for");
+	cmd_package_show_entitled(out, json, "entitled_upstream", "upstream");
 	cmd_package_show_revision(out, cmd_text(json, "revision_json"));
 	json_decref(json);
 	return CONTROL_EXIT_OK;
@@ -235,8 +243,6 @@ int cmd_package_files(struct cli *cli, size_t argc UNUSED,
 	json_t *package;
 	int rc;
 
-	if (args_has(&cli->args, ARGS_CHANGED))
-		return cmd_capture_changed(cli, argv[0]);
 	if (cmd_package(cli, argv[0], &package) < 0)
 		return cmd_fail(cli);
 	rc = cmd_package_tree(cli, package, &tree);

@@ -100,6 +100,8 @@ static int depot_start(struct depot *depot, const struct depot_options *options,
 	if (rc == 0)
 		rc = fetch_new(depot->state, depot->path, depot->store,
 			       depot->upstreams, &fetch, &depot->fetch);
+	if (rc == 0)
+		rc = prefetch_new(depot, &depot->prefetch);
 	return rc;
 }
 
@@ -137,10 +139,12 @@ void depot_close(struct depot *depot)
 	/* Fetches end first; then the pool runs what is left, which finds
 	 * fetch closed; after that nothing is loading. */
 	space_stop(depot->space);
+	prefetch_stop(depot->prefetch);
 	if (depot->fetch)
 		fetch_stop(depot->fetch);
 	pool_free(depot->pool);
 	fetch_free(depot->fetch);
+	prefetch_free(depot->prefetch);
 	upstreams_close(depot->upstreams);
 	cache_free(depot->cache);
 	for (unsigned int i = 0; i < depot->tree_count; i++)

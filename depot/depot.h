@@ -122,6 +122,30 @@ MUST_CHECK int depot_package_commit(struct depot *depot, const char *name,
 				    const char *tag, const char *json,
 				    struct tree *tree, struct digest *revision);
 
+/* Tenants that a package may be given to (entitle.h). */
+enum { PACKAGE_ENTITLED_MAX = 1 << 16 };
+struct package_entitled {
+	bool is_restricted;                    /* to these; else everybody */
+	char (*tenants)[PACKAGE_NAME_MAX + 1]; /* owns; sorted, each once */
+	unsigned int count;
+};
+void package_entitled_clear(struct package_entitled *entitled);
+/* "all", "none" or "red,blue".  -EINVAL: a name that is none; -E2BIG. */
+MUST_CHECK int package_entitled_parse(const char *text,
+				      struct package_entitled *entitled);
+/* Of all packages of this name; upstream NULL: what this host's operator says,
+ * else what the publisher there said when it was last asked. */
+MUST_CHECK int depot_package_entitled(struct depot *depot, const char *name,
+				      const char *upstream,
+				      struct package_entitled *entitled);
+/* The operator's word from now on; durable. */
+MUST_CHECK int depot_package_entitle(struct depot *depot, const char *name,
+				     const struct package_entitled *entitled);
+/* May the tenant be given it?  -EACCES: says who does not allow it. */
+MUST_CHECK int depot_package_permits(struct depot *depot,
+				     const struct package_info *info,
+				     const char *tenant);
+
 /* A tree of this host by digest, checked and mapped, shared while in use.
  * *tree has one reference, the caller's.  -ENOENT, -EBADMSG. */
 MUST_CHECK int depot_tree_get(struct depot *depot, const struct digest *digest,
@@ -179,6 +203,7 @@ struct depot_read {
 	uint32_t who; /* depot_who() of the tenant, 0: nobody's: cold shards of
 			 all tenants take turns */
 	void (*done)(struct depot_read *read, int rc);
+	bool cold; /* atomic; out: some of it came from an upstream */
 	/* the depot's own */
 	int pending; /* atomic */
 	int rc;      /* atomic */
@@ -265,13 +290,13 @@ MUST_CHECK int depot_upstream_get(struct depot *depot, const char *name,
 
 /* How an upstream answers now; by a few requests of its own. */
 struct upstream_test {
-	int rc;		     /* of asking for depot.json, as of _set; the rest
-				holds only when it is 0 */
-	char error[512];     /* the failure's text */
+	int rc;          /* of asking for depot.json, as of _set; the rest
+			    holds only when it is 0 */
+	char error[512]; /* the failure's text */
 	unsigned int requests;
-	double first_ms;     /* with all that a first request costs */
-	double ms;	     /* the median of those after it */
-	bool ranges;	     /* a range was answered with that range */
+	double first_ms; /* with all that a first request costs */
+	double ms;       /* the median of those after it */
+	bool ranges;     /* a range was answered with that range */
 	char range_error[512];
 	uint64_t generation; /* of depot.json */
 	unsigned int packages;

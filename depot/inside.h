@@ -14,6 +14,7 @@
 #include "depot/fetch.h"
 #include "depot/kv.h"
 #include "depot/pool.h"
+#include "depot/prefetch.h"
 #include "depot/space.h"
 #include "depot/store.h"
 #include "depot/upstream.h"
@@ -29,6 +30,7 @@ struct depot {
 	struct pool *pool;	     /* owns */
 	struct upstreams *upstreams; /* owns */
 	struct fetch *fetch;	     /* owns */
+	struct prefetch *prefetch;   /* owns */
 
 	pthread_mutex_t trees_lock;
 	struct tree *trees[DEPOT_TREES_MAX]; /* trees_lock; ref */

@@ -23,24 +23,66 @@
 
 enum { PUBLISH_ATTEMPTS_MAX = 5 };
 
+/* What lies in one place: everybody's, or a private package's own. */
+struct push_scope {
+	struct publish_known *known; /* owns */
+	struct publish_pack pack;    /* owns */
+};
+
 struct push {
 	struct publish *publish;                /* borrows */
 	const struct publish_package *packages; /* borrows */
 	unsigned int count;
 	struct root_doc root; /* owns; as found */
 	bool root_there, changed;
-	struct publish_known *known; /* owns */
-	struct publish_pack pack;    /* owns */
-	uint32_t *indexes;           /* owns; number of each package's index */
+	struct push_scope *scopes; /* owns */
+	unsigned int scope_count;
+	uint32_t *indexes; /* owns; number of each package's index */
 	uint64_t bytes_done, bytes_total;
 };
 
 static void push_clear(struct push *push)
 {
 	root_doc_clear(&push->root);
-	publish_known_free(push->known);
-	publish_pack_clear(&push->pack);
+	for (unsigned int i = 0; i < push->scope_count; i++) {
+		publish_known_free(push->scopes[i].known);
+		publish_pack_clear(&push->scopes[i].pack);
+	}
+	free(push->scopes);
 	free(push->indexes);
+}
+
+static const char *push_private(const struct publish_package *package)
+{
+	return tree_salt(package->tree) ? package->name : NULL;
+}
+
+static bool push_same_scope(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* The scope of a package; what is there is learnt the first time. */
+static int push_scope(struct push *push, const struct publish_package *package,
+		      struct push_scope **scope)
+{
+	const char *private = push_private(package);
+	struct push_scope *s = push->scopes;
+
+	for (; s < push->scopes + push->scope_count; s++) {
+		if (push_same_scope(publish_known_private(s->known), private)) {
+			*scope = s;
+			return 0;
+		}
+	}
+	s->known = publish_known_new(private);
+	if (!s->known)
+		return -ENOMEM;
+	s->pack.publish = push->publish;
+	s->pack.known = s->known;
+	push->scope_count++;
+	*scope = s;
+	return publish_known_load(s->known, push->publish->dir);
 }
 
 /* --- the root document --------------------------------------------------- */
@@ -79,6 +121,7 @@ static int push_check_generation(const struct push *push)
 }
 
 /* A package is in the root document from its first push on. */
+/* Private ones are nobody else's business. */
 static int push_merge_names(const struct push *push, struct root_doc *merged)
 {
 	const struct root_doc *root = &push->root;
@@ -96,7 +139,8 @@ static int push_merge_names(const struct push *push, struct root_doc *merged)
 		const char *name = push->packages[i].name;
 		struct root_package *row;
 
-		if (root_doc_find(merged, name))
+		if (push_private(&push->packages[i]) ||
+		    root_doc_find(merged, name))
 			continue;
 		for (at = 0; at < merged->count; at++)
 			if (strcmp(merged->packages[at].name, name) > 0)
@@ -135,7 +179,8 @@ static int push_write_root(struct push *push)
 /* --- shards -------------------------------------------------------------- */
 
 /* As small as we can make it: sealed anew, unless what we got is smaller. */
-static int push_pack_shard(struct push *push, struct tree *tree, uint32_t shard)
+static int push_pack_shard(struct push *push, struct push_scope *scope,
+			   struct tree *tree, uint32_t shard)
 {
 	const struct digest *name = tree_shard_name(tree, shard);
 	struct publish *publish = push->publish;
@@ -163,8 +208,8 @@ static int push_pack_shard(struct push *push, struct tree *tree, uint32_t shard)
 		return rc;
 	publish->shards_new++;
 	if (given_len <= sealed_len)
-		return publish_pack_add(&push->pack, name, given, given_len);
-	return publish_pack_add(&push->pack, name, sealed, sealed_len);
+		return publish_pack_add(&scope->pack, name, given, given_len);
+	return publish_pack_add(&scope->pack, name, sealed, sealed_len);
 }
 
 static void push_progress(struct push *push, uint64_t done)
@@ -176,8 +221,8 @@ static void push_progress(struct push *push, uint64_t done)
 				  push->bytes_total);
 }
 
-static int push_place_shards(struct push *push, struct tree *tree,
-			     struct index_place *places)
+static int push_place_shards(struct push *push, struct push_scope *scope,
+			     struct tree *tree, struct index_place *places)
 {
 	uint32_t count = tree_shard_count(tree);
 	int rc = 0;
@@ -185,21 +230,21 @@ static int push_place_shards(struct push *push, struct tree *tree,
 	for (uint32_t i = 0; rc == 0 && i < count; i++) {
 		const struct digest *name = tree_shard_name(tree, i);
 
-		if (publish_known_find(push->known, name, &places[i])) {
+		if (publish_known_find(scope->known, name, &places[i])) {
 			push->publish->shards_there++;
 		} else {
-			rc = push_pack_shard(push, tree, i);
+			rc = push_pack_shard(push, scope, tree, i);
 			if (rc == 0 &&
-			    !publish_known_find(push->known, name, &places[i]))
+			    !publish_known_find(scope->known, name, &places[i]))
 				ASSERT(false);
 		}
 		push_progress(push, (uint64_t)((double)tree_content_len(tree) *
 					       (i + 1.0) / count));
 	}
 	if (rc == 0)
-		rc = publish_pack_finish(&push->pack);
+		rc = publish_pack_finish(&scope->pack);
 	for (uint32_t i = 0; rc == 0 && i < count; i++)
-		publish_known_resolve(push->known, &places[i]);
+		publish_known_resolve(scope->known, &places[i]);
 	push->bytes_done += tree_content_len(tree);
 	return rc;
 }
@@ -214,11 +259,13 @@ static bool push_is_there(struct push *push, const char *path)
 }
 
 /* The newest index stays when it says the same. */
-static int push_write_index(struct push *push, const struct digest *tree,
-			    const void *bytes, size_t len, uint32_t *number)
+static int push_write_index(struct push *push, struct push_scope *scope,
+			    const struct digest *tree, const void *bytes,
+			    size_t len, uint32_t *number)
 {
-	uint32_t newest = publish_known_index(push->known, tree);
-	struct layout_path path = layout_index(NULL, tree, newest);
+	const char *private = publish_known_private(scope->known);
+	uint32_t newest = publish_known_index(scope->known, tree);
+	struct layout_path path = layout_index(private, tree, newest);
 	CLEANUP_FREE void *old = NULL;
 	size_t old_len;
 	int rc;
@@ -233,12 +280,15 @@ static int push_write_index(struct push *push, const struct digest *tree,
 			return 0;
 	}
 	*number = newest + 1;
-	path = layout_index(NULL, tree, *number);
+	path = layout_index(private, tree, *number);
 	return publish_file_write(push->publish->dir, path.text, bytes, len);
 }
 
-static int push_index(struct push *push, struct tree *tree, uint32_t *number)
+static int push_index(struct push *push, const struct publish_package *package,
+		      uint32_t *number)
 {
+	struct tree *tree = package->tree;
+	struct push_scope *scope;
 	CLEANUP_FREE struct index_place *places = NULL;
 	CLEANUP_FREE void *bytes = NULL;
 	size_t len;
@@ -247,19 +297,23 @@ static int push_index(struct push *push, struct tree *tree, uint32_t *number)
 	places = calloc((size_t)tree_shard_count(tree) + 1, sizeof(*places));
 	if (!places)
 		return -ENOMEM;
-	rc = push_place_shards(push, tree, places);
+	rc = push_scope(push, package, &scope);
+	if (rc == 0)
+		rc = push_place_shards(push, scope, tree, places);
 	if (rc == 0)
 		rc = index_write(tree_digest(tree), places,
 				 tree_shard_count(tree), &bytes, &len);
 	if (rc == 0)
-		rc = push_write_index(push, tree_digest(tree), bytes, len,
-				      number);
+		rc = push_write_index(push, scope, tree_digest(tree), bytes,
+				      len, number);
 	return rc;
 }
 
-static int push_tree(struct push *push, struct tree *tree)
+static int push_tree(struct push *push, const struct publish_package *package)
 {
-	struct layout_path path = layout_tree(NULL, tree_digest(tree));
+	struct tree *tree = package->tree;
+	struct layout_path path =
+	    layout_tree(push_private(package), tree_digest(tree));
 	CLEANUP_FREE void *box = NULL;
 	size_t len;
 	int rc;
@@ -275,7 +329,8 @@ static int push_tree(struct push *push, struct tree *tree)
 static int push_revision(struct push *push,
 			 const struct publish_package *package)
 {
-	struct layout_path path = layout_revision(NULL, &package->revision);
+	struct layout_path path =
+	    layout_revision(push_private(package), &package->revision);
 	int rc;
 
 	if (push_is_there(push, path.text))
@@ -349,11 +404,49 @@ static bool push_set_tag(struct tag_doc *doc,
 	return true;
 }
 
+static bool push_same_entitled(const struct tag_doc *doc,
+			       const struct package_entitled *entitled)
+{
+	if (doc->is_restricted != entitled->is_restricted)
+		return false;
+	if (!doc->is_restricted)
+		return true;
+	if (doc->entitled_count != entitled->count)
+		return false;
+	for (unsigned int i = 0; i < entitled->count; i++)
+		if (strcmp(doc->entitled[i], entitled->tenants[i]) != 0)
+			return false;
+	return true;
+}
+
+/* *changed: that is news to the depot. */
+static int push_entitle(struct tag_doc *doc,
+			const struct package_entitled *entitled, bool *changed)
+{
+	size_t size = sizeof(*doc->entitled);
+
+	if (!entitled || push_same_entitled(doc, entitled))
+		return 0;
+	*changed = true;
+	free(doc->entitled);
+	doc->entitled_count = 0;
+	doc->entitled = calloc((size_t)entitled->count + 1, size);
+	if (!doc->entitled)
+		return -ENOMEM;
+	doc->is_restricted = entitled->is_restricted;
+	if (entitled->count)
+		memcpy(doc->entitled, entitled->tenants,
+		       entitled->count * size);
+	doc->entitled_count = entitled->count;
+	return 0;
+}
+
 /* All tags of one package name, of this push. */
-static int push_tags(struct push *push, const char *name)
+static int push_tags(struct push *push, const struct publish_package *package)
 {
 	CLEANUP(tag_doc_clear) struct tag_doc doc = {0};
-	struct layout_path path = layout_tags(NULL, name);
+	const char *name = package->name;
+	struct layout_path path = layout_tags(push_private(package), name);
 	CLEANUP_FREE char *json = NULL;
 	struct tag_row *grown;
 	bool changed = false;
@@ -370,6 +463,9 @@ static int push_tags(struct push *push, const char *name)
 		if (strcmp(push->packages[i].name, name) == 0)
 			changed |= push_set_tag(&doc, &push->packages[i],
 						push->indexes[i]);
+	rc = push_entitle(&doc, package->entitled, &changed);
+	if (rc < 0)
+		return rc;
 	if (!changed)
 		return 0;
 	push->changed = true;
@@ -392,9 +488,34 @@ static int push_all_tags(struct push *push)
 			      push->packages[i].name) != 0)
 			first++;
 		if (first == i)
-			rc = push_tags(push, push->packages[i].name);
+			rc = push_tags(push, &push->packages[i]);
 	}
 	return rc;
+}
+
+/*
+ * A name is everybody's or private, with all its tags: readers look into one
+ * place, and the better known one first.
+ */
+static int push_check_name(struct push *push,
+			   const struct publish_package *package)
+{
+	const char *private = push_private(package);
+	struct layout_path other =
+	    layout_tags(private ? NULL : package->name, package->name);
+	bool mixed = push_is_there(push, other.text);
+
+	for (unsigned int i = 0; i < push->count; i++)
+		mixed |=
+		    strcmp(push->packages[i].name, package->name) == 0 &&
+		    !push_same_scope(push_private(&push->packages[i]), private);
+	if (!mixed)
+		return 0;
+	return log_err(-EEXIST,
+		       "%s: %s:%s is %sprivate, another package of that name "
+		       "there is %s: give one of them another name",
+		       push->publish->dir, package->name, package->tag,
+		       private ? "" : "not ", private ? "not" : "private");
 }
 
 /* --- one attempt --------------------------------------------------------- */
@@ -404,19 +525,20 @@ static int push_begin(struct push *push)
 	int rc;
 
 	push->publish->shards_there = 0;
-	push->known = publish_known_new();
+	push->scopes = calloc(push->count + 1, sizeof(*push->scopes));
 	push->indexes = calloc(push->count + 1, sizeof(*push->indexes));
-	if (!push->known || !push->indexes)
+	if (!push->scopes || !push->indexes)
 		return -ENOMEM;
-	push->pack.publish = push->publish;
-	push->pack.known = push->known;
 	for (unsigned int i = 0; i < push->count; i++)
 		push->bytes_total += tree_content_len(push->packages[i].tree);
 	rc = push_read_root(push, &push->root);
 	push->root_there = rc == 0;
 	if (rc < 0 && rc != -ENOENT)
 		return rc;
-	return publish_known_load(push->known, push->publish->dir);
+	rc = 0;
+	for (unsigned int i = 0; rc == 0 && i < push->count; i++)
+		rc = push_check_name(push, &push->packages[i]);
+	return rc;
 }
 
 static int push_once(struct publish *publish,
@@ -429,9 +551,9 @@ static int push_once(struct publish *publish,
 
 	rc = push_begin(&push);
 	for (unsigned int i = 0; rc == 0 && i < count; i++) {
-		rc = push_index(&push, packages[i].tree, &push.indexes[i]);
+		rc = push_index(&push, &packages[i], &push.indexes[i]);
 		if (rc == 0)
-			rc = push_tree(&push, packages[i].tree);
+			rc = push_tree(&push, &packages[i]);
 		if (rc == 0)
 			rc = push_revision(&push, &packages[i]);
 	}
@@ -452,13 +574,6 @@ static int publish_check(const struct publish_package *packages,
 		if (!depot_name_ok(packages[i].name) ||
 		    !depot_tag_ok(packages[i].tag))
 			return log_err(-EINVAL, "%.64s:%.128s: bad name or tag",
-				       packages[i].name, packages[i].tag);
-	/* Salted shards have no place among everybody's. */
-	for (unsigned int i = 0; i < count; i++)
-		if (tree_salt(packages[i].tree))
-			return log_err(-EOPNOTSUPP,
-				       "%s:%s: private packages cannot be "
-				       "published yet",
 				       packages[i].name, packages[i].tag);
 	return 0;
 }

@@ -9,6 +9,9 @@
  *   trees/HH/HEX                tree box
  *   index/TREEHEX-N             where the shards lie, N = 1, 2, ...
  *   packs/HH/HEX                shards in tree order
+ *   private/NAME/...            the same of a private package (tree_salt), for
+ *                               a web server to guard: tags.json, revisions,
+ *                               trees, index, packs; NAME is not in depot.json
  *
  * Content never changes under a name except tags and depot.json.  Order of
  * writing: packs, index, tree, revision, then tags, then depot.json, each file
@@ -20,6 +23,7 @@
 #define DEPOT_PUBLISH_H
 
 #include "depot/base.h"
+#include "depot/depot.h"
 #include "depot/digest.h"
 #include "depot/tree.h"
 
@@ -30,6 +34,9 @@ struct publish_package {
 	const char *revision_json; /* canonical */
 	struct digest revision;
 	struct tree *tree; /* borrows */
+	/* Who may be given it, of all packages of the name; borrows.  NULL: as
+	 * the depot says, everybody when it says nothing. */
+	const struct package_entitled *entitled;
 };
 
 struct publish {
@@ -46,7 +53,8 @@ struct publish {
 	uint64_t pack_bytes_new, shards_new, shards_there;
 };
 
-/* -EPROTONOSUPPORT: the directory is a depot of a newer format; -EBADMSG: its
+/* -EEXIST: a name would be of private and of other packages;
+ * -EPROTONOSUPPORT: the directory is a depot of a newer format; -EBADMSG: its
  * documents or indexes are damaged; or an errno of the file system. */
 MUST_CHECK int publish_dir(struct publish *publish,
 			   const struct publish_package *packages,

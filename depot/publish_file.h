@@ -14,8 +14,8 @@
 MUST_CHECK int publish_file_write(const char *root, const char *path,
 				  const void *bytes, size_t len);
 /* Malloc'ed, a NUL added.  -ENOENT is not logged. */
-MUST_CHECK int publish_file_read(const char *root, const char *path,
-				 size_t max, void **bytes, size_t *len);
+MUST_CHECK int publish_file_read(const char *root, const char *path, size_t max,
+				 void **bytes, size_t *len);
 /* Length of a regular file; -ENOENT. */
 MUST_CHECK int publish_file_len(const char *root, const char *path,
 				uint64_t *len);

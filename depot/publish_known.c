@@ -32,6 +32,7 @@ struct known_index {
 };
 
 struct publish_known {
+	const char *private;    /* borrows; NULL: everybody's */
 	struct known_row *rows; /* owns */
 	size_t row_cap, row_count;
 	struct known_pack *packs; /* owns */
@@ -40,12 +41,18 @@ struct publish_known {
 	size_t index_count, index_cap;
 };
 
-struct publish_known *publish_known_new(void)
+const char *publish_known_private(const struct publish_known *known)
+{
+	return known->private;
+}
+
+struct publish_known *publish_known_new(const char *private)
 {
 	struct publish_known *known = calloc(1, sizeof(*known));
 
 	if (!known)
 		return NULL;
+	known->private = private;
 	known->row_cap = KNOWN_SLOTS_MIN;
 	known->rows = calloc(known->row_cap, sizeof(*known->rows));
 	if (!known->rows) {
@@ -173,7 +180,7 @@ void publish_known_resolve(const struct publish_known *known,
 static int known_pack_of(struct publish_known *known, const char *root,
 			 const struct digest *name, uint32_t *pack)
 {
-	struct layout_path path = layout_pack(NULL, name);
+	struct layout_path path = layout_pack(known->private, name);
 	int rc;
 
 	for (uint32_t i = (uint32_t)known->pack_count; i > 0; i--) {
@@ -222,10 +229,10 @@ static int known_add_all(struct publish_known *known, const char *root,
 }
 
 /* -ENOENT: a push was cut off between index and tree. */
-static int known_open_tree(const char *root, const struct digest *digest,
-			   struct tree **tree)
+static int known_open_tree(const char *root, const char *private,
+			   const struct digest *digest, struct tree **tree)
 {
-	struct layout_path path = layout_tree(NULL, digest);
+	struct layout_path path = layout_tree(private, digest);
 	CLEANUP_FREE void *box = NULL;
 	size_t len;
 	int rc;
@@ -241,14 +248,14 @@ static int known_load_index(struct publish_known *known, const char *root,
 			    const struct known_index *which)
 {
 	struct layout_path path =
-	    layout_index(NULL, &which->tree, which->number);
+	    layout_index(known->private, &which->tree, which->number);
 	CLEANUP_FREE void *bytes = NULL;
 	struct index *index;
 	struct tree *tree;
 	size_t len;
 	int rc;
 
-	rc = known_open_tree(root, &which->tree, &tree);
+	rc = known_open_tree(root, known->private, &which->tree, &tree);
 	if (rc < 0)
 		return rc == -ENOENT ? 0 : rc;
 	rc = publish_file_read(root, path.text, INDEX_FILE_MAX, &bytes, &len);
@@ -303,7 +310,8 @@ static int known_list_indexes(struct publish_known *known, const char *root)
 	int rc = 0;
 	DIR *dir;
 
-	if (asprintf(&path, "%s/index", root) < 0) {
+	if (asprintf(&path, "%s/%s", root,
+		     layout_index_dir(known->private).text) < 0) {
 		path = NULL;
 		return -ENOMEM;
 	}

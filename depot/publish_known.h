@@ -13,7 +13,11 @@
 
 struct publish_known;
 
-struct publish_known *publish_known_new(void); /* NULL: no memory */
+/* private: the package below whose directory all of it lies (layout.h), NULL
+ * for everybody's; borrowed.  NULL: no memory. */
+struct publish_known *publish_known_new(const char *private);
+/* The same name again. */
+const char *publish_known_private(const struct publish_known *known);
 void publish_known_free(struct publish_known *known);
 
 /*

@@ -76,7 +76,7 @@ int publish_pack_finish(struct publish_pack *pack)
 		return 0;
 	le32_put(&header->shard_count_le, pack->shard_count);
 	name = digest_of(pack->bytes, pack->len);
-	path = layout_pack(NULL, &name);
+	path = layout_pack(publish_known_private(pack->known), &name);
 	rc = publish_file_write(pack->publish->dir, path.text, pack->bytes,
 				pack->len);
 	if (rc < 0)

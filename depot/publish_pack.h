@@ -14,7 +14,7 @@
 struct publish_pack {
 	struct publish *publish;     /* borrows; its counters go up */
 	struct publish_known *known; /* borrows */
-	uint8_t *bytes;		     /* owns */
+	uint8_t *bytes;              /* owns */
 	size_t len, cap;
 	uint32_t shard_count;
 	uint32_t number; /* in `known` */

@@ -88,10 +88,15 @@ static void flight_land(struct flight *flight, void *data, size_t len,
 {
 	struct depot_piece *waiters;
 
+	prefetch_read(flight->depot->prefetch, flight_name(flight));
 	waiters = cache_land(flight->depot->cache, flight->chunk, data, len);
 	/* Before done(): who has an answer finds it counted. */
-	for (struct depot_piece *p = waiters; p; p = p->next_waiter)
+	for (struct depot_piece *p = waiters; p; p = p->next_waiter) {
 		atomic_fetch_add(counter, 1);
+		if (counter == &flight->depot->reads_cold)
+			__atomic_store_n(&p->read->cold, true,
+					 __ATOMIC_RELAXED);
+	}
 	flight_free(flight);
 	read_tell(waiters, 0);
 }
@@ -290,6 +295,7 @@ int depot_read_start(struct depot *depot, struct depot_read *read)
 
 	__atomic_store_n(&read->pending, 1, __ATOMIC_RELAXED);
 	__atomic_store_n(&read->rc, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&read->cold, false, __ATOMIC_RELAXED);
 	for (unsigned int i = 0; i < read->count; i++)
 		read_ask(depot, read, &read->piece[i], &end);
 	if (flights) {

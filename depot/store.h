@@ -17,6 +17,8 @@
  *                           where a tree came from; of a private tree then a
  *                           NUL and the name of its package, below whose
  *                           directory it lies there (layout.h)
+ *     'F' name              tenants that this host gives a package to
+ *     'F' name 0 upstream   tenants that its publisher gives it to (entitle.h)
  *     'H' digest (32)       i64 seconds since 1970: this tree is pinned, since
  *     'B' tree (32)         struct store_plan, then a plan (format.h)
  *     'B' tree (32) tenant 0 guest
@@ -41,6 +43,7 @@ enum {
 	STATE_KEY_TAG = 'N',
 	STATE_KEY_UPSTREAM = 'U',
 	STATE_KEY_ORIGIN = 'T',
+	STATE_KEY_ENTITLED = 'F',
 	STATE_KEY_PIN = 'H',
 	STATE_KEY_PLAN = 'B',
 };
@@ -61,7 +64,8 @@ _Static_assert(sizeof(struct store_upstream) == 4, "upstream row");
 
 /* How to get to an upstream; letters that are not known are left alone. */
 enum {
-	STORE_OPTION_CREDENTIALS = 'c', /* path of the file, never what it holds */
+	STORE_OPTION_CREDENTIALS =
+	    'c', /* path of the file, never what it holds */
 	STORE_OPTION_ENDPOINT = 'e',
 	STORE_OPTION_REGION = 'r',
 	STORE_OPTION_CA_FILE = 'a',

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "depot/document.h"
+#include "depot/entitle.h"
 #include "depot/io.h"
 #include "depot/layout.h"
 #include "depot/log.h"
@@ -319,6 +320,19 @@ static int take_index(struct take *take, const struct tree *tree)
 
 /* --- keeping ------------------------------------------------------------- */
 
+/* What the document says holds for all of its packages. */
+static int take_entitled(struct take *take, struct kv_batch *batch)
+{
+	struct package_entitled entitled = {
+	    .is_restricted = take->tags.is_restricted,
+	    .tenants = take->tags.entitled, /* borrowed */
+	    .count = take->tags.entitled_count,
+	};
+
+	return entitle_put(batch, take->tags.name,
+			   upstream_name(take->upstream), &entitled);
+}
+
 static void take_fill_batch(struct take *take, struct kv_batch *batch,
 			    const struct registry_origin *origin)
 {
@@ -357,7 +371,9 @@ static int take_commit(struct take *take)
 	if (!batch)
 		return -ENOMEM;
 	take_fill_batch(take, batch, &origin);
-	rc = registry_commit(take->state, batch);
+	rc = take_entitled(take, batch);
+	if (rc == 0)
+		rc = registry_commit(take->state, batch);
 	kv_batch_free(batch);
 	return rc;
 }

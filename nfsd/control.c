@@ -42,6 +42,8 @@ static const struct control_route control_routes[] = {
     {"GET", "/v1/package", control_package_get, 0, 0},
     {"POST", "/v1/packages", control_package_commit, CONTROL_BODY_MAX,
      ROUTE_DEPOT},
+    {"POST", "/v1/packages/entitle", control_package_entitle, CONTROL_BODY_MAX,
+     0},
     {"GET", "/v1/tree", control_tree_get, 0, 0},
     {"POST", "/v1/tree", control_tree_hold, CONTROL_TREE_MAX, 0},
     {"POST", "/v1/shards/have", control_shards_have, CONTROL_BODY_MAX, 0},

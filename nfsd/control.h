@@ -11,10 +11,14 @@
  *
  *   GET  /v1/status                       schema "status/1"
  *   GET  /v1/packages                     schema "package-list/1"
- *   GET  /v1/package?ref=REF              one of them, with revision_json
+ *   GET  /v1/package?ref=REF              one of them, with revision_json, and
+ *                                         entitled: null or tenants
  *   POST /v1/packages?name=N&tag=T&tree=HEX   body: revision JSON
  *                                         {"revision":HEX,"created":BOOL};
  *                                         409: the tag names another revision
+ *   POST /v1/packages/entitle?name=N      body: "all", "none" or tenants,
+ *                                         "red,blue": who may be given the
+ *                                         packages of that name
  *   GET  /v1/tree?digest=HEX              bytes: the tree file
  *   POST /v1/tree                         body: the tree file (at most
  *                                         CONTROL_TREE_MAX); held until the

@@ -100,6 +100,11 @@ int control_package_get(struct control_request *req)
 		return -ENOMEM;
 	json_object_set_new(json, "schema", json_string("package-show/1"));
 	json_object_set_new(json, "revision_json", json_string(text));
+	rc = control_entitled_show(req, &info, json);
+	if (rc < 0) {
+		json_decref(json);
+		return rc;
+	}
 	return control_answer(req, json);
 }
 

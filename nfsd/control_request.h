@@ -29,26 +29,26 @@ struct control_held {
 struct control {
 	struct control_daemon daemon; /* its pointers are borrowed */
 	struct MHD_Daemon *http;      /* owns */
-	char *socket_path;	      /* owns */
-	int fd;			      /* owns, until http has it */
-	size_t body_total;	      /* bytes held by all requests */
+	char *socket_path;            /* owns */
+	int fd;                       /* owns, until http has it */
+	size_t body_total;            /* bytes held by all requests */
 	struct control_held held[CONTROL_TREES_HELD_MAX];
 	uint64_t held_serial;
-	pthread_mutex_t lock;	 /* of what follows */
-	pthread_cond_t idle;	 /* long_count has become 0 */
+	pthread_mutex_t lock;    /* of what follows */
+	pthread_cond_t idle;     /* long_count has become 0 */
 	unsigned int long_count; /* lock; long requests under way */
-	bool depot_busy;	 /* lock; one of them changes the depot */
-	bool stopping;		 /* lock; begin no more of them */
+	bool depot_busy;         /* lock; one of them changes the depot */
+	bool stopping;           /* lock; begin no more of them */
 };
 
 struct control_reply {
 	unsigned int status; /* of HTTP; 0: not filled yet */
 	bool is_json;
-	void *bytes;	   /* owns; or borrowed from tree */
+	void *bytes; /* owns; or borrowed from tree */
 	size_t len;
 	struct tree *tree; /* ref; NULL: bytes are malloc'ed */
-	bool is_file;	   /* the answer is the file `fd`, whole */
-	int fd;		   /* owns, when is_file */
+	bool is_file;      /* the answer is the file `fd`, whole */
+	int fd;            /* owns, when is_file */
 };
 
 struct control_request {
@@ -71,8 +71,8 @@ struct control_request {
 typedef int control_handler(struct control_request *req);
 
 enum {
-	ROUTE_LONG = 1,	 /* on a thread of its own */
-	ROUTE_FILE = 2,	 /* the body goes to a file, however long */
+	ROUTE_LONG = 1,  /* on a thread of its own */
+	ROUTE_FILE = 2,  /* the body goes to a file, however long */
 	ROUTE_DEPOT = 4, /* changes the depot: not two at one time */
 };
 
@@ -85,23 +85,31 @@ struct control_route {
 
 /* Handlers: packages, trees, shards (control_package.c). */
 control_handler control_package_list, control_package_get,
-	control_package_commit, control_tree_get, control_tree_hold,
-	control_shards_have, control_shards_put, control_shards_get;
+    control_package_commit, control_tree_get, control_tree_hold,
+    control_shards_have, control_shards_put, control_shards_get;
+/* Who may have a package (control_entitle.c). */
+control_handler control_package_entitle;
+/* "entitled" (this host's word) and, when its upstream says something,
+ * "entitled_upstream", of a package as shown: null or an array of names. */
+struct package_info;
+MUST_CHECK int control_entitled_show(struct control_request *req,
+				     const struct package_info *info,
+				     json_t *json);
 /* Tenants, guests, exports, status (control_site.c). */
 control_handler control_tenant_list, control_tenant_create,
-	control_tenant_quota, control_assign, control_guest_list,
-	control_guest_add, control_guest_quota, control_guest_pause,
-	control_guest_remove, control_export_list, control_status;
+    control_tenant_quota, control_assign, control_guest_list, control_guest_add,
+    control_guest_quota, control_guest_pause, control_guest_remove,
+    control_export_list, control_status;
 /* Upstreams (control_upstream.c). */
 control_handler control_upstream_list, control_upstream_add,
-	control_upstream_set, control_upstream_test, control_upstream_remove;
+    control_upstream_set, control_upstream_test, control_upstream_remove;
 /* Deltas (control_delta.c). */
 control_handler control_snapshot_list, control_snapshot_add,
-	control_snapshot_remove, control_delta_restore, control_delta_reset,
-	control_delta_clone;
+    control_snapshot_remove, control_delta_restore, control_delta_reset,
+    control_delta_clone;
 /* What streams (control_stream.c). */
 control_handler control_delta_diff, control_delta_verify, control_delta_export,
-	control_delta_import, control_guest_export, control_guest_import;
+    control_delta_import, control_guest_export, control_guest_import;
 
 /* Hand a request to a thread of its own; its connection is suspended.  -EAGAIN
  * (answered): too many, or the daemon is stopping.  control_long.c */

@@ -385,6 +385,12 @@ static int control_assign_fail(struct control_request *req,
 	if (rc == -ENOENT)
 		return control_refuse(req, rc, "vdrive tenant list",
 				      "there is no tenant %s", assign->tenant);
+	if (rc == -EACCES)
+		return control_fail(req, rc,
+				    "vdrive package entitle NAME TENANT,... "
+				    "(what an upstream says only its publisher "
+				    "can change)",
+				    "cannot assign to %s", assign->tenant);
 	if (rc != -EEXIST)
 		return control_fail(req, rc, NULL, "cannot assign to %s",
 				    assign->tenant);

@@ -461,11 +461,15 @@ static int import_check_guest(struct importing *im, const char *name)
 {
 	struct tenant *tenant = site_find_tenant(im->site, im->tenant);
 	char path[SITE_EXPORT_PATH_MAX];
+	int rc;
 
 	snprintf(path, sizeof(path), "/%s", name);
 	if (site_find_view(im->site, path))
 		return log_err(-EEXIST, "guest %s exists here", name);
-	return tenant ? import_check_tenant(im, tenant) : import_packages(im);
+	if (tenant)
+		return import_check_tenant(im, tenant);
+	rc = site_check_entitled(im->site, im->tenant, &im->selection);
+	return rc < 0 ? rc : import_packages(im);
 }
 
 /* All is here and proved: the tenant, if need be, and the guest, paused. */

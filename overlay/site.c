@@ -298,8 +298,8 @@ static int site_load_all(struct site *site, char letter, site_load_fn *load)
 
 /*
  * A write that had failed, and was answered so, is in the database after all:
- * sets and tables in memory are no longer what it says.  Whoever starts us again
- * reads it anew.
+ * sets and tables in memory are no longer what it says.  Whoever starts us
+ * again reads it anew.
  */
 static void site_recovered(void *ctx, bool exact)
 {
@@ -549,6 +549,17 @@ static int assign_commit(struct site *site, struct tenant *tenant,
 	return 0;
 }
 
+int site_check_entitled(struct site *site, const char *tenant,
+			const struct selection *selection)
+{
+	int rc = 0;
+
+	for (unsigned int i = 0; rc == 0 && i < selection->count; i++)
+		rc = depot_package_permits(site->depot, &selection->package[i],
+					   tenant);
+	return rc;
+}
+
 static int assign_locked(struct site *site, struct tenant *tenant,
 			 struct selection *next, bool take_order,
 			 struct assign_conflicts *c)
@@ -557,6 +568,9 @@ static int assign_locked(struct site *site, struct tenant *tenant,
 	struct image *image = NULL;
 	int rc;
 
+	rc = site_check_entitled(site, tenant->name, next);
+	if (rc < 0)
+		return rc;
 	if (tenant->selection.generation > 0 &&
 	    selection_same(&tenant->selection, next))
 		return 0;

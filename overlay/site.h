@@ -39,7 +39,8 @@ typedef void site_conflict_fn(void *ctx, const char *what);
 /*
  * Give a tenant a new generation of its selection: `refs` in order, the first
  * wins at equal paths.  The packages must be in the depot
- * (depot_package_resolve first).  -ENOENT: no such tenant; -EEXIST (conflict):
+ * (depot_package_resolve first).  -ENOENT: no such tenant; -EACCES: it may not
+ * have one of them (depot_package_permits); -EEXIST (conflict):
  * two packages have different content at one path and take_order is false, or a
  * guest's delta builds on an object that the new generation lacks; nothing has
  * changed then. *generation: the new number, or the current one when nothing

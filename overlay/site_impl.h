@@ -57,6 +57,9 @@ struct site {
 /* NULL: there is none.  lock is held. */
 struct tenant *site_find_tenant(struct site *site, const char *name);
 struct site_view *site_find_view(struct site *site, const char *path);
+/* -EACCES (logged): the tenant may not have one of these packages. */
+MUST_CHECK int site_check_entitled(struct site *site, const char *tenant,
+				   const struct selection *selection);
 /* The guest "tenant/guest"; NULL (logged): there is none.  verbs is held, so
  * that it stays where it is. */
 struct site_view *site_guest(struct site *site, const char *name);
@@ -92,10 +95,9 @@ MUST_CHECK int guest_fill(struct site *site, const char *name,
 /* --- drop.c: layers that nothing stands on any more ---------------------- */
 
 /* Every layer that a guest (top) or a snapshot names, 0 too; verbs is held. */
-MUST_CHECK int site_each_named(struct site *site,
-			       int (*visit)(void *ctx, uint64_t layer,
-					    bool top),
-			       void *ctx);
+MUST_CHECK int
+site_each_named(struct site *site,
+		int (*visit)(void *ctx, uint64_t layer, bool top), void *ctx);
 /* Remove the two directories above a host file of a frozen layer that has just
  * gone, if they are empty: nothing is made in them any more.  Changes path. */
 void drop_parents(char *path);

@@ -13,6 +13,7 @@
 
 #include "depot/log.h"
 #include "depot/plan_rows.h"
+#include "depot/prefetch.h"
 #include "overlay/view_impl.h"
 
 enum { STARTS_TICK_MS = 1000 };
@@ -108,11 +109,13 @@ static struct start *starts_begin(struct view *view, struct tree *tree)
 {
 	struct starts *starts = view->starts;
 	struct start **slot, *start;
+	bool begun = false;
 
 	pthread_mutex_lock(&starts->lock);
 	slot = starts_slot(&view->started, tree, &start);
 	if (!start && view->started.count < STARTS_FULL && !starts->stop) {
 		start = start_new(view, tree);
+		begun = start;
 		if (start) {
 			start->next = starts->active;
 			starts->active = start;
@@ -122,6 +125,9 @@ static struct start *starts_begin(struct view *view, struct tree *tree)
 		}
 	}
 	pthread_mutex_unlock(&starts->lock);
+	/* Before the caller asks for the shards himself. */
+	if (begun)
+		depot_prefetch_started(starts->depot, tree, view->tenant);
 	return start;
 }
 
@@ -376,6 +382,11 @@ void starts_mounted(struct view *view)
 	for (unsigned int i = 0; i < count; i++)
 		*starts_slot(sv, kept[i]->tree, &start) = kept[i];
 	pthread_mutex_unlock(&view->starts->lock);
+	pthread_rwlock_unlock(&view->lock);
+	pthread_rwlock_rdlock(&view->lock);
+	for (uint32_t i = 0; i < image_tree_count(view->image); i++)
+		depot_prefetch_started(view->depot, image_tree(view->image, i),
+				       view->tenant);
 	pthread_rwlock_unlock(&view->lock);
 }
 

@@ -106,6 +106,7 @@ int view_open(const struct view_open *open, struct image *image,
 	pthread_rwlock_init(&v->lock, NULL);
 	pthread_mutex_init(&v->idle_lock, NULL);
 	pthread_cond_init(&v->idle, NULL);
+	ahead_init(&v->ahead);
 	v->depot = open->depot;
 	v->kv = depot_state(open->depot);
 	v->journal = open->journal;
@@ -150,6 +151,7 @@ void view_close(struct view *view)
 	starts_close_view(view);
 	view_forget_layers(view);
 	image_put(view->image);
+	ahead_destroy(&view->ahead);
 	pthread_cond_destroy(&view->idle);
 	pthread_mutex_destroy(&view->idle_lock);
 	pthread_rwlock_destroy(&view->lock);

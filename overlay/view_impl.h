@@ -15,6 +15,7 @@
 
 #include "depot/kv.h"
 #include "depot/space.h"
+#include "overlay/ahead.h"
 #include "overlay/idset.h"
 #include "overlay/image.h"
 #include "overlay/layer.h"
@@ -93,6 +94,7 @@ struct view {
 	unsigned int flights; /* commits, cuts and read-aheads under way */
 	struct starts *starts; /* borrows; NULL: starts are not recorded */
 	struct starts_view started;
+	struct ahead ahead;
 	pthread_cond_t idle;  /* with idle_lock: flights became 0 */
 	pthread_mutex_t idle_lock;
 };

@@ -1,9 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# run.sh: the NFSv3 servers side by side, over the same files.  Two parts, each
-# in a script of its own with its rows: rows_read.sh, rows_write.sh; this one has
-# what both need and runs those that ROWS names ("read write").
+# run.sh: the NFSv3 servers side by side, over the same files.  Several parts,
+# each in a script of its own with its rows: rows_read.sh, rows_write.sh; this one
+# has what they need and runs those that ROWS names ("read write").  Three more
+# look at the depot: rows_storage.sh (bytes at rest beside other formats),
+# rows_cold.sh (starts from an upstream), rows_store4.sh (more data than memory).
 #
 #	bare		bareserver.c: what the transport alone costs
 #	ganesha		nfs-ganesha with its VFS back end (Debian's package)
@@ -38,6 +40,14 @@ cd "$(dirname "$0")/../.."
 : "${BENCH_BIN:=$B/tests/bench}" "${BENCH_OUT:=build/bench}"
 : "${BENCH_QUIET:=0.25}" "${BENCH_SERVER_CPU:=0}" "${BENCH_CLIENT_CPU:=1}"
 : "${BENCH_NICE:=-10}"
+
+# Real programs come from Debian's mirror: while there is a network.
+if [ -z "${BENCH_INSIDE:-}" ]; then
+	case " $ROWS " in
+	*" storage "* | *" cold "* | *" store4 "*)
+		ROWS=$ROWS sh tests/bench/prepare.sh ;;
+	esac
+fi
 
 if [ -z "${BENCH_INSIDE:-}" ]; then
 	if unshare --net --mount true 2>/dev/null; then

@@ -52,9 +52,9 @@ void kit_shard_clear(struct kit_shard *shard)
 }
 
 static void kit_put_chunk(struct depot *depot, struct tree_build *build,
-			  const uint8_t *chunk, size_t len)
+			  const uint8_t *salt, const uint8_t *chunk, size_t len)
 {
-	struct digest name = shard_name_of(NULL, chunk, len);
+	struct digest name = shard_name_of(salt, chunk, len);
 	uint8_t *shard = malloc(SHARD_MAX);
 	size_t shard_len;
 	bool added;
@@ -62,14 +62,15 @@ static void kit_put_chunk(struct depot *depot, struct tree_build *build,
 	ASSERT(shard);
 	ASSERT(shard_seal(chunk, len, SHARD_LEVEL_CREATE, shard, SHARD_MAX,
 			  &shard_len) == 0);
-	ASSERT(depot_shard_put(depot, NULL, &name, shard, shard_len, &added) ==
+	ASSERT(depot_shard_put(depot, salt, &name, shard, shard_len, &added) ==
 	       0);
 	ASSERT(tree_build_chunk(build, &name, (uint32_t)len) == 0);
 	free(shard);
 }
 
 static size_t kit_add_file(struct depot *depot, struct tree_build *build,
-			   unsigned int number, uint64_t seed)
+			   unsigned int number, uint64_t seed,
+			   const uint8_t *salt)
 {
 	struct tree_build_attr attr = {.mode = S_IFREG | 0644};
 	size_t len = 1 + (number * 40961u + seed * 77u) % KIT_FILE_MAX;
@@ -87,7 +88,7 @@ static size_t kit_add_file(struct depot *depot, struct tree_build *build,
 				 ? len
 				 : chunker_cut(data + off, len - off);
 
-		kit_put_chunk(depot, build, data + off, cut);
+		kit_put_chunk(depot, build, salt, data + off, cut);
 		off += cut;
 	}
 	free(data);
@@ -97,14 +98,23 @@ static size_t kit_add_file(struct depot *depot, struct tree_build *build,
 void kit_create(struct depot *depot, const char *name, const char *tag,
 		unsigned int files, uint64_t seed, struct kit_package *package)
 {
+	kit_create_salted(depot, name, tag, files, seed, NULL, package);
+}
+
+void kit_create_salted(struct depot *depot, const char *name, const char *tag,
+		       unsigned int files, uint64_t seed, const uint8_t *salt,
+		       struct kit_package *package)
+{
 	struct tree_build *build = tree_build_new();
 	struct revision_doc doc = {.files = files};
 	void *bytes;
 	size_t len;
 
 	ASSERT(build);
+	if (salt)
+		tree_build_private(build, salt);
 	for (unsigned int i = 0; i < files; i++)
-		doc.content_len += kit_add_file(depot, build, i, seed);
+		doc.content_len += kit_add_file(depot, build, i, seed, salt);
 	ASSERT(tree_build_finish(build, &bytes, &len) == 0);
 	tree_build_free(build);
 	ASSERT(tree_open_memory(bytes, len, NULL, &package->tree) == 0);
@@ -199,8 +209,9 @@ static int64_t kit_read_prove(const struct depot_read *read)
 
 	for (unsigned int i = 0; i < read->count; i++) {
 		const struct depot_piece *p = &read->piece[i];
-		struct digest found = shard_name_of(NULL, chunk_data(p->chunk),
-						    chunk_len(p->chunk));
+		struct digest found =
+		    shard_name_of(tree_salt(p->tree), chunk_data(p->chunk),
+				  chunk_len(p->chunk));
 
 		if (!digest_equal(&found, tree_shard_name(p->tree, p->shard)))
 			return -EBADMSG;

@@ -28,6 +28,10 @@ struct kit_package {
  */
 void kit_create(struct depot *depot, const char *name, const char *tag,
 		unsigned int files, uint64_t seed, struct kit_package *package);
+/* The same, private under this salt (NULL: not private). */
+void kit_create_salted(struct depot *depot, const char *name, const char *tag,
+		       unsigned int files, uint64_t seed, const uint8_t *salt,
+		       struct kit_package *package);
 void kit_package_clear(struct kit_package *package);
 
 /* One shard of random chunk bytes. */

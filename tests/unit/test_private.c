@@ -6,7 +6,9 @@
 #include <stdio.h>
 
 #include "admin/import_dir.h"
+#include "depot/entitle.h"
 #include "depot/layout.h"
+#include "depot/log.h"
 #include "depot/registry.h"
 #include "depot/shard.h"
 #include "depot/store.h"
@@ -141,6 +143,106 @@ static void test_origin_rows(void)
 	kv_close(kv);
 }
 
+/* --- who may have a package ---------------------------------------------- */
+
+static void test_lists(void)
+{
+	static const char *const bad[] = {
+	    "",
+	    ",",
+	    "red,",
+	    ",red",
+	    "red,,blue",
+	    "Red",
+	    "../a",
+	    "red blue",
+	    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+	};
+	struct package_entitled entitled;
+
+	CU_ASSERT_EQUAL_FATAL(
+	    package_entitled_parse("red,blue,red,a", &entitled), 0);
+	CU_ASSERT(entitled.is_restricted);
+	CU_ASSERT_EQUAL_FATAL(entitled.count, 3);
+	CU_ASSERT_STRING_EQUAL(entitled.tenants[0], "a");
+	CU_ASSERT_STRING_EQUAL(entitled.tenants[1], "blue");
+	CU_ASSERT_STRING_EQUAL(entitled.tenants[2], "red");
+	package_entitled_clear(&entitled);
+	CU_ASSERT_EQUAL(package_entitled_parse("all", &entitled), 0);
+	CU_ASSERT_FALSE(entitled.is_restricted);
+	CU_ASSERT_EQUAL(package_entitled_parse("none", &entitled), 0);
+	CU_ASSERT(entitled.is_restricted);
+	CU_ASSERT_EQUAL(entitled.count, 0);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		CU_ASSERT_EQUAL(package_entitled_parse(bad[i], &entitled),
+				-EINVAL);
+		CU_ASSERT_PTR_NULL(entitled.tenants);
+	}
+}
+
+static void entitle(struct depot *depot, const char *upstream, const char *text)
+{
+	CLEANUP(package_entitled_clear) struct package_entitled entitled = {0};
+	struct kv_batch *batch = kv_batch_new();
+
+	CU_ASSERT_EQUAL_FATAL(package_entitled_parse(text, &entitled), 0);
+	if (upstream) {
+		CU_ASSERT_EQUAL(entitle_put(batch, "acme", upstream, &entitled),
+				0);
+		CU_ASSERT_EQUAL(registry_commit(depot_state(depot), batch), 0);
+	} else {
+		CU_ASSERT_EQUAL(depot_package_entitle(depot, "acme", &entitled),
+				0);
+	}
+	kv_batch_free(batch);
+}
+
+/* Both must allow it; another package's and another upstream's word is none. */
+static void test_permits(void)
+{
+	CLEANUP(tmpdir_cleanup) char *dir = tmpdir_new();
+	struct package_info info = {.name = "acme"}, other = {.name = "acm"};
+	struct depot *depot = kit_open(dir);
+	uint8_t key[] = "Facme";
+
+	CU_ASSERT_EQUAL(depot_package_permits(depot, &info, "red"), 0);
+	entitle(depot, NULL, "blue,red");
+	check_mute();
+	CU_ASSERT_EQUAL(depot_package_permits(depot, &info, "red"), 0);
+	CU_ASSERT_EQUAL(depot_package_permits(depot, &info, "re"), -EACCES);
+	CU_ASSERT_EQUAL(depot_package_permits(depot, &info, "redd"), -EACCES);
+	CU_ASSERT_PTR_NOT_NULL(strstr(log_last_error(), "this host"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(log_last_error(), "blue, red"));
+	CU_ASSERT_EQUAL(depot_package_permits(depot, &other, "green"), 0);
+	depot_close(depot);
+	depot = kit_open(dir);
+	CU_ASSERT_EQUAL(depot_package_permits(depot, &info, "green"), -EACCES);
+
+	snprintf(info.upstream, sizeof(info.upstream), "lab");
+	entitle(depot, "lab", "red");
+	entitle(depot, "la", "blue");
+	CU_ASSERT_EQUAL(depot_package_permits(depot, &info, "red"), 0);
+	CU_ASSERT_EQUAL(depot_package_permits(depot, &info, "blue"), -EACCES);
+	CU_ASSERT_PTR_NOT_NULL(strstr(log_last_error(), "upstream lab"));
+	entitle(depot, NULL, "none");
+	CU_ASSERT_EQUAL(depot_package_permits(depot, &info, "red"), -EACCES);
+	CU_ASSERT_PTR_NOT_NULL(strstr(log_last_error(), "nobody"));
+	entitle(depot, NULL, "all");
+	CU_ASSERT_EQUAL(depot_package_permits(depot, &info, "red"), 0);
+	CU_ASSERT_EQUAL(depot_package_permits(depot, &info, "green"), -EACCES);
+	entitle(depot, "lab", "all");
+	CU_ASSERT_EQUAL(depot_package_permits(depot, &info, "green"), 0);
+
+	/* A damaged row lets nobody in. */
+	CU_ASSERT_EQUAL(kv_put(depot_state(depot), key, 5, "red", 3), 0);
+	CU_ASSERT_EQUAL(depot_package_permits(depot, &info, "red"), -EBADMSG);
+	CU_ASSERT_EQUAL(kv_put(depot_state(depot), key, 5, "red\0blue\0", 9),
+			0);
+	CU_ASSERT_EQUAL(depot_package_permits(depot, &info, "red"), -EBADMSG);
+	check_unmute();
+	depot_close(depot);
+}
+
 /* --- making them --------------------------------------------------------- */
 
 struct fixture {
@@ -221,12 +323,224 @@ static void test_create(void)
 	CU_ASSERT_EQUAL(f.summary.shards_new, shards);
 }
 
+/* --- through a depot at rest --------------------------------------------- */
+
+struct rest {
+	char *dir, *here, *there, *out; /* own */
+	struct depot *a, *b;            /* own */
+	struct kit_package shared, acme, acme2;
+};
+
+static void rest_open(struct rest *r)
+{
+	memset(r, 0, sizeof(*r));
+	r->dir = tmpdir_new();
+	r->here = tmpdir_path(r->dir, "a");
+	r->there = tmpdir_path(r->dir, "b");
+	r->out = tmpdir_path(r->dir, "out");
+	r->a = kit_open(r->here);
+	r->b = kit_open(r->there);
+	kit_create(r->a, "shared", "1", 12, 5, &r->shared);
+	kit_create_salted(r->a, "acme", "1", 12, 5, salt_a, &r->acme);
+	kit_create_salted(r->a, "acme2", "1", 14, 5, salt_a, &r->acme2);
+}
+
+static void rest_close(struct rest *r)
+{
+	kit_package_clear(&r->shared);
+	kit_package_clear(&r->acme);
+	kit_package_clear(&r->acme2);
+	depot_close(r->a);
+	depot_close(r->b);
+	tmpdir_remove(r->dir);
+	free(r->here);
+	free(r->there);
+	free(r->out);
+}
+
+static int rest_push(struct rest *r, const char *name,
+		     const struct kit_package *package, struct publish *publish)
+{
+	return kit_publish(r->a, r->out, name, "1", package, publish);
+}
+
+static bool rest_has(const struct rest *r, const char *path)
+{
+	CLEANUP_FREE char *full = tmpdir_path(r->out, path);
+
+	return access(full, F_OK) == 0;
+}
+
+/* Host B takes it over and reads all of it. */
+static void rest_read(struct rest *r, const char *ref_text,
+		      const struct kit_package *package, uint64_t *fetched)
+{
+	struct package_info info;
+	struct package_ref ref;
+	struct depot_stats before, after;
+	struct tree *tree;
+
+	CU_ASSERT_EQUAL_FATAL(package_ref_parse(ref_text, &ref), 0);
+	CU_ASSERT_EQUAL_FATAL(depot_package_resolve(r->b, &ref, &info), 0);
+	CU_ASSERT(digest_equal(&info.revision, &package->revision));
+	CU_ASSERT_EQUAL_FATAL(depot_tree_get(r->b, &info.tree, &tree), 0);
+	depot_get_stats(r->b, &before);
+	CU_ASSERT_EQUAL(kit_read_all(r->b, tree, 16),
+			(int64_t)tree_content_len(tree));
+	depot_get_stats(r->b, &after);
+	*fetched = after.fetched_shards - before.fetched_shards;
+	tree_put(tree);
+}
+
+static void test_publish(void)
+{
+	struct publish publish;
+	struct rest r;
+	char hex[DIGEST_HEX_LEN + 1], path[200];
+
+	rest_open(&r);
+	CU_ASSERT_EQUAL(rest_push(&r, "acme", &r.acme, &publish), 0);
+	CU_ASSERT_EQUAL(publish.packs_new, 1);
+	/* Nothing of it lies where everybody looks. */
+	CU_ASSERT(rest_has(&r, "private/acme/tags.json"));
+	CU_ASSERT(rest_has(&r, "private/acme/packs"));
+	CU_ASSERT(rest_has(&r, "private/acme/trees"));
+	CU_ASSERT(rest_has(&r, "private/acme/revisions"));
+	digest_to_hex(tree_digest(r.acme.tree), hex);
+	snprintf(path, sizeof(path), "private/acme/index/%s-1", hex);
+	CU_ASSERT(rest_has(&r, path));
+	CU_ASSERT_FALSE(rest_has(&r, "tags"));
+	CU_ASSERT_FALSE(rest_has(&r, "packs"));
+	CU_ASSERT_FALSE(rest_has(&r, "trees"));
+	CU_ASSERT_FALSE(rest_has(&r, "revisions"));
+	CU_ASSERT_FALSE(rest_has(&r, "index"));
+	CU_ASSERT_EQUAL(rest_push(&r, "acme", &r.acme, &publish), 0);
+	CU_ASSERT_EQUAL(publish.packs_new, 0);
+	/* One salt: the same names, but a place, and guards, of its own. */
+	CU_ASSERT_EQUAL(rest_push(&r, "acme2", &r.acme2, &publish), 0);
+	CU_ASSERT_EQUAL(publish.shards_there, 0);
+	CU_ASSERT_EQUAL(rest_push(&r, "shared", &r.shared, &publish), 0);
+	CU_ASSERT_EQUAL(publish.shards_there, 0);
+	check_mute();
+	CU_ASSERT_EQUAL(
+	    kit_publish(r.a, r.out, "acme", "2", &r.shared, &publish), -EEXIST);
+	CU_ASSERT_EQUAL(
+	    kit_publish(r.a, r.out, "shared", "2", &r.acme, &publish), -EEXIST);
+	check_unmute();
+	rest_close(&r);
+}
+
+/* The publisher's word goes with the package, and holds there. */
+static void test_publish_entitled(void)
+{
+	struct package_entitled red;
+	struct publish publish;
+	struct publish_package row;
+	struct package_info info;
+	struct package_ref ref;
+	CLEANUP_FREE char *url = NULL;
+	struct rest r;
+
+	rest_open(&r);
+	CU_ASSERT_EQUAL(package_entitled_parse("red", &red), 0);
+	CU_ASSERT_EQUAL(rest_push(&r, "acme", &r.acme, &publish), 0);
+	row = (struct publish_package){.name = "acme",
+				       .tag = "1",
+				       .revision_json = r.acme.json,
+				       .revision = r.acme.revision,
+				       .tree = r.acme.tree,
+				       .entitled = &red};
+	CU_ASSERT_EQUAL(publish_dir(&publish, &row, 1), 0);
+	url = kit_url(r.out);
+	CU_ASSERT_EQUAL_FATAL(depot_upstream_add(r.b, "lab", url, true), 0);
+	CU_ASSERT_EQUAL_FATAL(package_ref_parse("acme:1", &ref), 0);
+	CU_ASSERT_EQUAL_FATAL(depot_package_resolve(r.b, &ref, &info), 0);
+	check_mute();
+	CU_ASSERT_EQUAL(depot_package_permits(r.b, &info, "red"), 0);
+	CU_ASSERT_EQUAL(depot_package_permits(r.b, &info, "blue"), -EACCES);
+	check_unmute();
+	/* A push that has nothing to say about it changes nothing. */
+	CU_ASSERT_EQUAL(kit_publish(r.a, r.out, "acme", "2", &r.acme, &publish),
+			0);
+	CU_ASSERT_EQUAL_FATAL(package_ref_parse("acme:2", &ref), 0);
+	CU_ASSERT_EQUAL_FATAL(depot_package_resolve(r.b, &ref, &info), 0);
+	check_mute();
+	CU_ASSERT_EQUAL(depot_package_permits(r.b, &info, "blue"), -EACCES);
+	check_unmute();
+	package_entitled_clear(&red);
+	rest_close(&r);
+}
+
+/* T-40: what is here already, for others, says nothing: each private package
+ * costs its whole fetch, and so does everybody's. */
+static void test_nothing_shared(void)
+{
+	CLEANUP_FREE char *url = NULL;
+	uint64_t shared, acme, acme2;
+	struct publish publish;
+	struct rest r;
+
+	rest_open(&r);
+	CU_ASSERT_EQUAL(rest_push(&r, "shared", &r.shared, &publish), 0);
+	CU_ASSERT_EQUAL(rest_push(&r, "acme", &r.acme, &publish), 0);
+	CU_ASSERT_EQUAL(rest_push(&r, "acme2", &r.acme2, &publish), 0);
+	url = kit_url(r.out);
+	CU_ASSERT_EQUAL_FATAL(depot_upstream_add(r.b, "lab", url, true), 0);
+	rest_read(&r, "shared:1", &r.shared, &shared);
+	CU_ASSERT_EQUAL(shared, tree_shard_count(r.shared.tree));
+	rest_read(&r, "acme:1", &r.acme, &acme);
+	CU_ASSERT_EQUAL(acme, shared);
+	/* Under one salt only what is new comes. */
+	rest_read(&r, "acme2:1", &r.acme2, &acme2);
+	CU_ASSERT_EQUAL(acme2, tree_shard_count(r.acme2.tree) - acme);
+	rest_close(&r);
+}
+
+/* The route to it holds after a restart; a damaged copy heals by it. */
+static void test_restart(void)
+{
+	CLEANUP_FREE char *url = NULL;
+	struct registry_origin origin;
+	struct publish publish;
+	struct package_info info;
+	struct package_ref ref;
+	struct tree *tree;
+	struct rest r;
+
+	rest_open(&r);
+	CU_ASSERT_EQUAL(rest_push(&r, "acme", &r.acme, &publish), 0);
+	url = kit_url(r.out);
+	CU_ASSERT_EQUAL_FATAL(depot_upstream_add(r.b, "lab", url, true), 0);
+	CU_ASSERT_EQUAL_FATAL(package_ref_parse("acme:1", &ref), 0);
+	CU_ASSERT_EQUAL_FATAL(depot_package_resolve(r.b, &ref, &info), 0);
+	CU_ASSERT_EQUAL(
+	    registry_origin_get(depot_state(r.b), &info.tree, &origin), 0);
+	CU_ASSERT_STRING_EQUAL(origin.package, "acme");
+	depot_close(r.b);
+	r.b = kit_open(r.there);
+	check_mute();
+	CU_ASSERT_EQUAL_FATAL(depot_tree_fetch(r.b, &info.tree, &tree), 0);
+	check_unmute();
+	CU_ASSERT_EQUAL(kit_read_all(r.b, tree, 8),
+			(int64_t)tree_content_len(tree));
+	tree_put(tree);
+	rest_close(&r);
+}
+
 int main(void)
 {
 	static const struct check_test tests[] = {
-	    {"names", test_names},   {"proofs", test_proofs},
-	    {"layout", test_layout}, {"origin_rows", test_origin_rows},
+	    {"names", test_names},
+	    {"proofs", test_proofs},
+	    {"layout", test_layout},
+	    {"origin_rows", test_origin_rows},
+	    {"lists", test_lists},
+	    {"permits", test_permits},
 	    {"create", test_create},
+	    {"publish", test_publish},
+	    {"publish_entitled", test_publish_entitled},
+	    {"nothing_shared", test_nothing_shared},
+	    {"restart", test_restart},
 	};
 
 	return check_main("test_private", tests, ARRAY_LEN(tests));

@@ -564,6 +564,37 @@ static void test_site_many_generations(void)
 	fixture_close(&fx);
 }
 
+/* What a tenant may not have is not assigned, and what it has it keeps. */
+static void test_site_entitled(void)
+{
+	struct package_entitled blue, all;
+	struct test t;
+	uint32_t generation;
+
+	test_open(&t);
+	CU_ASSERT_EQUAL(package_entitled_parse("blue", &blue), 0);
+	CU_ASSERT_EQUAL(package_entitled_parse("all", &all), 0);
+	CU_ASSERT_EQUAL(depot_package_entitle(t.fx.depot, "extra", &blue), 0);
+	CU_ASSERT_EQUAL(
+	    test_assign(&t, &t.base, &t.extra, true, &generation, NULL),
+	    -EACCES);
+	CU_ASSERT_EQUAL(generation, 1);
+	CU_ASSERT_TRUE(test_absent(t.view, "bin/extra"));
+	CU_ASSERT_EQUAL(depot_package_entitle(t.fx.depot, "extra", &all), 0);
+	CU_ASSERT_EQUAL(
+	    test_assign(&t, &t.base, &t.extra, true, &generation, NULL), 0);
+	CU_ASSERT_TRUE(test_is(t.view, "bin/extra", "extra"));
+	CU_ASSERT_EQUAL(depot_package_entitle(t.fx.depot, "extra", &blue), 0);
+	test_again(&t);
+	CU_ASSERT_TRUE(test_is(t.view, "bin/extra", "extra"));
+	/* Not even the same once more. */
+	CU_ASSERT_EQUAL(test_assign(&t, &t.base, &t.extra, true, NULL, NULL),
+			-EACCES);
+	CU_ASSERT_EQUAL(test_assign(&t, &t.base2, NULL, true, NULL, NULL), 0);
+	package_entitled_clear(&blue);
+	fixture_close(&t.fx);
+}
+
 static const struct check_test tests[] = {
     {"tables", test_site_tables},
     {"nothing selected", test_site_nothing_selected},
@@ -575,6 +606,7 @@ static const struct check_test tests[] = {
     {"unsaved bytes", test_site_delta_unsaved},
     {"whiteout stays", test_site_whiteout_stays},
     {"guests apart", test_site_apart},
+    {"entitled", test_site_entitled},
     {"many generations", test_site_many_generations},
 };
 
