@@ -64,6 +64,10 @@ static const struct args_row args_rows[ARGS_OPTION_COUNT] = {
     [ARGS_CREDENTIALS] = {0, "credentials", "FILE",
 			  "user and password, or S3 keys"},
     [ARGS_PRIORITY] = {0, "priority", "N", "0..100, the highest goes first"},
+    [ARGS_FORCE] = {0, "force", NULL, "also what only a rollback needs"},
+    [ARGS_STEP] = {0, "step", "N", "shards looked at in one step (4096)"},
+    [ARGS_REPAIR] = {0, "repair", NULL, "take good ones from an upstream"},
+    [ARGS_BY] = {0, "by", "package|tenant", "what to add up"},
     [ARGS_SSH] = {0, "ssh", "COMMAND", "what runs vdrive on HOST (ssh)"},
 };
 

@@ -49,6 +49,10 @@ enum args_option {
 	ARGS_REGION,
 	ARGS_CREDENTIALS,
 	ARGS_PRIORITY,
+	ARGS_FORCE,
+	ARGS_STEP,
+	ARGS_REPAIR,
+	ARGS_BY,
 	ARGS_OPTION_COUNT,
 };
 #define ARGS_BIT(option) (UINT64_C(1) << (option))

@@ -25,9 +25,9 @@ typedef int cmd_fn(struct cli *cli, size_t argc, const char *const *argv);
 
 cmd_fn cmd_status;
 cmd_fn cmd_package_create, cmd_package_list, cmd_package_show,
-    cmd_package_files, cmd_package_verify;
+    cmd_package_files, cmd_package_verify, cmd_package_remove;
 cmd_fn cmd_package_entitle;
-cmd_fn cmd_depot_push;
+cmd_fn cmd_depot_push, cmd_depot_gc;
 cmd_fn cmd_upstream_add, cmd_upstream_set, cmd_upstream_test, cmd_upstream_list,
     cmd_upstream_remove;
 cmd_fn cmd_tenant_create, cmd_tenant_set, cmd_tenant_assign, cmd_tenant_list;

@@ -30,6 +30,7 @@ struct cmd_create {
 	struct cli *cli;
 	struct package_ref ref;
 	struct import *import; /* owns */
+	struct sink_daemon sink;
 	char *text;            /* owns; what sources point into */
 	char **sources;        /* owns the array; file or package names */
 	size_t source_count;
@@ -45,6 +46,7 @@ struct cmd_create {
 
 static void cmd_create_clear(struct cmd_create *create)
 {
+	sink_daemon_end(&create->sink);
 	import_free(create->import);
 	import_summary_clear(&create->summary);
 	free(create->text);
@@ -431,7 +433,7 @@ static int cmd_create_run(struct cmd_create *create, size_t argc,
 	    .allow_devices = args_has(&cli->args, ARGS_DEVICES),
 	    .dry_run = args_has(&cli->args, ARGS_DRY_RUN),
 	};
-	struct import_sink sink = sink_daemon(cli->client);
+	struct import_sink sink = sink_daemon(&create->sink, cli->client);
 	int rc;
 
 	rc = cmd_create_private(create);

@@ -102,6 +102,8 @@ static int depot_start(struct depot *depot, const struct depot_options *options,
 			       depot->upstreams, &fetch, &depot->fetch);
 	if (rc == 0)
 		rc = prefetch_new(depot, &depot->prefetch);
+	if (rc == 0)
+		rc = gc_new(depot, &depot->gc);
 	return rc;
 }
 
@@ -140,6 +142,7 @@ void depot_close(struct depot *depot)
 	 * fetch closed; after that nothing is loading. */
 	space_stop(depot->space);
 	prefetch_stop(depot->prefetch);
+	gc_free(depot->gc);
 	if (depot->fetch)
 		fetch_stop(depot->fetch);
 	pool_free(depot->pool);
@@ -193,12 +196,23 @@ static struct tree *depot_trees_find(struct depot *depot,
 	return NULL;
 }
 
-/* takes tree; lock.  Full: the one that was opened first makes room. */
+/* takes tree; lock.  Full: the one that was opened first makes room, of those
+ * that nobody uses if there are any: what is not in the list seems unused to
+ * the collection. */
 static void depot_trees_add(struct depot *depot, struct tree *tree)
 {
+	unsigned int at;
+
 	if (depot->tree_count < DEPOT_TREES_MAX) {
 		depot->trees[depot->tree_count++] = tree;
 		return;
+	}
+	for (unsigned int i = 0; i < DEPOT_TREES_MAX; i++) {
+		at = (depot->tree_oldest + i) % DEPOT_TREES_MAX;
+		if (!tree_is_shared(depot->trees[at])) {
+			depot->tree_oldest = at;
+			break;
+		}
 	}
 	tree_put(depot->trees[depot->tree_oldest]);
 	depot->trees[depot->tree_oldest] = tree;
@@ -277,18 +291,45 @@ int depot_tree_fetch(struct depot *depot, const struct digest *digest,
 	return rc;
 }
 
+bool depot_tree_in_use(struct depot *depot, const struct digest *digest)
+{
+	bool used = false;
+
+	pthread_mutex_lock(&depot->trees_lock);
+	for (unsigned int i = 0; i < depot->tree_count; i++)
+		if (digest_equal(tree_digest(depot->trees[i]), digest))
+			used = tree_is_shared(depot->trees[i]);
+	pthread_mutex_unlock(&depot->trees_lock);
+	return used;
+}
+
+bool depot_tree_forget(struct depot *depot, const struct digest *digest)
+{
+	struct tree *forgotten = NULL;
+	bool used = false;
+
+	pthread_mutex_lock(&depot->trees_lock);
+	for (unsigned int i = 0; i < depot->tree_count; i++) {
+		if (!digest_equal(tree_digest(depot->trees[i]), digest))
+			continue;
+		used = tree_is_shared(depot->trees[i]);
+		if (used)
+			break;
+		forgotten = depot->trees[i];
+		depot->trees[i] = depot->trees[--depot->tree_count];
+		depot->tree_oldest = 0;
+		break;
+	}
+	pthread_mutex_unlock(&depot->trees_lock);
+	tree_put(forgotten);
+	return !used;
+}
+
 /* --- shards, upstreams --------------------------------------------------- */
 
 bool depot_shard_here(struct depot *depot, const struct digest *name)
 {
 	return store_has(depot->store, name);
-}
-
-int depot_shard_put(struct depot *depot, const uint8_t *salt,
-		    const struct digest *name, const void *shard,
-		    size_t shard_len, bool *added)
-{
-	return store_put(depot->store, salt, name, shard, shard_len, added);
 }
 
 int depot_upstream_set(struct depot *depot, const struct upstream_spec *spec)

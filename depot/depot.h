@@ -161,7 +161,9 @@ MUST_CHECK int depot_tree_fetch(struct depot *depot,
 
 bool depot_shard_here(struct depot *depot, const struct digest *name);
 /* Proves the shard first; -EBADMSG.  Not durable before depot_package_commit.
- * *added: false when it was here already.  salt: tree_salt() of its tree. */
+ * *added: false when it was here already.  salt: tree_salt() of its tree.  Under
+ * the depot's own lease (gc.h): it stays LEASE_IDLE_S after the last of these.
+ */
 MUST_CHECK int depot_shard_put(struct depot *depot, const uint8_t *salt,
 			       const struct digest *name, const void *shard,
 			       size_t shard_len, bool *added);

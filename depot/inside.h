@@ -12,6 +12,7 @@
 #include "depot/cache.h"
 #include "depot/depot.h"
 #include "depot/fetch.h"
+#include "depot/gc.h"
 #include "depot/kv.h"
 #include "depot/pool.h"
 #include "depot/prefetch.h"
@@ -22,22 +23,33 @@
 enum { DEPOT_TREES_MAX = 1024 }; /* kept open while nobody uses them */
 
 struct depot {
-	char *path;		     /* owns */
-	struct space *space;	     /* owns */
-	struct kv *state;	     /* owns */
-	struct store *store;	     /* owns */
-	struct cache *cache;	     /* owns */
-	struct pool *pool;	     /* owns */
+	char *path;                  /* owns */
+	struct space *space;         /* owns */
+	struct kv *state;            /* owns */
+	struct store *store;         /* owns */
+	struct cache *cache;         /* owns */
+	struct pool *pool;           /* owns */
 	struct upstreams *upstreams; /* owns */
-	struct fetch *fetch;	     /* owns */
+	struct fetch *fetch;         /* owns */
 	struct prefetch *prefetch;   /* owns */
+	struct gc *gc;               /* owns */
 
 	pthread_mutex_t trees_lock;
 	struct tree *trees[DEPOT_TREES_MAX]; /* trees_lock; ref */
-	unsigned int tree_count;	     /* trees_lock */
-	unsigned int tree_oldest;	     /* trees_lock; next to go */
+	unsigned int tree_count;             /* trees_lock */
+	unsigned int tree_oldest;            /* trees_lock; next to go */
 
 	_Atomic uint64_t reads_hot, reads_warm, reads_cold;
 };
+
+/* --- for the collection (gc.h) -------------------------------------------- */
+
+/* Has anybody the tree open, besides the list of open trees? */
+bool depot_tree_in_use(struct depot *depot, const struct digest *digest);
+/* Out of the list of open trees; false: somebody has it open. */
+bool depot_tree_forget(struct depot *depot, const struct digest *digest);
+
+MUST_CHECK int gc_new(struct depot *depot, struct gc **gc);
+void gc_free(struct gc *gc); /* stops; takes; NULL allowed */
 
 #endif

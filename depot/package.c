@@ -12,6 +12,7 @@
 #include "depot/format.h"
 #include "depot/inside.h"
 #include "depot/io.h"
+#include "depot/killpoint.h"
 #include "depot/layout.h"
 #include "depot/log.h"
 #include "depot/registry.h"
@@ -190,9 +191,17 @@ static int package_worse(int a, int b)
 static int package_take(struct depot *depot, const struct package_ref *ref)
 {
 	struct upstream *all[UPSTREAMS_MAX];
-	unsigned int count = upstreams_all(depot->upstreams, all);
+	unsigned int count;
 	int rc = -ENOENT, worst = -ENOENT;
 	struct digest tree;
+	uint64_t lease;
+
+	/* A tree that is here must not go before it is named. */
+	rc = depot_lease_open(depot, 0, &lease);
+	if (rc < 0)
+		return rc;
+	count = upstreams_all(depot->upstreams, all);
+	rc = -ENOENT;
 
 	for (unsigned int i = 0; i < count; i++) {
 		if (rc < 0) {
@@ -202,6 +211,7 @@ static int package_take(struct depot *depot, const struct package_ref *ref)
 		}
 		upstream_put(all[i]);
 	}
+	depot_lease_close(depot, lease, true);
 	if (rc < 0)
 		return worst;
 	fetch_forget(depot->fetch, &tree);
@@ -234,14 +244,21 @@ int depot_package_resolve(struct depot *depot, const struct package_ref *ref,
 
 /* --- commit -------------------------------------------------------------- */
 
-static int package_check_shards(struct depot *depot, struct tree *tree)
+/* All here, and none of them to be collected until the lease is closed. */
+static int package_check_shards(struct depot *depot, struct tree *tree,
+				uint64_t lease)
 {
 	char hex[DIGEST_HEX_LEN + 1];
 
 	for (uint32_t i = 0; i < tree_shard_count(tree); i++) {
 		const struct digest *name = tree_shard_name(tree, i);
+		bool here = false;
+		int rc;
 
-		if (store_has(depot->store, name))
+		rc = depot_shard_have(depot, lease, name, &here);
+		if (rc < 0)
+			return rc;
+		if (here)
 			continue;
 		digest_to_hex(name, hex);
 		return log_err(-ENODATA, "shard %s of the package is not here",
@@ -300,11 +317,33 @@ static int package_check_json(const char *name, const char *tag,
 	return 0;
 }
 
+/* Data before the pointer to it: shards, tree, rows. */
+static int package_keep(struct depot *depot, const struct registry_tag *row,
+			const char *json, struct tree *tree, uint64_t lease)
+{
+	int rc;
+
+	/* Before the flush: what it wrote is what we count on.  After it: a
+	 * database that was opened again may have lost some. */
+	rc = package_check_shards(depot, tree, lease);
+	if (rc == 0)
+		rc = store_flush(depot->store);
+	if (rc == 0)
+		rc = package_check_shards(depot, tree, lease);
+	if (rc == 0)
+		rc = package_write_tree(depot, tree);
+	KILL_POINT("package-tree");
+	if (rc == 0)
+		rc = package_write_rows(depot, row, json);
+	return rc;
+}
+
 int depot_package_commit(struct depot *depot, const char *name, const char *tag,
 			 const char *json, struct tree *tree,
 			 struct digest *revision)
 {
 	struct registry_tag row = {.time_sec = time(NULL)};
+	uint64_t lease = 0;
 	int rc;
 
 	rc = package_check_json(name, tag, json, tree);
@@ -314,14 +353,10 @@ int depot_package_commit(struct depot *depot, const char *name, const char *tag,
 	snprintf(row.tag, sizeof(row.tag), "%s", tag);
 	row.revision = digest_of(json, strlen(json));
 	row.tree = *tree_digest(tree);
-	/* Data before the pointer to it: shards, tree, rows. */
-	rc = store_flush(depot->store);
+	rc = depot_lease_open(depot, 0, &lease);
 	if (rc == 0)
-		rc = package_check_shards(depot, tree);
-	if (rc == 0)
-		rc = package_write_tree(depot, tree);
-	if (rc == 0)
-		rc = package_write_rows(depot, &row, json);
+		rc = package_keep(depot, &row, json, tree, lease);
+	depot_lease_close(depot, lease, true);
 	if (rc < 0)
 		return rc;
 	*revision = row.revision;

@@ -109,6 +109,14 @@ void registry_tag_put(struct kv_batch *batch, const struct registry_tag *row)
 		     value, sizeof(stored) + upstream_len);
 }
 
+void registry_tag_delete(struct kv_batch *batch, const char *name,
+			 const char *tag)
+{
+	uint8_t key[REGISTRY_KEY_MAX];
+
+	kv_batch_delete(batch, key, registry_tag_key(key, name, tag));
+}
+
 static int registry_tag_parse_key(const uint8_t *key, size_t len,
 				  struct registry_tag *row)
 {
@@ -203,6 +211,44 @@ void registry_revision_put(struct kv_batch *batch,
 
 	registry_digest_key(key, STATE_KEY_REVISION, revision);
 	kv_batch_put(batch, key, sizeof(key), json, strlen(json));
+}
+
+void registry_revision_delete(struct kv_batch *batch,
+			      const struct digest *revision)
+{
+	uint8_t key[REGISTRY_DIGEST_KEY_LEN];
+
+	registry_digest_key(key, STATE_KEY_REVISION, revision);
+	kv_batch_delete(batch, key, sizeof(key));
+}
+
+int registry_revision_list(struct kv *state,
+			   int (*visit)(void *ctx,
+					const struct digest *revision,
+					const char *json, size_t len),
+			   void *ctx)
+{
+	static const uint8_t prefix = STATE_KEY_REVISION;
+	struct kv_iter *it = kv_iter_new(state, &prefix, 1, NULL, 0);
+	struct digest revision;
+	const uint8_t *data;
+	size_t len;
+	int rc = 0;
+
+	if (!it)
+		return -ENOMEM;
+	for (; rc == 0 && kv_iter_valid(it); kv_iter_next(it)) {
+		data = kv_iter_key(it, &len);
+		if (len != REGISTRY_DIGEST_KEY_LEN)
+			continue;
+		memcpy(revision.bytes, data + 1, DIGEST_LEN);
+		data = kv_iter_value(it, &len);
+		rc = visit(ctx, &revision, (const char *)data, len);
+	}
+	if (rc == 0)
+		rc = kv_iter_error(it);
+	kv_iter_free(it);
+	return rc;
 }
 
 /* --- where trees came from ----------------------------------------------- */
@@ -329,6 +375,14 @@ int registry_pin_list(struct kv *state,
 		rc = kv_iter_error(it);
 	kv_iter_free(it);
 	return rc;
+}
+
+void registry_origin_delete(struct kv_batch *batch, const struct digest *tree)
+{
+	uint8_t key[REGISTRY_DIGEST_KEY_LEN];
+
+	registry_digest_key(key, STATE_KEY_ORIGIN, tree);
+	kv_batch_delete(batch, key, sizeof(key));
 }
 
 /* --- upstreams ----------------------------------------------------------- */

@@ -24,6 +24,8 @@ struct registry_tag {
 MUST_CHECK int registry_tag_get(struct kv *state, const char *name,
 				const char *tag, struct registry_tag *row);
 void registry_tag_put(struct kv_batch *batch, const struct registry_tag *row);
+void registry_tag_delete(struct kv_batch *batch, const char *name,
+			 const char *tag);
 /* By name, then tag; visit returns non-zero to stop, which is returned.  name
  * NULL: of all packages. */
 MUST_CHECK int registry_tag_list(struct kv *state, const char *name,
@@ -37,6 +39,14 @@ MUST_CHECK int registry_revision_get(struct kv *state,
 				     char **json);
 void registry_revision_put(struct kv_batch *batch,
 			   const struct digest *revision, const char *json);
+void registry_revision_delete(struct kv_batch *batch,
+			      const struct digest *revision);
+/* All of them, not proved: json is borrowed for the call, and has no NUL. */
+MUST_CHECK int
+registry_revision_list(struct kv *state,
+		       int (*visit)(void *ctx, const struct digest *revision,
+				    const char *json, size_t len),
+		       void *ctx);
 
 /* Where a tree came from; -ENOENT: made here. */
 struct registry_origin {
@@ -48,6 +58,7 @@ MUST_CHECK int registry_origin_get(struct kv *state, const struct digest *tree,
 				   struct registry_origin *row);
 void registry_origin_put(struct kv_batch *batch, const struct digest *tree,
 			 const struct registry_origin *row);
+void registry_origin_delete(struct kv_batch *batch, const struct digest *tree);
 
 /* Pinned trees: none of their shards is evicted. */
 bool registry_pin_get(struct kv *state, const struct digest *tree);

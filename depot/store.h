@@ -24,6 +24,7 @@
  *     'B' tree (32) tenant 0 guest
  *                           struct store_start, then its shard numbers, u32
  *                           each: the guest's last start of the tree
+ *     'J' ...               of the collection: gc_row.h
  *     "format"              u32: FORMAT_STORE
  *
  * Names and texts at the end of a value have no NUL.  registry.h reads and
@@ -46,6 +47,7 @@ enum {
 	STATE_KEY_ENTITLED = 'F',
 	STATE_KEY_PIN = 'H',
 	STATE_KEY_PLAN = 'B',
+	STATE_KEY_GC = 'J',
 };
 
 struct store_tag {

@@ -269,6 +269,11 @@ void tree_put(struct tree *tree)
 	free(tree);
 }
 
+bool tree_is_shared(const struct tree *tree)
+{
+	return atomic_load_explicit(&tree->refs, memory_order_acquire) > 1;
+}
+
 const struct digest *tree_digest(const struct tree *tree)
 {
 	return &tree->digest;

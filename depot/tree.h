@@ -23,7 +23,7 @@ enum {
 	TREE_SYMLINK_MAX = 4095,
 	TREE_DEPTH_MAX = 1024,
 	TREE_FILE_MAX = 1 << 30, /* bytes of one tree file */
-	TREE_XATTR_MAX = 256,	 /* extended attributes of one inode */
+	TREE_XATTR_MAX = 256,    /* extended attributes of one inode */
 	TREE_XATTR_NAME_MAX = 255,
 	TREE_XATTR_VALUE_MAX = 64 << 10,
 	TREE_SALT_LEN = 32,
@@ -57,6 +57,8 @@ MUST_CHECK int tree_open_file(const char *path, const struct digest *expect,
 MUST_CHECK int tree_check_ids(const struct tree *tree);
 struct tree *tree_get(struct tree *tree);
 void tree_put(struct tree *tree); /* NULL allowed */
+/* Has anybody another reference than the caller's? */
+bool tree_is_shared(const struct tree *tree);
 
 const struct digest *tree_digest(const struct tree *tree);
 const void *tree_bytes(const struct tree *tree, size_t *len);

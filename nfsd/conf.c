@@ -20,6 +20,7 @@ enum {
 	CONF_POLL_US_DEFAULT = 50,
 	CONF_QUOTA_DEFAULT_GB = 2,
 	CONF_SNAPSHOTS_DEFAULT = 5,
+	CONF_KEEP_DEFAULT_S = 24 * 3600,
 	CONF_NEAR_MAX = 3, /* edits that still count as a slip */
 };
 
@@ -252,6 +253,36 @@ static int conf_set_snapshots(struct conf *conf, const char *value)
 	return 0;
 }
 
+/* "24h"; a number alone is seconds. */
+static int conf_set_keep(struct conf *conf, const char *value)
+{
+	static const struct {
+		char letter;
+		unsigned int s;
+	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+	size_t len = strlen(value);
+	unsigned int unit = 1;
+	char digits[32] = "";
+	uint64_t n;
+
+	if (len > 0 && len < sizeof(digits))
+		memcpy(digits, value, len + 1);
+	for (size_t i = 0; *digits && i < ARRAY_LEN(units); i++) {
+		if (digits[len - 1] != units[i].letter)
+			continue;
+		digits[len - 1] = '\0';
+		unit = units[i].s;
+		break;
+	}
+	if (conf_number(digits, CONF_KEEP_MAX_S / unit, &n) < 0)
+		return conf_error(conf,
+				  "keep: \"%s\" is no time such as 24h, 90m "
+				  "or 7d",
+				  value);
+	conf->keep_s = (unsigned int)n * unit;
+	return 0;
+}
+
 static int conf_set_level(struct conf *conf, const char *value)
 {
 	static const char *const names[] = {"error", "warn", "info", "debug"};
@@ -286,6 +317,7 @@ static const struct conf_key {
     {"limits", "tenant-held", conf_set_tenant_held, false},
     {"store", "path", conf_set_store, false},
     {"store", "memory", conf_set_memory, false},
+    {"store", "keep", conf_set_keep, false},
     {"delta", "quota", conf_set_quota, false},
     {"delta", "snapshots", conf_set_snapshots, false},
     {"admin", "socket", conf_set_socket, false},
@@ -385,6 +417,7 @@ int conf_init(struct conf *conf)
 	    .memory = (uint64_t)CONF_MEMORY_DEFAULT_MB << 20,
 	    .quota = (uint64_t)CONF_QUOTA_DEFAULT_GB << 30,
 	    .snapshots = CONF_SNAPSHOTS_DEFAULT,
+	    .keep_s = CONF_KEEP_DEFAULT_S,
 	    .log_level = LOG_LEVEL_INFO,
 	};
 	conf->place = PLACE_DEFAULT;

@@ -18,6 +18,8 @@
  *	[store]
  *	path	=			default: the state directory
  *	memory	= 512M			databases and opened chunks
+ *	keep	= 24h			a tree after its last pointer went: s,
+ *					m, h, d
  *	[delta]
  *	quota	= 2G			of new guests; or none
  *	snapshots = 5			a guest may have at one time; 0..7
@@ -45,8 +47,9 @@ enum {
 	CONF_PATH_MAX = 4095,
 	CONF_THREADS_MAX = SERVER_THREADS_MAX,
 	CONF_POLL_US_MAX = 1000,
-	CONF_SOCKET_MAX = 107, /* sun_path */
+	CONF_SOCKET_MAX = 107,  /* sun_path */
 	CONF_SNAPSHOTS_MAX = 7, /* a delta's layers but one */
+	CONF_KEEP_MAX_S = 3650 * 86400,
 };
 #define CONF_COUNT_MAX  1000000 /* of connections, of calls */
 #define CONF_HELD_MIN   ((uint64_t)1 << 20)
@@ -61,9 +64,10 @@ struct conf {
 	unsigned int threads; /* 0: auto */
 	unsigned int poll_us;
 	struct share_limits limits;
-	char *store_path;   /* owns; NULL until conf_finish() */
-	uint64_t memory;    /* bytes */
-	uint64_t quota;     /* bytes; 0: none */
+	char *store_path; /* owns; NULL until conf_finish() */
+	uint64_t memory;  /* bytes */
+	unsigned int keep_s;
+	uint64_t quota; /* bytes; 0: none */
 	unsigned int snapshots;
 	char *admin_socket; /* owns; NULL until conf_finish() */
 	enum log_level log_level;

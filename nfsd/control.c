@@ -19,6 +19,7 @@
 #include <time.h>
 
 #include "depot/digest.h"
+#include "depot/gc.h"
 #include "depot/io.h"
 #include "depot/log.h"
 #include "depot/tree.h"
@@ -44,6 +45,11 @@ static const struct control_route control_routes[] = {
      ROUTE_DEPOT},
     {"POST", "/v1/packages/entitle", control_package_entitle, CONTROL_BODY_MAX,
      0},
+    {"POST", "/v1/packages/remove", control_package_remove, 0, ROUTE_DEPOT},
+    {"POST", "/v1/leases", control_lease_open, 0, 0},
+    {"POST", "/v1/leases/close", control_lease_close, 0, 0},
+    {"POST", "/v1/depot/gc", control_gc_step, 0, ROUTE_LONG},
+    {"GET", "/v1/depot/gc", control_gc_look, 0, ROUTE_LONG},
     {"GET", "/v1/tree", control_tree_get, 0, 0},
     {"POST", "/v1/tree", control_tree_hold, CONTROL_TREE_MAX, 0},
     {"POST", "/v1/shards/have", control_shards_have, CONTROL_BODY_MAX, 0},
@@ -53,14 +59,15 @@ static const struct control_route control_routes[] = {
     {"GET", "/v1/tenants", control_tenant_list, 0, 0},
     {"POST", "/v1/tenants", control_tenant_create, 0, 0},
     {"POST", "/v1/tenants/quota", control_tenant_quota, 0, 0},
-    {"POST", "/v1/assign", control_assign, CONTROL_BODY_MAX, ROUTE_DEPOT},
+    {"POST", "/v1/assign", control_assign, CONTROL_BODY_MAX,
+     ROUTE_DEPOT | ROUTE_NAMES},
     {"GET", "/v1/guests", control_guest_list, 0, 0},
     {"POST", "/v1/guests", control_guest_add, 0, 0},
     {"POST", "/v1/guests/quota", control_guest_quota, 0, 0},
     {"POST", "/v1/guests/pause", control_guest_pause, 0, 0},
     {"GET", "/v1/guests/export", control_guest_export, 0, ROUTE_LONG},
     {"POST", "/v1/guests/import", control_guest_import, NO_LIMIT,
-     ROUTE_LONG | ROUTE_FILE | ROUTE_DEPOT},
+     ROUTE_LONG | ROUTE_FILE | ROUTE_DEPOT | ROUTE_NAMES},
     {"POST", "/v1/guests/remove", control_guest_remove, 0, 0},
     {"GET", "/v1/exports", control_export_list, 0, 0},
     {"GET", "/v1/snapshots", control_snapshot_list, 0, 0},
@@ -68,12 +75,12 @@ static const struct control_route control_routes[] = {
     {"POST", "/v1/snapshots/remove", control_snapshot_remove, 0, 0},
     {"POST", "/v1/delta/restore", control_delta_restore, 0, 0},
     {"POST", "/v1/delta/reset", control_delta_reset, 0, 0},
-    {"POST", "/v1/delta/clone", control_delta_clone, 0, 0},
+    {"POST", "/v1/delta/clone", control_delta_clone, 0, ROUTE_NAMES},
     {"GET", "/v1/delta/diff", control_delta_diff, 0, ROUTE_LONG},
     {"GET", "/v1/delta/verify", control_delta_verify, 0, ROUTE_LONG},
     {"GET", "/v1/delta/export", control_delta_export, 0, ROUTE_LONG},
     {"POST", "/v1/delta/import", control_delta_import, NO_LIMIT,
-     ROUTE_LONG | ROUTE_FILE},
+     ROUTE_LONG | ROUTE_FILE | ROUTE_NAMES},
     {"GET", "/v1/upstreams", control_upstream_list, 0, 0},
     {"POST", "/v1/upstreams", control_upstream_add, 0, ROUTE_DEPOT},
     {"POST", "/v1/upstreams/set", control_upstream_set, 0, ROUTE_DEPOT},
@@ -102,6 +109,7 @@ static const struct control_error control_errors[] = {
     {-EINVAL, CONTROL_EXIT_USAGE, MHD_HTTP_BAD_REQUEST},
     {-EMSGSIZE, CONTROL_EXIT_USAGE, MHD_HTTP_CONTENT_TOO_LARGE},
     {-EAGAIN, CONTROL_EXIT_FAILED, MHD_HTTP_SERVICE_UNAVAILABLE},
+    {-ESTALE, CONTROL_EXIT_FAILED, MHD_HTTP_GONE},
     {-EHOSTUNREACH, CONTROL_EXIT_UPSTREAM, MHD_HTTP_BAD_GATEWAY},
     {-EBADMSG, CONTROL_EXIT_BAD_CONTENT, MHD_HTTP_BAD_REQUEST},
     {-ENODATA, CONTROL_EXIT_BAD_CONTENT, MHD_HTTP_BAD_REQUEST},
@@ -513,12 +521,30 @@ static enum MHD_Result control_send(struct control_request *req)
 	return done;
 }
 
+/* Nothing is collected that it is just about to point at. */
+static int control_run_names(struct control_request *req)
+{
+	struct depot *depot = req->control->daemon.depot;
+	uint64_t lease;
+	int rc;
+
+	rc = depot_lease_open(depot, 0, &lease);
+	if (rc < 0)
+		return rc;
+	rc = req->route->handle(req);
+	depot_lease_close(depot, lease, true);
+	return rc;
+}
+
 void control_run(struct control_request *req)
 {
 	int rc;
 
 	log_clear_last_error();
-	rc = req->route->handle(req);
+	if (req->route->flags & ROUTE_NAMES)
+		rc = control_run_names(req);
+	else
+		rc = req->route->handle(req);
 	if (rc < 0 && !req->reply.status)
 		control_fail(req, rc, NULL, "%s", req->route->path);
 	ASSERT(rc < 0 || req->reply.status);

@@ -25,14 +25,31 @@
  *                                         package that names it is committed;
  *                                         the oldest of more than
  *                                         CONTROL_TREES_HELD_MAX is dropped
- *   POST /v1/shards/have                  body: names, 32 bytes each;
+ *   POST /v1/packages/remove?ref=N:T&force=0|1&dry_run=0|1
+ *                                         schema "package-remove/1"; 409: it is
+ *                                         in use, "conflicts" says by whom.
+ *                                         force: generations that are not
+ *                                         current and have it are forgotten
+ *   POST /v1/leases                       {"lease":N}: what have and put under
+ *                                         it find or leave is not collected
+ *                                         until it is closed, or nothing came
+ *                                         for 15 minutes
+ *   POST /v1/leases/close?lease=N&named=0|1
+ *                                         named: a package has it all now
+ *   POST /v1/shards/have[?lease=N]        body: names, 32 bytes each;
  *                                         bytes: '0' or '1' for each
- *   POST /v1/shards/put[?salt=HEX]        body: frames (below), of a private
+ *   POST /v1/shards/put[?salt=HEX][&lease=N]
+ *                                         body: frames (below), of a private
  *                                         package with its salt; {"added":N,
- *                                         "bytes_added":N}
+ *                                         "bytes_added":N}; 410: no such lease
  *   POST /v1/shards/get?tree=HEX          body: shard numbers, u32 LE each, at
  *                                         most CONTROL_GET_MAX; bytes: frames
  *                                         in that order
+ *   POST /v1/depot/gc[?step=SHARDS]       a step of the collection (long):
+ *                                         schema "depot-gc/1"; again until
+ *                                         "done"
+ *   GET  /v1/depot/gc?from=HEX[&step=N]   what a step would take, nothing is
+ *                                         changed (long); again from "position"
  *   GET  /v1/tenants                      schema "tenant-list/1"
  *   POST /v1/tenants?name=N[&QUOTA]
  *   POST /v1/tenants/quota?name=N&QUOTA
@@ -148,6 +165,7 @@ struct control_daemon {
 	const char *store_path;     /* for files without a name */
 	uint64_t quota_bytes;       /* of new guests; 0: no limit */
 	unsigned int snapshots_max; /* of a guest */
+	unsigned int gc_keep_s;     /* a tree after its last pointer */
 };
 
 /* Listen on the socket and serve on a thread of its own.  A socket file that

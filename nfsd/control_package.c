@@ -6,6 +6,7 @@
 
 #include "depot/depot.h"
 #include "depot/document.h"
+#include "depot/gc.h"
 #include "depot/log.h"
 #include "depot/shard.h"
 #include "nfsd/control_request.h"
@@ -373,9 +374,15 @@ int control_shards_have(struct control_request *req)
 {
 	struct depot *depot = req->control->daemon.depot;
 	size_t count = req->body_len / DIGEST_LEN;
+	uint64_t lease = 0;
 	struct digest name;
 	char *here;
+	bool is = false;
+	int rc;
 
+	rc = control_param_number(req, "lease", INT64_MAX, &lease);
+	if (rc < 0)
+		return rc;
 	if (req->body_len % DIGEST_LEN != 0)
 		return control_refuse(req, -EINVAL, NULL,
 				      "shards/have: names are of %d bytes",
@@ -385,12 +392,19 @@ int control_shards_have(struct control_request *req)
 		return -ENOMEM;
 	for (size_t i = 0; i < count; i++) {
 		memcpy(name.bytes, req->body + i * DIGEST_LEN, DIGEST_LEN);
-		here[i] = depot_shard_here(depot, &name) ? '1' : '0';
+		rc = depot_shard_have(depot, lease, &name, &is);
+		if (rc < 0) {
+			free(here);
+			return control_fail(req, rc, "the same again",
+					    "shards/have");
+		}
+		here[i] = is ? '1' : '0';
 	}
 	return control_answer_bytes(req, here, count);
 }
 
-static int control_frame_put(struct control_request *req, const uint8_t *salt,
+static int control_frame_put(struct control_request *req, uint64_t lease,
+			     const uint8_t *salt,
 			     const uint8_t *frame, size_t len, bool *added)
 {
 	char hex[DIGEST_HEX_LEN + 1];
@@ -398,12 +412,14 @@ static int control_frame_put(struct control_request *req, const uint8_t *salt,
 	int rc;
 
 	memcpy(name.bytes, frame, DIGEST_LEN);
-	rc = depot_shard_put(req->control->daemon.depot, salt, &name,
-			     frame + CONTROL_FRAME_HEADER, len, added);
+	rc = depot_shard_put_under(req->control->daemon.depot, lease, salt,
+				   &name, frame + CONTROL_FRAME_HEADER, len,
+				   added);
 	if (rc == 0)
 		return 0;
 	digest_to_hex(&name, hex);
-	return control_fail(req, rc, NULL, "cannot store shard %s", hex);
+	return control_fail(req, rc, rc == -ESTALE ? "the same again" : NULL,
+			    "cannot store shard %s", hex);
 }
 
 int control_shards_put(struct control_request *req)
@@ -412,9 +428,13 @@ int control_shards_put(struct control_request *req)
 	const uint8_t *salt = NULL;
 	struct digest salt_param;
 	size_t off = 0, len;
+	uint64_t lease = 0;
 	bool added;
 	int rc;
 
+	rc = control_param_number(req, "lease", INT64_MAX, &lease);
+	if (rc < 0)
+		return rc;
 	if (control_param_text(req, "salt")) {
 		rc = control_param_digest(req, "salt", &salt_param);
 		if (rc < 0)
@@ -431,7 +451,8 @@ int control_shards_put(struct control_request *req)
 					      "shards/put: no frame at byte "
 					      "%zu of %zu",
 					      off, req->body_len);
-		rc = control_frame_put(req, salt, req->body + off, len, &added);
+		rc = control_frame_put(req, lease, salt, req->body + off, len,
+				       &added);
 		if (rc < 0)
 			return rc;
 		if (added) {

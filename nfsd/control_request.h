@@ -74,6 +74,7 @@ enum {
 	ROUTE_LONG = 1,  /* on a thread of its own */
 	ROUTE_FILE = 2,  /* the body goes to a file, however long */
 	ROUTE_DEPOT = 4, /* changes the depot: not two at one time */
+	ROUTE_NAMES = 8, /* points at trees: none is collected meanwhile */
 };
 
 struct control_route {
@@ -95,6 +96,9 @@ struct package_info;
 MUST_CHECK int control_entitled_show(struct control_request *req,
 				     const struct package_info *info,
 				     json_t *json);
+/* Leases, removal, collection (control_gc.c). */
+control_handler control_lease_open, control_lease_close, control_package_remove,
+    control_gc_step, control_gc_look;
 /* Tenants, guests, exports, status (control_site.c). */
 control_handler control_tenant_list, control_tenant_create,
     control_tenant_quota, control_assign, control_guest_list, control_guest_add,
@@ -134,6 +138,10 @@ MUST_CHECK int control_param(struct control_request *req, const char *name,
 			     size_t max, const char **value);
 /* Query parameter that may be missing (NULL); not checked. */
 const char *control_param_text(struct control_request *req, const char *name);
+/* Decimal; one that is missing leaves *value as it is. */
+MUST_CHECK int control_param_number(struct control_request *req,
+				    const char *name, uint64_t max,
+				    uint64_t *value);
 /* "0" or "1"; missing is 0. */
 MUST_CHECK int control_param_bool(struct control_request *req, const char *name,
 				  bool *value);

@@ -19,6 +19,7 @@
 #include <time.h>
 
 #include "depot/depot.h"
+#include "depot/gc.h"
 #include "depot/log.h"
 #include "nfsd/conf.h"
 #include "nfsd/control.h"
@@ -68,7 +69,7 @@ static const char nfsd_usage[] =
     "      --help          print this\n"
     "\n"
     "Keys: nfs.listen nfs.threads nfs.poll-us store.path store.memory\n"
-    "delta.quota delta.snapshots admin.socket log.level\n"
+    "store.keep delta.quota delta.snapshots admin.socket log.level\n"
     "limits.address-connections limits.guest-connections limits.guest-parked\n"
     "limits.guest-held limits.tenant-connections limits.tenant-parked\n"
     "limits.tenant-held\n";
@@ -282,11 +283,34 @@ static void nfsd_raise_limits(void)
 
 /* --- start, serve, stop -------------------------------------------------- */
 
+struct nfsd_root {
+	int (*visit)(void *ctx, const struct digest *tree);
+	void *ctx;
+};
+
+static int nfsd_root(void *ctx, const struct site_tree_user *user)
+{
+	struct nfsd_root *root = ctx;
+
+	return root->visit(root->ctx, &user->tree);
+}
+
+/* What points at trees, for the collection: all that the site knows of. */
+static int nfsd_roots(void *site,
+		      int (*visit)(void *ctx, const struct digest *tree),
+		      void *ctx)
+{
+	struct nfsd_root root = {visit, ctx};
+
+	return site_tree_users(site, nfsd_root, &root);
+}
+
 static int nfsd_open(struct nfsd *nfsd, const struct conf *conf)
 {
 	struct depot_options depot_options = {
 	    .memory_max = conf->memory,
 	};
+	struct gc_options gc_options = {.keep_s = conf->keep_s};
 	struct server_options options = {
 	    .listen = (const char *const *)conf->listen,
 	    .listen_count = conf->listen_count,
@@ -300,6 +324,9 @@ static int nfsd_open(struct nfsd *nfsd, const struct conf *conf)
 	if (rc < 0)
 		return rc;
 	rc = site_open(nfsd->depot, &nfsd->site);
+	if (rc < 0)
+		return rc;
+	rc = depot_gc_start(nfsd->depot, nfsd_roots, nfsd->site, &gc_options);
 	if (rc < 0)
 		return rc;
 	return server_new(&options, nfsd->site, &nfsd->server);
@@ -316,6 +343,7 @@ static int nfsd_start(struct nfsd *nfsd, const struct conf *conf)
 	    .store_path = conf->store_path,
 	    .quota_bytes = conf->quota,
 	    .snapshots_max = conf->snapshots,
+	    .gc_keep_s = conf->keep_s,
 	};
 	int rc;
 
@@ -338,6 +366,8 @@ static void nfsd_stop(struct nfsd *nfsd)
 		server_stop(nfsd->server);
 		server_free(STEAL(nfsd->server));
 	}
+	if (nfsd->depot)
+		depot_gc_stop(nfsd->depot);
 	site_close(STEAL(nfsd->site));
 	depot_close(STEAL(nfsd->depot));
 }

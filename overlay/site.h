@@ -218,6 +218,36 @@ MUST_CHECK int site_guest_remove(struct site *site, const char *guest,
  * starts there (depot/plan_rows.h). */
 void site_save_starts(struct site *site);
 
+/*
+ * --- what points at trees --------------------------------------------------
+ *
+ * Every tree of every generation that is kept, and every tree that a record of
+ * a delta has as its base, whosever it is.  Texts are borrowed for the call.
+ */
+struct site_tree_user {
+	struct digest tree;
+	/* of a generation: */
+	const char *tenant; /* NULL: of a delta */
+	uint32_t generation;
+	bool current; /* the tenant's newest */
+	const struct package_info *package;
+	/* of a delta: "tenant/guest" or "tenant/guest@snapshot"; one that is
+	 * just going has no name left: "" */
+	const char *delta;
+};
+/* Visit returns non-zero to stop, which is returned.  -EBADMSG: a record is
+ * damaged, so that not all is known.  May scan for seconds; no lock is held. */
+MUST_CHECK int site_tree_users(struct site *site,
+			       int (*visit)(void *ctx,
+					    const struct site_tree_user *user),
+			       void *ctx);
+/* Forget the generations of all tenants, but the current ones, that have this
+ * revision under this name and tag (tag "": under any).  *count: how many. */
+MUST_CHECK int site_forget_generations(struct site *site,
+				       const struct digest *revision,
+				       const char *name, const char *tag,
+				       unsigned int *count);
+
 /* Wait until everything replied as stable is on disk; before exit. */
 void site_quiesce(struct site *site);
 

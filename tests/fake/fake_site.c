@@ -286,6 +286,23 @@ void site_save_starts(struct site *site UNUSED)
 {
 }
 
+int site_tree_users(struct site *site UNUSED,
+		    int (*visit)(void *ctx, const struct site_tree_user *)
+			UNUSED,
+		    void *ctx UNUSED)
+{
+	return 0;
+}
+
+int site_forget_generations(struct site *site UNUSED,
+			    const struct digest *revision UNUSED,
+			    const char *name UNUSED, const char *tag UNUSED,
+			    unsigned int *count)
+{
+	*count = 0;
+	return 0;
+}
+
 void site_quiesce(struct site *site)
 {
 	(void)site;

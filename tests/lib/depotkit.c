@@ -51,26 +51,30 @@ void kit_shard_clear(struct kit_shard *shard)
 	memset(shard, 0, sizeof(*shard));
 }
 
-static void kit_put_chunk(struct depot *depot, struct tree_build *build,
-			  const uint8_t *salt, const uint8_t *chunk, size_t len)
+/* As package create does it: only what is not here is sent. */
+static void kit_put_chunk(struct kit_build *kit, const uint8_t *chunk,
+			  size_t len)
 {
-	struct digest name = shard_name_of(salt, chunk, len);
+	struct digest name = shard_name_of(kit->salt, chunk, len);
 	uint8_t *shard = malloc(SHARD_MAX);
 	size_t shard_len;
-	bool added;
+	bool here = false;
 
 	ASSERT(shard);
-	ASSERT(shard_seal(chunk, len, SHARD_LEVEL_CREATE, shard, SHARD_MAX,
-			  &shard_len) == 0);
-	ASSERT(depot_shard_put(depot, salt, &name, shard, shard_len, &added) ==
-	       0);
-	ASSERT(tree_build_chunk(build, &name, (uint32_t)len) == 0);
+	ASSERT(depot_shard_have(kit->depot, kit->lease, &name, &here) == 0);
+	if (!here) {
+		ASSERT(shard_seal(chunk, len, SHARD_LEVEL_CREATE, shard,
+				  SHARD_MAX, &shard_len) == 0);
+		ASSERT(depot_shard_put_under(kit->depot, kit->lease, kit->salt,
+					     &name, shard, shard_len,
+					     &here) == 0);
+	}
+	ASSERT(tree_build_chunk(kit->build, &name, (uint32_t)len) == 0);
 	free(shard);
 }
 
-static size_t kit_add_file(struct depot *depot, struct tree_build *build,
-			   unsigned int number, uint64_t seed,
-			   const uint8_t *salt)
+static size_t kit_add_file(struct kit_build *kit, unsigned int number,
+			   uint64_t seed)
 {
 	struct tree_build_attr attr = {.mode = S_IFREG | 0644};
 	size_t len = 1 + (number * 40961u + seed * 77u) % KIT_FILE_MAX;
@@ -82,49 +86,75 @@ static size_t kit_add_file(struct depot *depot, struct tree_build *build,
 	if (number % 2 == 0)
 		memset(data + len / 8, 'y', len / 2);
 	snprintf(path, sizeof(path), "data/f%u", number);
-	ASSERT(tree_build_file(build, path, &attr) == 0);
+	ASSERT(tree_build_file(kit->build, path, &attr) == 0);
 	for (size_t off = 0; off < len;) {
 		size_t cut = len <= CHUNK_WHOLE_MAX
 				 ? len
 				 : chunker_cut(data + off, len - off);
 
-		kit_put_chunk(depot, build, salt, data + off, cut);
+		kit_put_chunk(kit, data + off, cut);
 		off += cut;
 	}
 	free(data);
 	return len;
 }
 
-void kit_create(struct depot *depot, const char *name, const char *tag,
-		unsigned int files, uint64_t seed, struct kit_package *package)
+void kit_build_begin(struct depot *depot, unsigned int files, uint64_t seed,
+		     const uint8_t *salt, struct kit_build *kit)
 {
-	kit_create_salted(depot, name, tag, files, seed, NULL, package);
+	void *bytes;
+	size_t len;
+
+	*kit = (struct kit_build){.depot = depot, .files = files, .salt = salt};
+	ASSERT(depot_lease_open(depot, 0, &kit->lease) == 0);
+	kit->build = tree_build_new();
+	ASSERT(kit->build);
+	if (salt)
+		tree_build_private(kit->build, salt);
+	for (unsigned int i = 0; i < files; i++)
+		kit->content_len += kit_add_file(kit, i, seed);
+	ASSERT(tree_build_finish(kit->build, &bytes, &len) == 0);
+	tree_build_free(kit->build);
+	ASSERT(tree_open_memory(bytes, len, NULL, &kit->tree) == 0);
+	free(bytes);
+}
+
+void kit_build_commit(struct kit_build *kit, const char *name, const char *tag,
+		      struct kit_package *package)
+{
+	struct revision_doc doc = {.files = kit->files,
+				   .content_len = kit->content_len};
+
+	package->tree = STEAL(kit->tree);
+	snprintf(doc.name, sizeof(doc.name), "%s", name);
+	snprintf(doc.version, sizeof(doc.version), "%s", tag);
+	doc.tree = *tree_digest(package->tree);
+	ASSERT(revision_write(&doc, &package->json) == 0);
+	ASSERT(depot_package_commit(kit->depot, name, tag, package->json,
+				    package->tree, &package->revision) == 0);
+	depot_lease_close(kit->depot, kit->lease, true);
+}
+
+void kit_build_drop(struct kit_build *kit)
+{
+	tree_put(STEAL(kit->tree));
+	depot_lease_close(kit->depot, kit->lease, false);
 }
 
 void kit_create_salted(struct depot *depot, const char *name, const char *tag,
 		       unsigned int files, uint64_t seed, const uint8_t *salt,
 		       struct kit_package *package)
 {
-	struct tree_build *build = tree_build_new();
-	struct revision_doc doc = {.files = files};
-	void *bytes;
-	size_t len;
+	struct kit_build kit;
 
-	ASSERT(build);
-	if (salt)
-		tree_build_private(build, salt);
-	for (unsigned int i = 0; i < files; i++)
-		doc.content_len += kit_add_file(depot, build, i, seed, salt);
-	ASSERT(tree_build_finish(build, &bytes, &len) == 0);
-	tree_build_free(build);
-	ASSERT(tree_open_memory(bytes, len, NULL, &package->tree) == 0);
-	free(bytes);
-	snprintf(doc.name, sizeof(doc.name), "%s", name);
-	snprintf(doc.version, sizeof(doc.version), "%s", tag);
-	doc.tree = *tree_digest(package->tree);
-	ASSERT(revision_write(&doc, &package->json) == 0);
-	ASSERT(depot_package_commit(depot, name, tag, package->json,
-				    package->tree, &package->revision) == 0);
+	kit_build_begin(depot, files, seed, salt, &kit);
+	kit_build_commit(&kit, name, tag, package);
+}
+
+void kit_create(struct depot *depot, const char *name, const char *tag,
+		unsigned int files, uint64_t seed, struct kit_package *package)
+{
+	kit_create_salted(depot, name, tag, files, seed, NULL, package);
 }
 
 void kit_package_clear(struct kit_package *package)

@@ -8,6 +8,7 @@
 
 #include "depot/base.h"
 #include "depot/depot.h"
+#include "depot/gc.h"
 #include "depot/publish.h"
 
 enum { KIT_MEMORY = 64 << 20 };
@@ -33,6 +34,21 @@ void kit_create_salted(struct depot *depot, const char *name, const char *tag,
 		       unsigned int files, uint64_t seed, const uint8_t *salt,
 		       struct kit_package *package);
 void kit_package_clear(struct kit_package *package);
+
+/* The same in two steps, or given up: all shards under a lease, then named. */
+struct kit_build {
+	struct depot *depot;      /* borrows */
+	const uint8_t *salt;      /* borrows; NULL: not private */
+	struct tree_build *build; /* kit's own */
+	struct tree *tree;        /* ref */
+	uint64_t lease, content_len;
+	unsigned int files;
+};
+void kit_build_begin(struct depot *depot, unsigned int files, uint64_t seed,
+		     const uint8_t *salt, struct kit_build *kit);
+void kit_build_commit(struct kit_build *kit, const char *name, const char *tag,
+		      struct kit_package *package);
+void kit_build_drop(struct kit_build *kit);
 
 /* One shard of random chunk bytes. */
 struct kit_shard {
