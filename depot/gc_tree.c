@@ -18,6 +18,7 @@
 #include "depot/io.h"
 #include "depot/layout.h"
 #include "depot/log.h"
+#include "depot/plan_rows.h"
 #include "depot/registry.h"
 
 enum { GC_TEMP_S = 3600 }; /* a file that is being written is not so old */
@@ -230,6 +231,7 @@ static int gc_end_rows(struct gc *gc, const struct gc_due *due,
 	if (rc == 0) {
 		gc_row_released_put(batch, released + 1);
 		registry_origin_delete(batch, tree);
+		plan_rows_forget(batch, tree);
 		for (size_t i = 0; i < due->revisions.count; i++)
 			if (digest_equal(&due->revision_trees.names[i], tree))
 				registry_revision_delete(
