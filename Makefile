@@ -63,7 +63,7 @@ TESTLIB := $(call objs,tests/lib)
 .SECONDEXPANSION:
 .SECONDARY:
 .PHONY: all check check-unit check-nfs check-fuzz check-model check-e2e \
-        check-guest model listing sweep \
+        check-guest model listing sweep capture \
         demo bench referee fuzz torture torture-full \
         variants lint format layers clean install
 
@@ -190,6 +190,10 @@ torture: all $(TOOLS) variants
 	exit $$rc
 torture-full: all $(TOOLS) variants
 	@B=$(B) CYCLES=$(or $(CYCLES),100) sh tests/e2e/full
+
+# Real installers over a debootstrapped Debian, as root.
+capture: all
+	@B=$(B) sh tests/e2e/capture-debian.sh
 
 # Each call of the write path failed in turn, all of them (tests/e2e/sweep).
 sweep: all $(TOOLS)

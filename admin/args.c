@@ -69,6 +69,14 @@ static const struct args_row args_rows[ARGS_OPTION_COUNT] = {
     [ARGS_REPAIR] = {0, "repair", NULL, "take good ones from an upstream"},
     [ARGS_BY] = {0, "by", "package|tenant", "what to add up"},
     [ARGS_SSH] = {0, "ssh", "COMMAND", "what runs vdrive on HOST (ssh)"},
+    [ARGS_BASE] = {0, "base", "DIR", "the operating system it is run over"},
+    [ARGS_KEEP] = {0, "keep", "PATTERN,...", "is part of the software"},
+    [ARGS_LEAVE] = {0, "leave", "PATTERN,...", "is left out"},
+    [ARGS_EXCLUDE] = {0, "exclude", "PATTERN,...", "is left out"},
+    [ARGS_CHANGED] = {0, "changed", NULL, "what a capture has changed"},
+    [ARGS_NO_NETWORK] = {0, "no-network", NULL, "without the host's network"},
+    [ARGS_ALLOW_FAILURE] = {0, "allow-failure", NULL,
+			    "whatever status it ends with"},
 };
 
 uint64_t args_global_options(void)

@@ -25,7 +25,8 @@ typedef int cmd_fn(struct cli *cli, size_t argc, const char *const *argv);
 
 cmd_fn cmd_status;
 cmd_fn cmd_package_create, cmd_package_list, cmd_package_show,
-    cmd_package_files, cmd_package_verify, cmd_package_remove;
+    cmd_package_files, cmd_package_verify, cmd_package_remove,
+    cmd_package_capture, cmd_package_diff;
 cmd_fn cmd_package_entitle;
 cmd_fn cmd_depot_push, cmd_depot_gc;
 cmd_fn cmd_upstream_add, cmd_upstream_set, cmd_upstream_test, cmd_upstream_list,

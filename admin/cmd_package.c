@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "admin/cmd.h"
+#include "admin/cmd_capture.h"
 #include "depot/tree.h"
 
 static const struct output_column cmd_package_columns[] = {
@@ -35,12 +36,20 @@ int cmd_package_list(struct cli *cli, size_t argc UNUSED,
 /* The closure is for people too: a line each. */
 static void cmd_package_show_revision(struct output *out, const char *text)
 {
-	json_t *json = json_loads(text, 0, NULL);
+	json_t *json = json_loads(text, 0, NULL), *list;
 	const json_t *closure = json_object_get(json, "closure");
+	const char *key;
 
 	for (size_t i = 0; i < json_array_size(closure); i++)
 		output_line(out, "%-10s %s", i ? "" : "closure",
 			    json_string_value(json_array_get(closure, i)));
+	if (*cmd_text(json, "base"))
+		output_line(out, "%-10s %s", "base", cmd_text(json, "base"));
+	json_object_foreach(json_object_get(json, "records"), key,
+			    list) for (size_t i = 0; i < json_array_size(list);
+				       i++)
+	    output_line(out, "%-10s %s", i ? "" : key,
+			json_string_value(json_array_get(list, i)));
 	json_decref(json);
 }
 
@@ -243,6 +252,8 @@ int cmd_package_files(struct cli *cli, size_t argc UNUSED,
 	json_t *package;
 	int rc;
 
+	if (args_has(&cli->args, ARGS_CHANGED))
+		return cmd_capture_changed(cli, argv[0]);
 	if (cmd_package(cli, argv[0], &package) < 0)
 		return cmd_fail(cli);
 	rc = cmd_package_tree(cli, package, &tree);

@@ -7,42 +7,19 @@
  *   dir:PATH                   a directory as it lies there
  *   tar:FILE ...               tar files, one over the other
  *   oci:DIR[:NAME]             an image in an OCI image layout
+ *   FILE                       what `package capture` wrote
  */
 #include <stdio.h>
 #include <sys/stat.h>
 #include <time.h>
 
-#include "admin/cmd.h"
+#include "admin/cmd_create.h"
 #include "admin/import_apt.h"
+#include "admin/import_capture.h"
 #include "admin/import_deb.h"
-#include "admin/import_dir.h"
-#include "admin/import_oci.h"
-#include "admin/import_tar.h"
 #include "admin/sink_daemon.h"
 
-#define CREATE_USAGE                                                           \
-	"vdrive package create NAME:TAG deb:PACKAGE|FILE.deb|dir:PATH|"        \
-	"tar:FILE|oci:DIR[:NAME]"
-
 enum { CREATE_SOURCES_MAX = 4096 };
-
-struct cmd_create {
-	struct cli *cli;
-	struct package_ref ref;
-	struct import *import; /* owns */
-	struct sink_daemon sink;
-	char *text;            /* owns; what sources point into */
-	char **sources;        /* owns the array; file or package names */
-	size_t source_count;
-	bool from_files;
-	char version[TAG_NAME_MAX + 1];
-	char **closure; /* owns; or NULL */
-	size_t deb_count;
-	uint64_t left_out;
-	bool private;
-	uint8_t salt[TREE_SALT_LEN]; /* when private */
-	struct import_summary summary;
-};
 
 static void cmd_create_clear(struct cmd_create *create)
 {
@@ -52,6 +29,8 @@ static void cmd_create_clear(struct cmd_create *create)
 	free(create->text);
 	free(create->sources);
 	free(create->closure);
+	free(create->records);
+	json_decref(create->head);
 }
 
 /* --- deb: ------------------------------------------------------------------
@@ -63,15 +42,6 @@ static bool cmd_create_is_file(const char *source)
 
 	return strchr(source, '/') ||
 	       (len > 4 && strcmp(source + len - 4, ".deb") == 0);
-}
-
-static int cmd_create_source_refuse(struct cmd_create *create,
-				    const char *source, const char *why)
-{
-	failure_set(&create->cli->failure, -EINVAL, CONTROL_EXIT_USAGE,
-		    "source \"%s\": %s", source, why);
-	failure_hint(&create->cli->failure, "try: " CREATE_USAGE);
-	return -EINVAL;
 }
 
 /* All arguments joined by commas, then cut at commas. */
@@ -185,83 +155,6 @@ static int cmd_create_deb(struct cmd_create *create, size_t argc,
 	return cmd_create_from_files(create, fetch.paths, fetch.count);
 }
 
-static void cmd_create_version_tag(struct cmd_create *create)
-{
-	snprintf(create->version, sizeof(create->version), "%s",
-		 create->ref.tag);
-}
-
-/* --- dir: ------------------------------------------------------------------
- */
-
-static int cmd_create_dir(struct cmd_create *create, size_t argc,
-			  const char *const *argv)
-{
-	struct import_dir_result result = {0};
-	int rc;
-
-	if (argc != 1)
-		return cmd_create_source_refuse(
-		    create, argv[1], "a package is of one directory");
-	if (!argv[0][4])
-		return cmd_create_source_refuse(create, argv[0],
-						"names nothing");
-	cmd_create_version_tag(create);
-	rc = import_dir(create->import, argv[0] + 4,
-			args_has(&create->cli->args, ARGS_KEEP_GOING),
-			&create->cli->out, &create->cli->failure, &result);
-	create->left_out = result.left_out;
-	return rc;
-}
-
-/* --- tar:, oci: ------------------------------------------------------------
- */
-
-static int cmd_create_tar(struct cmd_create *create, size_t argc,
-			  const char *const *argv)
-{
-	const char *path;
-	int rc = 0;
-
-	cmd_create_version_tag(create);
-	/* Several are layers: the later one counts. */
-	if (argc > 1)
-		import_layers(create->import);
-	for (size_t i = 0; rc == 0 && i < argc; i++) {
-		path = argv[i] + (strncmp(argv[i], "tar:", 4) == 0 ? 4 : 0);
-		if (!*path)
-			return cmd_create_source_refuse(create, argv[i],
-							"names nothing");
-		rc = import_tar(create->import, path, &create->cli->failure);
-	}
-	return rc;
-}
-
-static int cmd_create_oci(struct cmd_create *create, size_t argc,
-			  const char *const *argv)
-{
-	CLEANUP_FREE char *dir = strdup(argv[0] + 4);
-	struct oci_result result = {0};
-	struct stat st;
-	char *colon;
-	int rc;
-
-	if (!dir)
-		return failure_errno(&create->cli->failure, -ENOMEM, "oci");
-	if (argc != 1 || !*dir)
-		return cmd_create_source_refuse(create, argv[argc - 1],
-						"a package is of one image");
-	/* A directory may have a colon in its name. */
-	colon = stat(dir, &st) < 0 ? strrchr(dir, ':') : NULL;
-	if (colon)
-		*colon = '\0';
-	cmd_create_version_tag(create);
-	rc = import_oci(create->import, dir, colon ? colon + 1 : NULL,
-			&create->cli->out, &create->cli->failure, &result);
-	json_decref(result.config);
-	return rc;
-}
-
 /* --- what came of it --------------------------------------------------------
  */
 
@@ -365,8 +258,7 @@ static int cmd_create_done(struct cmd_create *create, double seconds)
 
 static const struct {
 	const char *prefix; /* four characters */
-	int (*take)(struct cmd_create *create, size_t argc,
-		    const char *const *argv);
+	cmd_create_fn *take;
 } create_kinds[] = {
     {"deb:", cmd_create_deb},
     {"dir:", cmd_create_dir},
@@ -380,8 +272,11 @@ static int cmd_create_take(struct cmd_create *create, size_t argc,
 	for (size_t i = 0; i < ARRAY_LEN(create_kinds); i++)
 		if (strncmp(argv[0], create_kinds[i].prefix, 4) == 0)
 			return create_kinds[i].take(create, argc, argv);
+	if (argc == 1 && capture_is(argv[0]))
+		return cmd_create_capture(create, argc, argv);
 	return cmd_create_source_refuse(
-	    create, argv[0], "must begin with deb:, dir:, tar: or oci:");
+	    create, argv[0],
+	    "must begin with deb:, dir:, tar: or oci:, or be a capture");
 }
 
 /* The salt of another private package, from its tree. */

@@ -248,6 +248,12 @@ void import_layers(struct import *import)
 	import->layered = true;
 }
 
+void import_note(struct import *import, const char *base, const char *records)
+{
+	import->base = base;
+	import->records = records;
+}
+
 int import_xattr(struct import *import, const char *name, const void *value,
 		 size_t len)
 {
@@ -353,12 +359,19 @@ static int import_commit_revision(struct import *import,
 	    .files = summary->files,
 	    .content_len = summary->bytes,
 	    .closure = closure, /* borrowed here: not cleared */
+	    .base = import->base ? strdup(import->base) : NULL,
+	    .records = import->records ? strdup(import->records) : NULL,
 	};
 	int rc;
 
 	snprintf(doc.name, sizeof(doc.name), "%s", commit->name);
 	snprintf(doc.version, sizeof(doc.version), "%s", version);
-	rc = revision_write(&doc, &json);
+	if ((import->base && !doc.base) || (import->records && !doc.records))
+		rc = -ENOMEM;
+	else
+		rc = revision_write(&doc, &json);
+	free(doc.base);
+	free(doc.records);
 	if (rc < 0)
 		return failure_errno(import->failure, rc, "revision of %s:%s",
 				     commit->name, commit->tag);

@@ -127,6 +127,10 @@ MUST_CHECK int import_file_end(struct import *import);
 /* Forget the file that was begun; its shards may have been sent. */
 void import_file_drop(struct import *import);
 
+/* What the revision says besides: base and records of revision_doc
+ * (depot/document.h), NULL: nothing.  Borrowed till import_finish. */
+void import_note(struct import *import, const char *base, const char *records);
+
 /*
  * Send what is left, place the objects, write tree and revision, commit.
  * closure: "name=version" strings, sorted, NULL-terminated; or NULL.

@@ -7,6 +7,7 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <stdio.h>
 
 #include "admin/interrupt.h"
 
@@ -166,4 +167,34 @@ int import_archive_entry(const struct import_archive *from,
 			return rc;
 	}
 	return rc < 0 ? rc : import_archive_xattrs(import, entry);
+}
+
+int import_archive_layer_entry(const struct import_archive *from,
+			       struct import *import,
+			       struct archive_entry *entry)
+{
+	const char *path = import_archive_name(entry), *name;
+	CLEANUP_FREE char *clean = NULL;
+
+	if (!path)
+		return import_archive_bad(from, "an entry has no name");
+	name = strrchr(path, '/');
+	name = name ? name + 1 : path;
+	if (strncmp(name, IMPORT_WHITEOUT_PREFIX,
+		    strlen(IMPORT_WHITEOUT_PREFIX)) != 0)
+		return import_archive_entry(from, import, entry);
+	if (asprintf(&clean, "%.*s%s", (int)(name - path), path,
+		     strcmp(name, IMPORT_OPAQUE_NAME) == 0
+			 ? ""
+			 : name + strlen(IMPORT_WHITEOUT_PREFIX)) < 0)
+		return failure_errno(from->failure, -ENOMEM, "%s", path);
+	if (strcmp(name, IMPORT_OPAQUE_NAME) == 0)
+		return import_opaque(import, clean);
+	/* ".wh..wh.aufs" and the like: of another layer file system. */
+	if (strncmp(name, IMPORT_WHITEOUT_PREFIX IMPORT_WHITEOUT_PREFIX,
+		    2 * strlen(IMPORT_WHITEOUT_PREFIX)) == 0)
+		return 0;
+	if (!name[strlen(IMPORT_WHITEOUT_PREFIX)])
+		return import_archive_bad(from, "a whiteout of nothing");
+	return import_whiteout(import, clean);
 }

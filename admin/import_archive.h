@@ -36,4 +36,14 @@ MUST_CHECK int import_archive_entry(const struct import_archive *from,
 				    struct import *import,
 				    struct archive_entry *entry);
 
+/*
+ * The same of a layer, in which "dir/.wh.NAME" deletes dir/NAME of what lies
+ * below and "dir/.wh..wh..opq" all of dir (OCI image specification).
+ */
+#define IMPORT_WHITEOUT_PREFIX ".wh."
+#define IMPORT_OPAQUE_NAME     ".wh..wh..opq"
+MUST_CHECK int import_archive_layer_entry(const struct import_archive *from,
+					  struct import *import,
+					  struct archive_entry *entry);
+
 #endif

@@ -70,6 +70,7 @@ struct import {
 	const struct import_sink *sink;
 	struct import_options options;
 	bool layered; /* origins are layers */
+	const char *base, *records; /* borrow; of the revision */
 	struct output *out;
 	struct failure *failure;
 

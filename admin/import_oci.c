@@ -151,35 +151,6 @@ static int oci_layer_rest(struct oci_layer *layer, struct archive *archive)
 	return got < 0 ? layer->error : 0;
 }
 
-/* "dir/.wh.name" deletes dir/name, "dir/.wh..wh..opq" all of dir. */
-static int oci_entry(const struct import_archive *from, struct import *import,
-		     struct archive_entry *entry)
-{
-	const char *path = import_archive_name(entry), *name;
-	CLEANUP_FREE char *clean = NULL;
-
-	if (!path)
-		return import_archive_bad(from, "an entry has no name");
-	name = strrchr(path, '/');
-	name = name ? name + 1 : path;
-	if (strncmp(name, OCI_WHITEOUT, strlen(OCI_WHITEOUT)) != 0)
-		return import_archive_entry(from, import, entry);
-	if (asprintf(&clean, "%.*s%s", (int)(name - path), path,
-		     strcmp(name, OCI_OPAQUE) == 0
-			 ? ""
-			 : name + strlen(OCI_WHITEOUT)) < 0)
-		return failure_errno(from->failure, -ENOMEM, "%s", path);
-	if (strcmp(name, OCI_OPAQUE) == 0)
-		return import_opaque(import, clean);
-	/* ".wh..wh.aufs" and the like: of another layer file system. */
-	if (strncmp(name, OCI_WHITEOUT OCI_WHITEOUT,
-		    2 * strlen(OCI_WHITEOUT)) == 0)
-		return 0;
-	if (!name[strlen(OCI_WHITEOUT)])
-		return import_archive_bad(from, "a whiteout of nothing");
-	return import_whiteout(import, clean);
-}
-
 static int oci_layer_take(struct oci *oci, struct oci_layer *layer,
 			  const char *path)
 {
@@ -202,7 +173,7 @@ static int oci_layer_take(struct oci *oci, struct oci_layer *layer,
 		return rc;
 	}
 	while ((rc = import_archive_next(&from, &entry)) > 0) {
-		rc = oci_entry(&from, oci->import, entry);
+		rc = import_archive_layer_entry(&from, oci->import, entry);
 		if (rc < 0)
 			break;
 	}

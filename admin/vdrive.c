@@ -25,18 +25,26 @@ static const struct command vdrive_commands[] = {
      cmd_status},
     {"package", "create",
      "NAME:TAG deb:PACKAGE[,...]|deb:FILE.deb...|dir:PATH|"
-     "tar:FILE...|oci:DIR[:NAME] [--private] [--salt-of REF]",
+     "tar:FILE...|oci:DIR[:NAME]|CAPTURE [--private] [--salt-of REF]",
      "make a package", 2, ANY,
      ARGS_BIT(ARGS_DRY_RUN) | ARGS_BIT(ARGS_DEVICES) |
-	 ARGS_BIT(ARGS_KEEP_GOING) | ARGS_BIT(ARGS_PRIVATE) |
-	 ARGS_BIT(ARGS_SALT_OF),
+	 ARGS_BIT(ARGS_KEEP_GOING) | ARGS_BIT(ARGS_EXCLUDE) |
+	 ARGS_BIT(ARGS_PRIVATE) | ARGS_BIT(ARGS_SALT_OF),
      cmd_package_create},
+    {"package", "capture", "--base DIR -o FILE -- INSTALLER [ARGUMENT...]",
+     "run an installer over a base, keep what it changed", 1, ANY,
+     ARGS_BIT(ARGS_BASE) | ARGS_BIT(ARGS_KEEP) | ARGS_BIT(ARGS_LEAVE) |
+	 ARGS_BIT(ARGS_NO_NETWORK) | ARGS_BIT(ARGS_ALLOW_FAILURE),
+     cmd_package_capture},
     {"package", "list", "", "packages of this depot", 0, 0, 0,
      cmd_package_list},
     {"package", "show", "REF", "all about one package", 1, 1, 0,
      cmd_package_show},
-    {"package", "files", "REF", "what is in a package", 1, 1, 0,
+    {"package", "files", "REF | CAPTURE --changed",
+     "what is in a package, or in a capture", 1, 1, ARGS_BIT(ARGS_CHANGED),
      cmd_package_files},
+    {"package", "diff", "REF REF", "what the second has that the first has not",
+     2, 2, 0, cmd_package_diff},
     {"package", "verify", "REF [--against DIR]",
      "prove every shard, compare with a directory", 1, 1,
      ARGS_BIT(ARGS_AGAINST), cmd_package_verify},

@@ -186,7 +186,11 @@ int revision_write(const struct revision_doc *doc, char **json)
 
 	ASSERT(doc && json);
 
-	ok &= document_set(root, "base", json_null());
+	ok &= document_set(root, "base",
+			   doc->base ? json_string(doc->base) : json_null());
+	if (doc->records)
+		ok &= document_set(root, "records",
+				   json_loads(doc->records, 0, NULL));
 	ok &= document_set(root, "closure", revision_closure_json(doc));
 	ok &= document_set(root, "content_len",
 			   json_integer((json_int_t)doc->content_len));
@@ -229,6 +233,37 @@ static int revision_closure_read(const json_t *root, struct revision_doc *doc)
 	return 0;
 }
 
+/* Both may be missing: revisions of earlier versions have neither. */
+static int revision_records_read(const json_t *root, struct revision_doc *doc)
+{
+	const json_t *base = json_object_get(root, "base");
+	json_t *records = json_object_get(root, "records"), *list, *text;
+	const char *key;
+	size_t i;
+
+	if (json_is_string(base)) {
+		doc->base = strdup(json_string_value(base));
+		if (!doc->base)
+			return -ENOMEM;
+	}
+	if (!records)
+		return 0;
+	if (!json_is_object(records))
+		return document_bad("revision", "bad records");
+	json_object_foreach(records, key, list)
+	{
+		if (!json_is_array(list))
+			return document_bad("revision", "bad records");
+		json_array_foreach(list, i, text)
+		{
+			if (!json_is_string(text))
+				return document_bad("revision", "bad records");
+		}
+	}
+	doc->records = json_dumps(records, DOCUMENT_DUMP_FLAGS);
+	return doc->records ? 0 : -ENOMEM;
+}
+
 int revision_read(const char *json, size_t len, struct revision_doc *doc)
 {
 	CLEANUP(revision_doc_clear) struct revision_doc got = {0};
@@ -253,10 +288,13 @@ int revision_read(const char *json, size_t len, struct revision_doc *doc)
 	    !document_get_u64(root, "content_len", &got.content_len))
 		return document_bad("revision", "no right counts");
 	rc = revision_closure_read(root, &got);
+	if (rc == 0)
+		rc = revision_records_read(root, &got);
 	if (rc < 0)
 		return rc;
 	*doc = got;
 	got.closure = NULL;
+	got.base = got.records = NULL;
 	return 0;
 }
 
@@ -265,5 +303,7 @@ void revision_doc_clear(struct revision_doc *doc)
 	for (char **p = doc->closure; p && *p; p++)
 		free(*p);
 	free(doc->closure);
+	free(doc->base);
+	free(doc->records);
 	memset(doc, 0, sizeof(*doc));
 }

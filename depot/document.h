@@ -9,6 +9,8 @@
  *   {"base":null,"closure":["python3=3.11.2-1+b1",...],"content_len":N,
  *    "files":N,"format":1,"licence":"","name":"python3","tree":"HEX",
  *    "users":[],"environment":{},"version":"3.11.2-1+b1"}
+ * of a capture also "base":"debian-12 sha256:HEX" and
+ *    "records":{"users":["acme:x:998:..."],...}, see admin/capture.h;
  * nothing in it depends on when, where or after what it was made.
  *
  * Tag document, one per package name, and root document, one per depot, are
@@ -53,6 +55,8 @@ struct revision_doc {
 	struct digest tree;
 	uint64_t files, content_len;
 	char **closure; /* owns; sorted; NULL-terminated, NULL when empty */
+	char *base;	/* owns; what it was captured over; NULL: nothing */
+	char *records;	/* owns; JSON object of arrays of text; NULL: none */
 };
 
 /* Canonical text, malloc'ed. */

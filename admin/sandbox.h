@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sandbox: a program over a base operating system whose changes are caught: the
+ * base is the lower directory of an overlay, what is created, modified or
+ * deleted lies in `upper` afterwards (overlayfs' own form: character device 0/0
+ * for a deleted name, trusted.overlay.opaque on a directory that hides).
+ *
+ * Namespaces of its own: mounts, processes, IPC, host name; the network only
+ * without `network`.  /proc, /sys, /dev, /run and /tmp are its own where the
+ * base has such directories, and nothing of them is caught; kernel settings
+ * below /proc and /sys are read-only.  The current directory is seen,
+ * read-only, so that ./install.sh is found.  When the program ends, what it has
+ * left running is ended too.
+ *
+ * It keeps an installer's mistakes from the host, not an attacker: the program
+ * runs as root.
+ */
+#ifndef ADMIN_SANDBOX_H
+#define ADMIN_SANDBOX_H
+
+#include "admin/output.h"
+#include "depot/base.h"
+
+enum {
+	SANDBOX_LEFT_MAX = 16, /* names of left processes that are told */
+	SANDBOX_NAME_MAX = 16,
+	SANDBOX_GRACE_MS = 3000, /* between SIGTERM and SIGKILL */
+};
+
+struct sandbox {
+	const char *base; /* borrows, as all here: a directory, never written */
+	const char *work; /* an empty directory on a real file system */
+	bool network;
+	uint64_t free_min; /* bytes of work's disk that must stay free */
+};
+
+struct sandbox_result {
+	int status; /* exit status of the program; 128 + signal */
+	unsigned int left_count;
+	char left[SANDBOX_LEFT_MAX][SANDBOX_NAME_MAX + 1];
+};
+
+/*
+ * argv as for execvp, looked for inside.  0 whatever the status; else said in
+ * failure: -EPERM: not root; -EINVAL: base or work cannot be used; -ENOSPC: it
+ * filled the disk, and was ended; -EINTR: interrupted; -ENOENT: no such
+ * program.  `work`/upper has the changes.
+ */
+MUST_CHECK int sandbox_run(const struct sandbox *sandbox,
+			   const char *const *argv,
+			   struct sandbox_result *result,
+			   struct failure *failure);
+
+#endif

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_capture: comparing an upper directory with a base, without an overlay:
+ * what lies in upper is laid there by hand.  Runs as root, for whiteouts.
+ */
+#include "admin/capture.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+
+#include "admin/import_capture.h"
+#include "depot/io.h"
+#include "tests/lib/check.h"
+#include "tests/lib/memory_sink.h"
+#include "tests/lib/tmpdir.h"
+
+struct fixture {
+	char *dir, *upper, *base, *file;
+	struct capture_options options;
+	struct capture capture;
+	struct failure failure;
+	struct output out;
+};
+
+static char *join(const char *dir, const char *name)
+{
+	char *path;
+
+	ASSERT(asprintf(&path, "%s/%s", dir, name) > 0);
+	return path;
+}
+
+static void make_dir(const char *dir, const char *name)
+{
+	CLEANUP_FREE char *path = join(dir, name);
+
+	ASSERT(mkdir(path, 0755) == 0);
+}
+
+static void put(const char *dir, const char *name, const char *text)
+{
+	CLEANUP_FREE char *path = join(dir, name);
+	const struct timespec old[2] = {{1000, 0}, {1000, 0}};
+
+	ASSERT(io_replace_file(path, text, strlen(text)) == 0);
+	ASSERT(chmod(path, 0644) == 0);
+	ASSERT(utimensat(AT_FDCWD, path, old, 0) == 0);
+}
+
+static void whiteout(const char *dir, const char *name)
+{
+	CLEANUP_FREE char *path = join(dir, name);
+
+	ASSERT(mknod(path, S_IFCHR, makedev(0, 0)) == 0);
+}
+
+static void fixture_open(struct fixture *f)
+{
+	memset(f, 0, sizeof(*f));
+	f->dir = tmpdir_new();
+	make_dir(f->dir, "upper");
+	make_dir(f->dir, "base");
+	f->upper = join(f->dir, "upper");
+	f->base = join(f->dir, "base");
+	f->file = join(f->dir, "x.cap");
+	f->out.progress = OUTPUT_PROGRESS_NONE;
+	f->out.quiet = true;
+	f->options = (struct capture_options){
+	    .upper = f->upper, .base = f->base, .started = {2000, 0}};
+}
+
+static void fixture_close(struct fixture *f)
+{
+	capture_clear(&f->capture);
+	failure_clear(&f->failure);
+	free(f->upper);
+	free(f->base);
+	free(f->file);
+	tmpdir_remove(f->dir);
+}
+
+static const struct capture_row *row(const struct fixture *f, const char *path)
+{
+	for (size_t i = 0; i < f->capture.count; i++)
+		if (strcmp(f->capture.rows[i].path, path) == 0)
+			return &f->capture.rows[i];
+	return NULL;
+}
+
+static char letter(const struct fixture *f, const char *path)
+{
+	const struct capture_row *found = row(f, path);
+
+	return found ? found->letter : '-';
+}
+
+static void compare(struct fixture *f)
+{
+	CU_ASSERT_EQUAL_FATAL(
+	    capture_compare(&f->options, &f->capture, &f->failure), 0);
+}
+
+/* --- tests ---------------------------------------------------------------- */
+
+static void test_letters(void)
+{
+	CLEANUP_FREE char *attr = NULL;
+	struct fixture f;
+
+	fixture_open(&f);
+	put(f.base, "same", "1");
+	put(f.base, "content", "1");
+	put(f.base, "mode", "1");
+	put(f.base, "gone", "1");
+	put(f.base, "type", "1");
+	put(f.upper, "same", "1");
+	put(f.upper, "content", "2");
+	put(f.upper, "mode", "1");
+	attr = join(f.upper, "mode");
+	ASSERT(chmod(attr, 0600) == 0);
+	whiteout(f.upper, "gone");
+	make_dir(f.upper, "type");
+	put(f.upper, "new", "1");
+	compare(&f);
+	CU_ASSERT_EQUAL(letter(&f, "same"), '-');
+	CU_ASSERT_EQUAL(f.capture.unchanged, 1);
+	CU_ASSERT_EQUAL(letter(&f, "content"), 'M');
+	CU_ASSERT_EQUAL(letter(&f, "mode"), 'm');
+	CU_ASSERT_EQUAL(letter(&f, "gone"), 'D');
+	CU_ASSERT_EQUAL(letter(&f, "type"), 'M');
+	CU_ASSERT_EQUAL(letter(&f, "new"), 'A');
+	fixture_close(&f);
+}
+
+/* Directories that were only gone through are there for their children's sake,
+ * and not at all without. */
+static void test_directories_on_the_way(void)
+{
+	struct fixture f;
+
+	fixture_open(&f);
+	make_dir(f.base, "way");
+	make_dir(f.base, "way/deep");
+	make_dir(f.base, "nothing");
+	make_dir(f.upper, "way");
+	make_dir(f.upper, "way/deep");
+	put(f.upper, "way/deep/new", "1");
+	make_dir(f.upper, "nothing");
+	compare(&f);
+	CU_ASSERT_EQUAL(letter(&f, "way"), '.');
+	CU_ASSERT_EQUAL(letter(&f, "way/deep"), '.');
+	CU_ASSERT_EQUAL(letter(&f, "nothing"), '-');
+	CU_ASSERT_EQUAL(f.capture.count, 3);
+	fixture_close(&f);
+}
+
+static void test_opaque(void)
+{
+	CLEANUP_FREE char *dir = NULL;
+	struct fixture f;
+
+	fixture_open(&f);
+	make_dir(f.base, "d");
+	put(f.base, "d/old", "1");
+	put(f.base, "d/both", "1");
+	make_dir(f.upper, "d");
+	put(f.upper, "d/both", "1");
+	dir = join(f.upper, "d");
+	if (setxattr(dir, "trusted.overlay.opaque", "y", 1, 0) < 0) {
+		puts("# no trusted xattrs here: not run");
+		fixture_close(&f);
+		return;
+	}
+	compare(&f);
+	CU_ASSERT_TRUE(row(&f, "d")->opaque);
+	CU_ASSERT_EQUAL(letter(&f, "d/old"), 'D');
+	CU_ASSERT_EQUAL(letter(&f, "d/both"), '-');
+	fixture_close(&f);
+}
+
+static void test_patterns(void)
+{
+	CU_ASSERT_TRUE(capture_match("var/log/**", "var/log/a"));
+	CU_ASSERT_TRUE(capture_match("var/log/**", "var/log/a/b"));
+	CU_ASSERT_FALSE(capture_match("var/log/**", "var/logs"));
+	CU_ASSERT_TRUE(capture_match("etc/*-", "etc/passwd-"));
+	CU_ASSERT_FALSE(capture_match("etc/*-", "etc/a/passwd-"));
+	CU_ASSERT_TRUE(capture_match("**/x", "a/b/x"));
+	CU_ASSERT_TRUE(capture_match("**/x", "x"));
+	CU_ASSERT_FALSE(capture_match("**/x", "ax/y"));
+	CU_ASSERT_TRUE(capture_match("a?c", "abc"));
+	CU_ASSERT_FALSE(capture_match("a?c", "a/c"));
+	CU_ASSERT_FALSE(capture_match("abc", "ab"));
+	CU_ASSERT_FALSE(capture_match("ab", "abc"));
+}
+
+static void test_noise(void)
+{
+	static const char *const keep[] = {"var/log/keep", NULL};
+	static const char *const leave[] = {"opt/junk/**", NULL};
+	struct fixture f;
+
+	fixture_open(&f);
+	f.options.keep = keep;
+	f.options.leave = leave;
+	CU_ASSERT_PTR_NULL(capture_noise(&f.options, "var/log/keep"));
+	CU_ASSERT_PTR_NOT_NULL(capture_noise(&f.options, "var/log/other"));
+	CU_ASSERT_PTR_NOT_NULL(capture_noise(&f.options, "opt/junk/a"));
+	CU_ASSERT_PTR_NULL(capture_noise(&f.options, "opt/good"));
+	fixture_close(&f);
+}
+
+/* Written and read again: deletions, times, hard links, what is left out. */
+static void test_round_trip(void)
+{
+	static const char *const exclude[] = {"not/**", NULL};
+	struct import_options options = {0};
+	struct import_summary summary = {0};
+	CLEANUP_FREE char *a = NULL;
+	CLEANUP_FREE char *b = NULL;
+	struct memory_sink memory = {0};
+	struct import_sink sink = memory_sink(&memory);
+	struct tree_inode inode;
+	struct import *import;
+	json_t *head = json_object(), *got;
+	uint64_t left_out;
+	struct fixture f;
+
+	fixture_open(&f);
+	put(f.base, "gone", "1");
+	whiteout(f.upper, "gone");
+	put(f.upper, "file", "text");
+	a = join(f.upper, "file");
+	b = join(f.upper, "linked");
+	ASSERT(link(a, b) == 0);
+	make_dir(f.upper, "not"); /* made now: gets the newest time, 1000 */
+	put(f.upper, "not/this", "1");
+	compare(&f);
+	CU_ASSERT_EQUAL_FATAL(capture_write(f.file, &f.options, &f.capture,
+					    head, &f.out, &f.failure),
+			      0);
+	json_decref(head);
+	CU_ASSERT_TRUE(capture_is(f.file));
+	import = import_new(&sink, &options, &f.out, &f.failure);
+	CU_ASSERT_EQUAL_FATAL(import_capture(import, f.file, exclude, &left_out,
+					     &got, &f.failure),
+			      0);
+	CU_ASSERT_EQUAL(left_out, 1);
+	CU_ASSERT_EQUAL(json_array_size(json_object_get(got, "changes")), 5);
+	json_decref(got);
+	CU_ASSERT_EQUAL_FATAL(
+	    import_finish(import, "x", "1", "1", NULL, &summary), 0);
+	import_free(import);
+	CU_ASSERT_TRUE(memory_sink_stat(&memory, "linked", &inode));
+	CU_ASSERT_EQUAL(inode.nlink, 2);
+	CU_ASSERT_TRUE(memory_sink_stat(&memory, "not", &inode));
+	CU_ASSERT_EQUAL(inode.mtime.tv_sec, 1000);
+	CU_ASSERT_FALSE(memory_sink_stat(&memory, "not/this", &inode));
+	CU_ASSERT_EQUAL(tree_entry_count(memory.tree), 4); /* gone, too */
+	import_summary_clear(&summary);
+	memory_sink_clear(&memory);
+	fixture_close(&f);
+}
+
+static void test_no_capture(void)
+{
+	struct fixture f;
+	json_t *head;
+
+	fixture_open(&f);
+	CU_ASSERT_FALSE(capture_is(f.file));
+	put(f.dir, "x.cap", "no capture");
+	CU_ASSERT_FALSE(capture_is(f.file));
+	CU_ASSERT_EQUAL(capture_read_head(f.file, &head, &f.failure), -EBADMSG);
+	CU_ASSERT_PTR_NOT_NULL(strstr(f.failure.message, f.file));
+	fixture_close(&f);
+}
+
+int main(void)
+{
+	static const struct check_test tests[] = {
+	    {"letters", test_letters},
+	    {"directories on the way", test_directories_on_the_way},
+	    {"opaque", test_opaque},
+	    {"patterns", test_patterns},
+	    {"noise", test_noise},
+	    {"round trip", test_round_trip},
+	    {"no capture", test_no_capture},
+	};
+
+	return check_main("test_capture", tests, ARRAY_LEN(tests));
+}
