@@ -7,7 +7,8 @@
  * TRACE is nfstap's.  A call goes out when every reply that came before it in
  * the trace has come here, so what the client had waited for is waited for, and
  * what it had in flight at the same time is in flight at the same time; the
- * program's own work takes no time.  Answers "try again later" are obeyed.
+ * program's own work takes no time.  A line M starts the clock anew.  Answers
+ * "try again later" are obeyed.
  *
  * Prints a line of JSON: seconds from the first call to the last reply, calls,
  * READs and their bytes, how many were asked again, how many ended otherwise
@@ -342,6 +343,13 @@ static void start_look(struct start *start, const char *line)
 	free(name);
 }
 
+static void start_drain(struct start *start)
+{
+	for (size_t i = 0; i < start->ask_count; i++)
+		while (!start->asks[i].answered)
+			start_reply(start);
+}
+
 static double start_run(struct start *start, FILE *trace)
 {
 	double begun = start_clock();
@@ -355,11 +363,13 @@ static double start_run(struct start *start, FILE *trace)
 			start_wait(start, line);
 		else if (*line == 'H')
 			start_look(start, line);
+		else if (*line == 'M') {
+			start_drain(start);
+			begun = start_clock();
+		}
 	}
 	free(line);
-	for (size_t i = 0; i < start->ask_count; i++)
-		while (!start->asks[i].answered)
-			start_reply(start);
+	start_drain(start);
 	return start_clock() - begun;
 }
 
