@@ -29,6 +29,7 @@ cmd_fn cmd_package_create, cmd_package_list, cmd_package_show,
     cmd_package_capture, cmd_package_diff;
 cmd_fn cmd_package_entitle;
 cmd_fn cmd_depot_push, cmd_depot_gc;
+cmd_fn cmd_depot_pull, cmd_depot_key;
 cmd_fn cmd_upstream_add, cmd_upstream_set, cmd_upstream_test, cmd_upstream_list,
     cmd_upstream_remove;
 cmd_fn cmd_tenant_create, cmd_tenant_set, cmd_tenant_assign, cmd_tenant_list;

@@ -86,47 +86,72 @@ static size_t cmd_access(struct cli *cli, struct cmd_access *access,
 
 /* --- add, set, remove ---------------------------------------------------- */
 
-/* Said before the daemon is asked: it is the operator's decision. */
-static int cmd_upstream_refuse(struct cli *cli, const char *name,
+/* Said before the daemon is asked. */
+static int cmd_upstream_key(struct cli *cli)
+{
+	const char *key = cli->args.value[ARGS_KEY];
+	struct sign_key parsed;
+
+	if (key && args_has(&cli->args, ARGS_UNSIGNED)) {
+		failure_set(&cli->failure, -EINVAL, CONTROL_EXIT_USAGE,
+			    "--key and --unsigned: one of them");
+		return -EINVAL;
+	}
+	if (!key || sign_key_from_hex(key, strlen(key), &parsed) == 0)
+		return 0;
+	failure_set(&cli->failure, -EINVAL, CONTROL_EXIT_USAGE,
+		    "--key: \"%s\" is no public key (64 digits, 0-9 a-f)", key);
+	failure_hint(&cli->failure, "try: what vdrive depot key new has "
+				    "printed where it is published");
+	return -EINVAL;
+}
+
+static void cmd_upstream_added(struct cli *cli, const char *name,
 			       const char *url)
 {
-	failure_set(&cli->failure, -EPERM, CONTROL_EXIT_NOT_PERMITTED,
-		    "cannot add upstream %s: this version cannot check "
-		    "signatures, so whoever controls %s, or the way to it, "
-		    "would decide what software tenants get",
-		    name, url);
-	failure_hint(&cli->failure,
-		     "try: vdrive upstream add %s %s --unsigned  (if you "
-		     "trust both)",
-		     name, url);
-	return cmd_fail(cli);
+	const char *key = cli->args.value[ARGS_KEY];
+
+	if (args_has(&cli->args, ARGS_UNSIGNED))
+		output_line(&cli->out, "ok  upstream %s, unsigned, %s", name,
+			    url);
+	else if (key)
+		output_line(&cli->out, "ok  upstream %s, signed by %.12s, %s",
+			    name, key, url);
+	else
+		output_line(&cli->out, "ok  upstream %s, keys as before, %s",
+			    name, url);
 }
 
 int cmd_upstream_add(struct cli *cli, size_t argc UNUSED,
 		     const char *const *argv)
 {
+	bool is_unsigned = args_has(&cli->args, ARGS_UNSIGNED);
 	struct client_request request = {
 	    .method = "POST",
 	    .path = "/v1/upstreams",
-	    .query = {{"name", argv[0]}, {"url", argv[1]}, {"unsigned", "1"}},
+	    .query = {{"name", argv[0]},
+		      {"url", argv[1]},
+		      {"unsigned", is_unsigned ? "1" : "0"},
+		      {"key", cli->args.value[ARGS_KEY]}},
 	    .is_long = true};
 	struct cmd_access access;
 	json_t *json;
 
-	cmd_access(cli, &access, &request.query[3]);
-	if (!args_has(&cli->args, ARGS_UNSIGNED))
-		return cmd_upstream_refuse(cli, argv[0], argv[1]);
+	if (cmd_upstream_key(cli) < 0)
+		return cmd_fail(cli);
+	cmd_access(cli, &access, &request.query[4]);
 	if (cmd_post(cli, &request, &json) < 0)
 		return cmd_fail(cli);
-	output_warn(&cli->out,
-		    "upstream %s is used without signatures: whoever controls "
-		    "%s, or the way to it, decides what software tenants get",
-		    argv[0], argv[1]);
+	if (is_unsigned)
+		output_warn(&cli->out,
+			    "upstream %s is used without signatures: whoever "
+			    "controls %s, or the way to it, decides what "
+			    "software tenants get",
+			    argv[0], argv[1]);
 	if (cli->out.json)
 		output_json(json);
 	else
-		output_line(&cli->out, "ok  upstream %s, unsigned, %s", argv[0],
-			    argv[1]);
+		cmd_upstream_added(cli, argv[0], argv[1]);
 	json_decref(json);
 	return CONTROL_EXIT_OK;
 }

@@ -58,11 +58,18 @@ static const struct command vdrive_commands[] = {
      ARGS_BIT(ARGS_DRY_RUN) | ARGS_BIT(ARGS_STEP), cmd_depot_gc},
     {"depot", "push", "dir:PATH [NAME:TAG...]",
      "publish packages (all when none is named)", 1, ANY, 0, cmd_depot_push},
+    {"depot", "pull", "NAME[:TAG] [--from UPSTREAM] [--all-shards]",
+     "take a package over from an upstream, again when its tag has moved", 1, 1,
+     ARGS_BIT(ARGS_FROM) | ARGS_BIT(ARGS_ALL_SHARDS), cmd_depot_pull},
+    {"depot", "key",
+     "new FILE | list | trust UPSTREAM KEY [--remove]",
+     "keys: to sign what is pushed, and to trust for an upstream", 1, 3,
+     ARGS_BIT(ARGS_REMOVE), cmd_depot_key},
     {"upstream", "add",
-     "NAME URL --unsigned [--ca FILE] [--proxy URL] [--endpoint URL] "
+     "NAME URL --key KEY|--unsigned [--ca FILE] [--proxy URL] [--endpoint URL] "
      "[--region NAME] [--credentials FILE] [--priority N]",
-     "take packages from another depot", 2, 2, ARGS_BIT(ARGS_UNSIGNED) | ACCESS,
-     cmd_upstream_add},
+     "take packages from another depot", 2, 2,
+     ARGS_BIT(ARGS_KEY) | ARGS_BIT(ARGS_UNSIGNED) | ACCESS, cmd_upstream_add},
     {"upstream", "set",
      "NAME [--ca FILE] [--proxy URL] [--endpoint URL] [--region NAME] "
      "[--credentials FILE] [--priority N]",

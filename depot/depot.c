@@ -13,6 +13,7 @@
 #include "depot/log.h"
 #include "depot/registry.h"
 #include "depot/take.h"
+#include "depot/trust.h"
 
 enum {
 	DEPOT_MEMORY_DEFAULT = 512 << 20,
@@ -327,6 +328,11 @@ bool depot_tree_forget(struct depot *depot, const struct digest *digest)
 
 /* --- shards, upstreams --------------------------------------------------- */
 
+int depot_flush(struct depot *depot)
+{
+	return store_flush(depot->store);
+}
+
 bool depot_shard_here(struct depot *depot, const struct digest *name)
 {
 	return store_has(depot->store, name);
@@ -368,6 +374,64 @@ int depot_upstream_add(struct depot *depot, const char *name, const char *url,
 	    .name = name, .url = url, .is_unsigned = is_unsigned};
 
 	return depot_upstream_set(depot, &spec);
+}
+
+static int depot_key_upstream(struct depot *depot, const char *name)
+{
+	struct upstream *upstream = upstreams_find(depot->upstreams, name);
+	bool is_unsigned;
+
+	if (!upstream)
+		return log_err(-ENOENT, "upstream %.64s", name);
+	is_unsigned = upstream_is_unsigned(upstream);
+	upstream_put(upstream);
+	return is_unsigned ? -EPERM : 0;
+}
+
+int depot_key_trust(struct depot *depot, const char *upstream,
+		    const struct sign_key *key)
+{
+	int rc;
+
+	rc = depot_key_upstream(depot, upstream);
+	return rc < 0 ? rc
+		      : trust_add(upstreams_trust(depot->upstreams), upstream,
+				  key);
+}
+
+int depot_key_remove(struct depot *depot, const char *upstream,
+		     const struct sign_key *key)
+{
+	int rc;
+
+	rc = depot_key_upstream(depot, upstream);
+	return rc < 0 ? rc
+		      : trust_remove(upstreams_trust(depot->upstreams),
+				     upstream, key);
+}
+
+struct depot_key_visit {
+	int (*visit)(void *ctx, const char *upstream,
+		     const struct sign_key *key, int64_t since_sec);
+	void *ctx;
+};
+
+static int depot_key_visit(void *ctx, const struct trust_key *row)
+{
+	struct depot_key_visit *v = ctx;
+
+	return v->visit(v->ctx, row->upstream, &row->key, row->time_sec);
+}
+
+int depot_key_list(struct depot *depot,
+		   int (*visit)(void *ctx, const char *upstream,
+				const struct sign_key *key, int64_t since_sec),
+		   void *ctx)
+{
+	struct depot_key_visit v = {visit, ctx};
+
+	return trust_list(upstreams_trust(depot->upstreams), depot_key_visit,
+			  &v);
 }
 
 int depot_upstream_remove(struct depot *depot, const char *name)

@@ -99,6 +99,16 @@ struct package_info {
 MUST_CHECK int depot_package_resolve(struct depot *depot,
 				     const struct package_ref *ref,
 				     struct package_info *info);
+/*
+ * Take a package over from an upstream (NULL: the first that has it, in order
+ * of their names), whether or not it is here: its tag may have moved.  As of
+ * depot_package_resolve; -ENOENT also for an upstream that there is not.  What
+ * was here stays when it fails.
+ */
+MUST_CHECK int depot_package_pull(struct depot *depot,
+				  const struct package_ref *ref,
+				  const char *upstream,
+				  struct package_info *info);
 /* This host's state only; -ENOENT. */
 MUST_CHECK int depot_package_get(struct depot *depot,
 				 const struct package_ref *ref,
@@ -159,6 +169,8 @@ MUST_CHECK int depot_tree_fetch(struct depot *depot,
 
 /* --- shards, as stored (control thread) ---------------------------------- */
 
+/* What has been put or fetched survives a crash from here on. */
+MUST_CHECK int depot_flush(struct depot *depot);
 bool depot_shard_here(struct depot *depot, const struct digest *name);
 /* Proves the shard first; -EBADMSG.  Not durable before depot_package_commit.
  * *added: false when it was here already.  salt: tree_salt() of its tree.  Under
@@ -261,7 +273,9 @@ struct upstream_access {
 /* What an operator says of an upstream; borrowed. */
 struct upstream_spec {
 	const char *name, *url;
-	bool is_unsigned;
+	bool is_unsigned; /* whatever it says is believed */
+	const struct sign_key *key; /* the one to be trusted; NULL: those that
+				       are */
 	const struct upstream_access *access; /* NULL: nothing given */
 };
 
@@ -279,8 +293,9 @@ struct upstream_info {
 /*
  * Add (or change) an upstream, URLs as source.h has them.  Asks it for
  * depot.json first: -EHOSTUNREACH, -EBADMSG, -EPROTONOSUPPORT.  -EINVAL: URL,
- * or an option that such a URL has no use for.
- * Signatures are not checked by this version: -EPERM unless is_unsigned.
+ * or an option that such a URL has no use for.  -EPERM: neither key nor
+ * is_unsigned, and no key is trusted for that name: log_last_error() says by
+ * whom it is signed.
  */
 MUST_CHECK int depot_upstream_set(struct depot *depot,
 				  const struct upstream_spec *spec);
@@ -306,6 +321,21 @@ struct upstream_test {
 /* -ENOENT: no such upstream; what it answers is in the result. */
 MUST_CHECK int depot_upstream_test(struct depot *depot, const char *name,
 				   struct upstream_test *result);
+/*
+ * Keys that may sign for an upstream; take back all of them by removing it.
+ * Trusting a key also says that this host's clock is right (trust.h).
+ * -ENOENT: no such upstream, or key; -EPERM: the upstream is --unsigned;
+ * -EBUSY: the last key; -ENOSPC.
+ */
+MUST_CHECK int depot_key_trust(struct depot *depot, const char *upstream,
+			       const struct sign_key *key);
+MUST_CHECK int depot_key_remove(struct depot *depot, const char *upstream,
+				const struct sign_key *key);
+MUST_CHECK int depot_key_list(struct depot *depot,
+			      int (*visit)(void *ctx, const char *upstream,
+					   const struct sign_key *key,
+					   int64_t since_sec),
+			      void *ctx);
 MUST_CHECK int depot_upstream_remove(struct depot *depot, const char *name);
 MUST_CHECK int depot_upstream_list(struct depot *depot,
 				   int (*visit)(void *ctx,

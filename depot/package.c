@@ -17,6 +17,7 @@
 #include "depot/log.h"
 #include "depot/registry.h"
 #include "depot/take.h"
+#include "depot/trust.h"
 
 /* --- looking ------------------------------------------------------------- */
 
@@ -186,11 +187,13 @@ static int package_worse(int a, int b)
 
 /*
  * What one upstream does not have, or does not say, is that upstream's fault
- * alone: the next is asked.
+ * alone: the next is asked.  from NULL: all.
  */
-static int package_take(struct depot *depot, const struct package_ref *ref)
+static int package_take(struct depot *depot, const struct package_ref *ref,
+			const char *from)
 {
 	struct upstream *all[UPSTREAMS_MAX];
+	struct trust *trust = upstreams_trust(depot->upstreams);
 	unsigned int count;
 	int rc = -ENOENT, worst = -ENOENT;
 	struct digest tree;
@@ -204,9 +207,10 @@ static int package_take(struct depot *depot, const struct package_ref *ref)
 	rc = -ENOENT;
 
 	for (unsigned int i = 0; i < count; i++) {
-		if (rc < 0) {
-			rc = take_package(depot->state, depot->path, all[i],
-					  ref, &tree);
+		if (rc < 0 &&
+		    (!from || strcmp(from, upstream_name(all[i])) == 0)) {
+			rc = take_package(depot->state, depot->path, trust,
+					  all[i], ref, &tree);
 			worst = package_worse(worst, rc);
 		}
 		upstream_put(all[i]);
@@ -218,10 +222,44 @@ static int package_take(struct depot *depot, const struct package_ref *ref)
 	return 0;
 }
 
+static int package_take_told(struct depot *depot, const struct package_ref *ref,
+			     const char *from, struct package_info *info)
+{
+	char text[PACKAGE_NAME_MAX + TAG_NAME_MAX + 16];
+	int rc;
+
+	log_clear_last_error();
+	rc = package_take(depot, ref, from);
+	if (rc == 0)
+		return depot_package_get(depot, ref, info);
+	package_ref_text(ref, text, sizeof(text));
+	if (rc == -ENOENT && from)
+		log_err(0, "%s: upstream %s has no such package", text, from);
+	else if (rc == -ENOENT)
+		log_err(0, "%s: not on this host, and no upstream has it",
+			text);
+	else if (log_last_error()[0] == '\0')
+		log_err(rc, "%s", text);
+	return rc;
+}
+
+int depot_package_pull(struct depot *depot, const struct package_ref *ref,
+		       const char *upstream, struct package_info *info)
+{
+	struct upstream *found;
+
+	if (upstream) {
+		found = upstreams_find(depot->upstreams, upstream);
+		if (!found)
+			return log_err(-ENOENT, "upstream %s", upstream);
+		upstream_put(found);
+	}
+	return package_take_told(depot, ref, upstream, info);
+}
+
 int depot_package_resolve(struct depot *depot, const struct package_ref *ref,
 			  struct package_info *info)
 {
-	char text[PACKAGE_NAME_MAX + TAG_NAME_MAX + 16];
 	int rc;
 
 	rc = depot_package_get(depot, ref, info);
@@ -229,17 +267,7 @@ int depot_package_resolve(struct depot *depot, const struct package_ref *ref,
 		return 0;
 	if (rc < 0 && rc != -ENOENT)
 		return rc;
-	log_clear_last_error();
-	rc = package_take(depot, ref);
-	if (rc == 0)
-		return depot_package_get(depot, ref, info);
-	package_ref_text(ref, text, sizeof(text));
-	if (rc == -ENOENT)
-		log_err(0, "%s: not on this host, and no upstream has it",
-			text);
-	else if (log_last_error()[0] == '\0')
-		log_err(rc, "%s", text);
-	return rc;
+	return package_take_told(depot, ref, NULL, info);
 }
 
 /* --- commit -------------------------------------------------------------- */

@@ -25,6 +25,11 @@
  *                           struct store_start, then its shard numbers, u32
  *                           each: the guest's last start of the tree
  *     'J' ...               of the collection: gc_row.h
+ *     'K' upstream 0 key (32)  struct store_trusted: a key that may sign for
+ *                           the upstream
+ *     'Q' upstream 0 package   struct store_seen: the last document accepted
+ *                           of it; the package "" is the root document
+ *     'Q'                   struct store_clock: the highest time seen
  *     "format"              u32: FORMAT_STORE
  *
  * Names and texts at the end of a value have no NUL.  registry.h reads and
@@ -48,6 +53,8 @@ enum {
 	STATE_KEY_PIN = 'H',
 	STATE_KEY_PLAN = 'B',
 	STATE_KEY_GC = 'J',
+	STATE_KEY_TRUSTED = 'K',
+	STATE_KEY_SEEN = 'Q',
 };
 
 struct store_tag {
@@ -101,6 +108,23 @@ struct store_start {
 	int64_t time_sec_le;     /* of its first touch */
 };
 _Static_assert(sizeof(struct store_start) == 24, "start row");
+
+struct store_trusted {
+	int64_t time_sec_le; /* since when, by this host's clock */
+};
+_Static_assert(sizeof(struct store_trusted) == 8, "trusted key row");
+
+struct store_seen {
+	uint64_t number_le;  /* sequence of a tag document; generation */
+	uint8_t payload[32]; /* digest of what had that number */
+	uint8_t depot[16];   /* whose it was */
+};
+_Static_assert(sizeof(struct store_seen) == 56, "seen row");
+
+struct store_clock {
+	int64_t sec_le; /* since 1970 */
+};
+_Static_assert(sizeof(struct store_clock) == 8, "clock row");
 
 /*
  * Write the key "format" into a new database, or check it.  `what` names the

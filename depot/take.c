@@ -26,10 +26,12 @@ struct take {
 	struct kv *state;          /* borrows */
 	const char *root;          /* borrows */
 	struct upstream *upstream; /* borrows */
+	struct trust *trust;       /* borrows; NULL: only a hint is wanted */
 	unsigned int tries;
 	const char *private; /* borrows; the scope (layout.h) */
 	bool denied;         /* what was asked for last */
 
+	struct root_doc depot;     /* owns; of signed upstreams */
 	struct tag_doc tags;       /* owns */
 	const struct tag_row *row; /* borrows from tags */
 	uint32_t index_number;
@@ -42,6 +44,7 @@ struct take {
 
 static void take_clear(struct take *take)
 {
+	root_doc_clear(&take->depot);
 	tag_doc_clear(&take->tags);
 	free(take->json);
 	revision_doc_clear(&take->doc);
@@ -143,8 +146,6 @@ static int take_check_age(struct take *take, const char *path)
 	struct take_seen seen = {.take = take};
 	int rc;
 
-	ASSERT(upstream_is_unsigned(take->upstream));
-
 	if (take->tags.expires_sec && take->tags.expires_sec < time(NULL))
 		log_warn("upstream %s: %s: has expired",
 			 upstream_name(take->upstream), path);
@@ -159,8 +160,55 @@ static int take_check_age(struct take *take, const char *path)
 	return rc;
 }
 
+/* Of a signed upstream: which depot this is, and how far it has come. */
+static int take_depot(struct take *take)
+{
+	const char *name = upstream_name(take->upstream);
+	CLEANUP_FREE void *text = NULL;
+	struct sign_keys keys;
+	size_t len;
+	int rc;
+
+	rc = trust_keys(take->state, name, &keys);
+	if (rc == 0)
+		rc = take_get_named(take, LAYOUT_ROOT, DOCUMENT_MAX, &text,
+				    &len);
+	if (rc == 0)
+		rc = trust_root(take->trust, name, &keys, false, text, len,
+				&take->depot);
+	return rc;
+}
+
+/* A hint: where an index is; what it leads to is proved by names. */
+static int take_tags_hint(struct take *take, const char *path, const char *text,
+			  size_t len)
+{
+	struct sign_keys keys;
+	int rc;
+
+	rc = trust_keys(take->state, upstream_name(take->upstream), &keys);
+	if (rc == 0)
+		rc = tag_doc_prove(text, len, &keys, &take->tags);
+	return rc < 0 ? take_refused(take, path, rc) : 0;
+}
+
+static int take_tags_plain(struct take *take, const char *name,
+			   const char *path, const char *text, size_t len)
+{
+	int rc;
+
+	rc = tag_doc_read(text, len, &take->tags);
+	if (rc < 0)
+		return take_refused(take, path, rc);
+	if (strcmp(take->tags.name, name) != 0)
+		return take_bad(take, path, -EBADMSG,
+				"tags of another package");
+	return take->trust ? take_check_age(take, path) : 0;
+}
+
 static int take_tags_of(struct take *take, const char *name)
 {
+	bool is_signed = !upstream_is_unsigned(take->upstream);
 	struct layout_path path = layout_tags(take->private, name);
 	CLEANUP_FREE void *text = NULL;
 	size_t len;
@@ -169,21 +217,25 @@ static int take_tags_of(struct take *take, const char *name)
 	rc = take_get(take, path.text, DOCUMENT_MAX, &text, &len);
 	if (rc < 0)
 		return rc;
-	rc = tag_doc_read(text, len, &take->tags);
-	if (rc < 0)
-		return take_refused(take, path.text, rc);
-	if (strcmp(take->tags.name, name) != 0)
-		return take_bad(take, path.text, -EBADMSG,
-				"tags of another package");
-	return take_check_age(take, path.text);
+	if (is_signed && !take->trust)
+		return take_tags_hint(take, path.text, text, len);
+	if (is_signed)
+		return trust_tags(take->trust, upstream_name(take->upstream),
+				  path.text, name, &take->depot, text, len,
+				  &take->tags);
+	return take_tags_plain(take, name, path.text, text, len);
 }
 
 /* Everybody's package of that name, or the private one. */
 static int take_tags(struct take *take, const char *name)
 {
 	bool denied;
-	int rc;
+	int rc = 0;
 
+	if (take->trust && !upstream_is_unsigned(take->upstream))
+		rc = take_depot(take);
+	if (rc < 0)
+		return rc;
 	take->private = NULL;
 	rc = take_tags_of(take, name);
 	if (rc != -ENOENT)
@@ -372,18 +424,23 @@ static int take_commit(struct take *take)
 		return -ENOMEM;
 	take_fill_batch(take, batch, &origin);
 	rc = take_entitled(take, batch);
+	if (!upstream_is_unsigned(take->upstream))
+		trust_accept(take->trust, batch, origin.upstream, &take->depot,
+			     &take->tags);
 	if (rc == 0)
 		rc = registry_commit(take->state, batch);
 	kv_batch_free(batch);
 	return rc;
 }
 
-int take_package(struct kv *state, const char *root, struct upstream *upstream,
-		 const struct package_ref *ref, struct digest *tree)
+int take_package(struct kv *state, const char *root, struct trust *trust,
+		 struct upstream *upstream, const struct package_ref *ref,
+		 struct digest *tree)
 {
 	CLEANUP(take_clear)
 	struct take take = {.state = state,
 			    .root = root,
+			    .trust = trust,
 			    .upstream = upstream,
 			    .tries = UPSTREAM_TRIES};
 	int rc;

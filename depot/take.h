@@ -7,9 +7,10 @@
  * A private package lies below a directory of its own there (layout.h), which
  * is looked into when the upstream has no tags of that name for everybody.
  *
- * Signatures are not checked by this version (upstreams are --unsigned), so a
- * tag document that is expired or older than one seen before is only warned
- * about.
+ * Of an upstream that is not --unsigned, root and tag document are proved as
+ * trust.h says, and what was accepted is noted in that batch.  Of an --unsigned
+ * one a tag document that is expired or older than one seen before is only
+ * warned about.
  */
 #ifndef DEPOT_TAKE_H
 #define DEPOT_TAKE_H
@@ -18,6 +19,7 @@
 #include "depot/depot.h"
 #include "depot/index.h"
 #include "depot/kv.h"
+#include "depot/trust.h"
 #include "depot/upstream.h"
 
 /*
@@ -28,7 +30,7 @@
  * known of the package then.
  */
 MUST_CHECK int take_package(struct kv *state, const char *root,
-			    struct upstream *upstream,
+			    struct trust *trust, struct upstream *upstream,
 			    const struct package_ref *ref, struct digest *tree);
 
 /* Read a tree that came from `upstream`, and is damaged or missing here, again

@@ -12,10 +12,9 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "depot/document.h"
-#include "depot/layout.h"
 #include "depot/log.h"
 #include "depot/registry.h"
+#include "depot/trust.h"
 
 enum {
 	UPSTREAM_WAIT_MS = 500, /* after the first failed try; doubles */
@@ -34,7 +33,8 @@ struct upstream {
 };
 
 struct upstreams {
-	struct kv *state; /* borrows */
+	struct kv *state;    /* borrows */
+	struct trust *trust; /* owns */
 	pthread_mutex_t lock;
 	struct upstream *all[UPSTREAMS_MAX]; /* lock; ref; sorted by name */
 	unsigned int count;                  /* lock */
@@ -285,7 +285,9 @@ int upstreams_open(struct kv *state, struct upstreams **upstreams)
 		return -ENOMEM;
 	list->state = state;
 	pthread_mutex_init(&list->lock, NULL);
-	rc = registry_upstream_list(state, upstreams_load, list);
+	rc = trust_new(state, &list->trust);
+	if (rc == 0)
+		rc = registry_upstream_list(state, upstreams_load, list);
 	if (rc < 0) {
 		upstreams_close(list);
 		return rc;
@@ -310,8 +312,14 @@ void upstreams_close(struct upstreams *upstreams)
 		return;
 	for (unsigned int i = 0; i < upstreams->count; i++)
 		upstream_put(upstreams->all[i]);
+	trust_free(upstreams->trust);
 	pthread_mutex_destroy(&upstreams->lock);
 	free(upstreams);
+}
+
+struct trust *upstreams_trust(struct upstreams *upstreams)
+{
+	return upstreams->trust;
 }
 
 struct upstream *upstreams_find(struct upstreams *upstreams, const char *name)
@@ -346,44 +354,20 @@ unsigned int upstreams_all(struct upstreams *upstreams,
 
 /* --- add, remove, list --------------------------------------------------- */
 
-/* Is there a depot, and one that we can read? */
-static int upstream_probe(struct upstream *upstream)
-{
-	CLEANUP(root_doc_clear) struct root_doc root = {0};
-	CLEANUP_FREE void *text = NULL;
-	struct source_fault fault;
-	size_t len;
-	int rc;
-
-	rc = upstream_get(upstream, LAYOUT_ROOT, DOCUMENT_MAX, UPSTREAM_TRIES,
-			  &text, &len, &fault);
-	if (rc < 0) {
-		log_err(0, "upstream %s: %s%s", upstream->row.name, fault.text,
-			rc == -ENOENT ? ": no depot there" : "");
-		return rc == -ENOENT || rc == -EFBIG ? -EBADMSG : rc;
-	}
-	rc = root_doc_read(text, len, &root);
-	if (rc == -EBADMSG)
-		log_err(0,
-			"upstream %s: %s: its " LAYOUT_ROOT
-			" is no depot's root document",
-			upstream->row.name, upstream->row.url);
-	return rc;
-}
-
-static int upstreams_store(struct upstreams *upstreams,
-			   const struct registry_upstream *row, bool keep)
+static int upstreams_probe(struct upstreams *upstreams,
+			   struct upstream *upstream,
+			   const struct upstream_spec *spec)
 {
 	struct kv_batch *batch = kv_batch_new();
 	int rc;
 
 	if (!batch)
 		return -ENOMEM;
-	if (keep)
-		registry_upstream_put(batch, row);
-	else
-		registry_upstream_delete(batch, row->name);
-	rc = registry_commit(upstreams->state, batch);
+	rc = upstream_probe(upstream, upstreams->state, upstreams->trust, spec,
+			    batch);
+	registry_upstream_put(batch, &upstream->row);
+	if (rc == 0)
+		rc = registry_commit(upstreams->state, batch);
 	kv_batch_free(batch);
 	return rc;
 }
@@ -397,12 +381,6 @@ int upstreams_add(struct upstreams *upstreams, const struct upstream_spec *spec)
 
 	if (!depot_name_ok(name) || strlen(url) > UPSTREAM_URL_MAX)
 		return log_err(-EINVAL, "upstream %.64s: name or URL", name);
-	if (!spec->is_unsigned)
-		return log_err(-EPERM,
-			       "upstream %s: this version checks no "
-			       "signatures: say --unsigned to take packages "
-			       "from it all the same",
-			       name);
 	if (!upstreams_has_room(upstreams, name))
 		return log_err(-ENOSPC, "upstream %s: there are %d already",
 			       name, UPSTREAMS_MAX);
@@ -413,10 +391,7 @@ int upstreams_add(struct upstreams *upstreams, const struct upstream_spec *spec)
 	rc = upstream_new(&row, &upstream);
 	if (rc < 0)
 		return rc;
-	rc = upstream_probe(upstream);
-	if (rc < 0)
-		return rc;
-	rc = upstreams_store(upstreams, &row, true);
+	rc = upstreams_probe(upstreams, upstream, spec);
 	if (rc < 0)
 		return rc;
 	rc = upstreams_put_in(upstreams, upstream);
@@ -424,6 +399,22 @@ int upstreams_add(struct upstreams *upstreams, const struct upstream_spec *spec)
 		return rc;
 	upstream = NULL;
 	return 0;
+}
+
+/* What was seen of it stays: added again, it cannot be an older one. */
+static int upstreams_delete(struct upstreams *upstreams, const char *name)
+{
+	struct kv_batch *batch = kv_batch_new();
+	int rc;
+
+	if (!batch)
+		return -ENOMEM;
+	rc = trust_begin(upstreams->trust, batch, name, NULL);
+	registry_upstream_delete(batch, name);
+	if (rc == 0)
+		rc = registry_commit(upstreams->state, batch);
+	kv_batch_free(batch);
+	return rc;
 }
 
 int upstreams_remove(struct upstreams *upstreams, const char *name)
@@ -435,7 +426,7 @@ int upstreams_remove(struct upstreams *upstreams, const char *name)
 
 	if (!found)
 		return log_err(-ENOENT, "upstream %.64s", name);
-	rc = upstreams_store(upstreams, &found->row, false);
+	rc = upstreams_delete(upstreams, name);
 	if (rc < 0)
 		return rc;
 	pthread_mutex_lock(&upstreams->lock);

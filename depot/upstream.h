@@ -14,6 +14,7 @@
 #include "depot/kv.h"
 #include "depot/source.h"
 
+struct trust;
 struct upstreams;
 struct upstream; /* reference counted; lives on when it is removed */
 
@@ -34,6 +35,8 @@ MUST_CHECK int upstreams_list(struct upstreams *upstreams,
 					   const struct upstream_info *info),
 			      void *ctx);
 
+struct trust *upstreams_trust(struct upstreams *upstreams); /* borrowed */
+
 /* With a reference for the caller; NULL: none of that name. */
 struct upstream *upstreams_find(struct upstreams *upstreams, const char *name);
 /* All, in order of names, each with a reference; their number. */
@@ -46,6 +49,16 @@ bool upstream_is_unsigned(const struct upstream *upstream);
 /* Of those that do equally well the highest is to be asked first. */
 unsigned int upstream_priority(const struct upstream *upstream);
 void upstream_tell(struct upstream *upstream, struct upstream_info *info);
+
+/*
+ * Is there a depot, one that we can read, and whose?  Puts into the batch what
+ * is trusted and seen from now on; see depot_upstream_set.  upstream_probe.c
+ */
+struct kv_batch;
+MUST_CHECK int upstream_probe(struct upstream *upstream, struct kv *state,
+			      struct trust *trust,
+			      const struct upstream_spec *spec,
+			      struct kv_batch *batch);
 
 /* See depot_upstream_test; upstream_test.c. */
 void upstream_test(struct upstream *upstream, struct upstream_test *result);

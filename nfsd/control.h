@@ -88,8 +88,19 @@
  *   GET  /v1/delta/export?name=T/G[&snapshot=S]
  *                                         bytes (long): the stream
  *   POST /v1/delta/import?name=T/G        body: a stream (long)
+ *   GET  /v1/keys                         schema "key-list/1"
+ *   POST /v1/keys?upstream=U&key=HEX      trust a key; 403: U is --unsigned
+ *   POST /v1/keys/remove?upstream=U&key=HEX
+ *                                         409: it is the last one
+ *   POST /v1/pull?ref=REF[&from=U]        (long) take a package over; it, as
+ *                                         the listing has it
+ *   POST /v1/pull/shards?tree=HEX&first=N (long) fetch what is missing of up to
+ *                                         CONTROL_PULL_MAX shards from N on,
+ *                                         durably when these are the last:
+ *                                         {"next":N,"fetched":N,"here":N}
  *   GET  /v1/upstreams                    schema "upstream-list/1"
- *   POST /v1/upstreams?name=N&url=U&unsigned=0|1&ACCESS
+ *   POST /v1/upstreams?name=N&url=U&unsigned=0|1[&key=HEX]&ACCESS
+ *                                         403: neither, and no key is trusted
  *   POST /v1/upstreams/set?name=N&ACCESS  what is left out stays as it is
  *   GET  /v1/upstreams/test?name=N        (long) schema "upstream-test/1"
  *   POST /v1/upstreams/remove?name=N
@@ -127,6 +138,7 @@ enum {
 	CONTROL_BODIES_MAX = 768 << 20, /* of all requests at one time */
 	CONTROL_TREES_HELD_MAX = 16,
 	CONTROL_GET_MAX = 256,        /* shards of one /v1/shards/get */
+	CONTROL_PULL_MAX = 512,       /* of one /v1/pull/shards */
 	CONTROL_CONFLICTS_MAX = 1000, /* told of one assign */
 	CONTROL_FINDINGS_MAX = 1000,  /* told of one verify */
 	CONTROL_LONG_MAX = 4,         /* long requests at one time */

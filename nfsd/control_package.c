@@ -18,7 +18,7 @@ enum {
 
 /* --- packages ------------------------------------------------------------ */
 
-static json_t *control_package_json(const struct package_info *info)
+json_t *control_package_json(const struct package_info *info)
 {
 	char revision[DIGEST_HEX_LEN + 1], tree[DIGEST_HEX_LEN + 1];
 
@@ -58,7 +58,7 @@ int control_package_list(struct control_request *req)
 					"package-list/1", "packages", list));
 }
 
-static int control_param_ref(struct control_request *req, const char **text,
+int control_param_ref(struct control_request *req, const char **text,
 			     struct package_ref *ref)
 {
 	int rc;

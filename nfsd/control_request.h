@@ -107,6 +107,9 @@ control_handler control_tenant_list, control_tenant_create,
 /* Upstreams (control_upstream.c). */
 control_handler control_upstream_list, control_upstream_add,
     control_upstream_set, control_upstream_test, control_upstream_remove;
+/* Packages from upstreams, and the keys they are signed by (control_depot.c). */
+control_handler control_key_list, control_key_trust, control_key_remove,
+    control_pull, control_pull_shards;
 /* Deltas (control_delta.c). */
 control_handler control_snapshot_list, control_snapshot_add,
     control_snapshot_remove, control_delta_restore, control_delta_reset,
@@ -168,6 +171,15 @@ MUST_CHECK int control_param_options(struct control_request *req,
 struct site_guest_info;
 MUST_CHECK int control_guest_find(struct control_request *req, const char *name,
 				  struct site_guest_info *info);
+struct sign_key;
+MUST_CHECK int control_param_key(struct control_request *req,
+				 struct sign_key *key); /* "key" */
+struct package_ref;
+MUST_CHECK int control_param_ref(struct control_request *req, const char **text,
+				 struct package_ref *ref); /* "ref" */
+/* A package as the listing has it; NULL: no memory. */
+struct package_info;
+json_t *control_package_json(const struct package_info *info);
 struct digest;
 MUST_CHECK int control_param_digest(struct control_request *req,
 				    const char *name, struct digest *digest);

@@ -292,8 +292,8 @@ const char *control_depot_hint(int rc)
 		return "vdrive upstream set NAME --credentials FILE, or have "
 		       "its server let this host in";
 	case -EBADMSG:
-		return "another upstream, or have its publisher push to a new "
-		       "directory";
+		return "vdrive depot key list, for whom it must be signed by; "
+		       "another upstream; or tell its publisher";
 	case -EPROTONOSUPPORT:
 		return "a newer vdrive on this host";
 	case -EINVAL:

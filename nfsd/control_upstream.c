@@ -98,6 +98,7 @@ int control_upstream_add(struct control_request *req)
 {
 	struct upstream_access access = {0};
 	struct upstream_spec spec = {.access = &access};
+	struct sign_key key;
 	int rc;
 
 	rc = control_param_name(req, "name", "an upstream", &spec.name);
@@ -107,18 +108,23 @@ int control_upstream_add(struct control_request *req)
 	if (rc < 0)
 		return rc;
 	rc = control_param_bool(req, "unsigned", &spec.is_unsigned);
+	if (rc == 0 && control_param_text(req, "key")) {
+		rc = control_param_key(req, &key);
+		spec.key = &key;
+	}
 	if (rc == 0)
 		rc = control_access(req, &access);
 	if (rc < 0)
 		return rc;
 	rc = depot_upstream_set(req->control->daemon.depot, &spec);
 	if (rc == -EPERM)
-		return control_refuse(
-		    req, rc, "the same with --unsigned, if you trust it",
-		    "cannot add upstream %s: this version cannot check "
-		    "signatures, so %s could give any software a false "
-		    "content",
-		    spec.name, spec.url);
+		return control_fail(
+		    req, rc,
+		    "the same with --key KEY, when its publisher says that "
+		    "this is the key; with --unsigned, if you trust it and "
+		    "the way to it blindly",
+		    "cannot add upstream %s, %s, without a key", spec.name,
+		    spec.url);
 	if (rc < 0)
 		return control_fail(req, rc, control_depot_hint(rc),
 				    "cannot add upstream %s, %s", spec.name,

@@ -421,7 +421,21 @@ static void test_site_refused(void)
 	refused(&f,
 		POST("/v1/upstreams", NULL, 0, {"name", "lab"},
 		     {"url", "dir:/nonexistent"}, {"unsigned", "0"}),
-		CONTROL_EXIT_NOT_PERMITTED, "signatures");
+		CONTROL_EXIT_UPSTREAM, "nonexistent");
+	refused(&f,
+		POST("/v1/upstreams", NULL, 0, {"name", "lab"},
+		     {"url", "dir:/nonexistent"}, {"key", "9A"}),
+		CONTROL_EXIT_USAGE, "9A");
+	refused(&f,
+		POST("/v1/keys", NULL, 0, {"upstream", "lab"},
+		     {"key", "d75a980182b10ab7d54bfed3c964073a"
+			     "0ee172f3daa62325af021a68f707511a"}),
+		CONTROL_EXIT_MISSING, "lab");
+	refused(&f, POST("/v1/pull", NULL, 0, {"ref", "app:9"}),
+		CONTROL_EXIT_MISSING, "app:9");
+	refused(&f,
+		POST("/v1/pull", NULL, 0, {"ref", "app:9"}, {"from", "lab"}),
+		CONTROL_EXIT_MISSING, "lab");
 	refused(&f, POST("/v1/upstreams/remove", NULL, 0, {"name", "lab"}),
 		CONTROL_EXIT_MISSING, "lab");
 	refused(&f, GET("/v1/package", {"ref", "nosuch:1"}),

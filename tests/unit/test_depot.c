@@ -202,7 +202,10 @@ static void test_upstreams(void)
 	CU_ASSERT_EQUAL(depot_upstream_add(f.host, "x", "ftp://x/", true),
 			-EINVAL);
 	CU_ASSERT_EQUAL(depot_upstream_add(f.host, "X", url, true), -EINVAL);
+	free(STEAL(url));
+	url = kit_url(f.out);
 	CU_ASSERT_EQUAL(depot_upstream_add(f.host, "x", url, false), -EPERM);
+	CU_ASSERT_PTR_NOT_NULL(strstr(log_last_error(), "is not signed"));
 	CU_ASSERT_EQUAL(depot_upstream_remove(f.host, "x"), -ENOENT);
 	check_unmute();
 	CU_ASSERT_EQUAL(depot_upstream_list(f.host, test_list_visit, info), 0);
