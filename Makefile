@@ -36,7 +36,7 @@ ALL_C   := -std=gnu11 -D_GNU_SOURCE -I. -I$(B) -MMD -MP \
            $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer) $(CFLAGS)
 TIRPC   := $(shell pkg-config --cflags libtirpc)
 LIBS    := -lrocksdb -lz $(if $(filter 1,$(HAVE_LIBDEFLATE)),-ldeflate) \
-           -lcrypto -lcurl -ltirpc -linih -ljansson -lmicrohttpd -larchive \
+           -lcrypto -lcurl -lnfs -ltirpc -linih -ljansson -lmicrohttpd -larchive \
            -pthread
 
 objs     = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)/*.c))
@@ -109,13 +109,13 @@ $(UNIT): $(B)/tests/unit/%: $(B)/tests/unit/%.o \
          $(TESTLIB) $(B)/core.a
 	@$(CC) $(ALL_C) -o $@ $^ $(LIBS) -lcunit
 $(NFS): $(B)/tests/nfs/%: $(B)/tests/nfs/%.o $(TESTLIB) $(B)/core.a
-	@$(CC) $(ALL_C) -o $@ $^ $(LIBS) -lcunit -lnfs
+	@$(CC) $(ALL_C) -o $@ $^ $(LIBS) -lcunit
 $(MODEL): $(B)/tests/model/%: $(B)/tests/model/%.o $(MODEL_O) $(TESTLIB) \
           $(B)/core.a
 	@$(CC) $(ALL_C) -o $@ $^ $(LIBS) -lcunit
 $(filter-out $(INSIDE),$(TOOLS)): $(B)/tests/tools/%: $(B)/tests/tools/%.o \
          $(TESTLIB) $(B)/core.a
-	@$(CC) $(ALL_C) -o $@ $^ $(LIBS) -lcunit -lnfs
+	@$(CC) $(ALL_C) -o $@ $^ $(LIBS) -lcunit
 # Loaded into vdrived by the power-cut test and the fault sweep; never with a
 # sanitizer in it.
 $(CUTREC): tests/lib/cutlog.h
@@ -243,6 +243,7 @@ layers: | $(GEN_H)
 	@! grep -lE '^#include <(zlib|libdeflate)\.h>' */*.[ch] | grep -v '^depot/shard\.c$$'
 	@! grep -lE '^#include <openssl/' */*.[ch] | grep -v '^depot/digest\.c$$'
 	@! grep -lE '^#include <curl/' */*.[ch] | grep -vE '^(depot/http|admin/client)\.c$$'
+	@! grep -lE '^#include <nfsc/' */*.[ch] | grep -vE '^depot/nfsc\.c$$'
 	@! grep -lE '^#include <(rpc|tirpc)/' depot/* overlay/* admin/*.[ch]
 	@! grep -lE '^#include <microhttpd' */*.[ch] | grep -vE '^nfsd/control'
 	@! grep -lE '^#include <archive' */*.[ch] | grep -vE '^admin/import_'
