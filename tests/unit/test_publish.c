@@ -286,8 +286,8 @@ static void test_rival(void)
 
 	fixture_open(&f);
 	kit_create(f.depot, "hello", "1", 10, 1, &package);
-	row = (struct publish_package){"hello", "1", package.json,
-				       package.revision, package.tree};
+	row = (struct publish_package){
+	    "hello", "1", package.json, package.revision, package.tree, NULL};
 	rival.depot = f.depot;
 	rival.dir = f.out;
 	publish = (struct publish){.dir = f.out,
@@ -319,12 +319,12 @@ static void test_several(void)
 	fixture_open(&f);
 	kit_create(f.depot, "a", "1", 5, 1, &a);
 	kit_create(f.depot, "b", "1", 5, 2, &b);
-	rows[0] =
-	    (struct publish_package){"a", "1", a.json, a.revision, a.tree};
-	rows[1] =
-	    (struct publish_package){"b", "1", b.json, b.revision, b.tree};
-	rows[2] =
-	    (struct publish_package){"a", "stable", a.json, a.revision, a.tree};
+	rows[0] = (struct publish_package){"a",        "1",    a.json,
+					   a.revision, a.tree, NULL};
+	rows[1] = (struct publish_package){"b",        "1",    b.json,
+					   b.revision, b.tree, NULL};
+	rows[2] = (struct publish_package){"a",        "stable", a.json,
+					   a.revision, a.tree,   NULL};
 	rival.depot = f.depot;
 	publish = (struct publish){.dir = f.out,
 				   .level = 6,
