@@ -29,6 +29,7 @@ BROKEN_no-data-sync := -DBROKEN_NO_DATA_SYNC=1
 BROKEN_drc-memory := -DBROKEN_DRC_MEMORY=1
 BROKEN_no-reserve  := -DBROKEN_NO_RESERVE=1
 BROKEN_ignore-sync := -DBROKEN_IGNORE_SYNC=1
+BROKEN_no-verify   := -DBROKEN_NO_VERIFY=1
 BROKEN_gc-no-lease := -DBROKEN_GC_NO_LEASE=1
 ALL_C   := -std=gnu11 -D_GNU_SOURCE -I. -I$(B) -MMD -MP \
            -DHAVE_LIBDEFLATE=$(HAVE_LIBDEFLATE) $(BROKEN_$(BROKEN)) \
@@ -63,7 +64,7 @@ TESTLIB := $(call objs,tests/lib)
 .SECONDEXPANSION:
 .SECONDARY:
 .PHONY: all check check-unit check-nfs check-fuzz check-model check-e2e \
-        check-guest model listing sweep capture \
+        check-guest model listing sweep corrupt capture \
         demo bench referee fuzz torture torture-full \
         variants lint format layers clean install
 
@@ -195,6 +196,10 @@ torture-full: all $(TOOLS) variants
 capture: all
 	@B=$(B) sh tests/e2e/capture-debian.sh
 
+# N damages at rest and in flight: make corrupt N=10000 (tests/e2e/corrupt).
+corrupt: all $(TOOLS) variants
+	@B=$(B) N=$(or $(N),10000) sh tests/e2e/corrupt
+
 # Each call of the write path failed in turn, all of them (tests/e2e/sweep).
 sweep: all $(TOOLS)
 	@B=$(B) POINTS= sh tests/e2e/sweep
@@ -208,6 +213,7 @@ variants:
 	@$(MAKE) -s BROKEN=no-data-sync $(B)-broken-no-data-sync/vdrived
 	@$(MAKE) -s BROKEN=no-reserve all $(B)-broken-no-reserve/tests/tools/filler
 	@$(MAKE) -s BROKEN=ignore-sync $(B)-broken-ignore-sync/vdrived
+	@$(MAKE) -s BROKEN=no-verify all
 
 # Coverage-guided fuzzing, SECONDS each: make fuzz SECONDS=300.  Stores on a
 # tmpfs; libFuzzer takes what living threads of a store hold for leaks.

@@ -248,6 +248,13 @@ int shard_seal(const void *chunk, size_t chunk_len, int level, uint8_t *out,
 	return 0;
 }
 
+/* The control run of tests/e2e/corrupt must fail. */
+#ifdef BROKEN_NO_VERIFY
+static const bool shard_trusting = true;
+#else
+static const bool shard_trusting;
+#endif
+
 /* Everything that the header says, checked; lengths are not codec's yet. */
 static int shard_parse(const void *shard, size_t shard_len, uint8_t *codec,
 		       size_t *chunk_len)
@@ -307,7 +314,7 @@ int shard_open(const uint8_t *salt, const struct digest *name,
 			return -EBADMSG;
 	}
 	digest = shard_name_of(salt, out, chunk_len);
-	if (!digest_equal(&digest, name))
+	if (!digest_equal(&digest, name) && !shard_trusting)
 		return -EBADMSG;
 	*out_len = chunk_len;
 	return 0;

@@ -880,7 +880,7 @@ static json_t *control_depot_json(const struct depot_stats *stats)
 {
 	return json_pack(
 	    "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-	    "s:I}",
+	    "s:I, s:I, s:I}",
 	    "packages", (json_int_t)stats->packages, "shards",
 	    (json_int_t)stats->shards, "bytes_stored",
 	    (json_int_t)stats->shard_bytes, "bytes_logical",
@@ -893,7 +893,10 @@ static json_t *control_depot_json(const struct depot_stats *stats)
 	    (json_int_t)stats->fetched_bytes, "fetched_shards",
 	    (json_int_t)stats->fetched_shards, "fetch_errors",
 	    (json_int_t)stats->fetch_errors, "fetch_waiting",
-	    (json_int_t)stats->fetch_waiting);
+	    (json_int_t)stats->fetch_waiting, "verify_failures_store",
+	    (json_int_t)stats->verify_failures_store,
+	    "verify_failures_upstream",
+	    (json_int_t)stats->verify_failures_upstream);
 }
 
 int control_status(struct control_request *req)

@@ -136,6 +136,17 @@ void faultrule_clear(void)
 	pthread_mutex_unlock(&faults.lock);
 }
 
+long faultrule_left(void)
+{
+	long left = 0;
+
+	pthread_mutex_lock(&faults.lock);
+	for (unsigned int i = 0; i < faults.rule_count; i++)
+		left += MAX(faults.rules[i].times, 0l);
+	pthread_mutex_unlock(&faults.lock);
+	return left;
+}
+
 void faultrule_match(const char *path, bool ranged, struct fault_rule *rule)
 {
 	*rule = (struct fault_rule){.kind = FAULT_PASS};

@@ -88,6 +88,8 @@ uint64_t faultrule_place(const struct fault_rule *rule, uint64_t len);
 
 MUST_CHECK int faultrule_add(const struct fault_rule *rule); /* -ENOSPC */
 void faultrule_clear(void);
+/* How many requests rules with `times` would still spoil. */
+long faultrule_left(void);
 /* The rule for this request, FAULT_PASS without one; uses one of `times`. */
 void faultrule_match(const char *path, bool ranged, struct fault_rule *rule);
 

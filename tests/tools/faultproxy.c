@@ -19,6 +19,8 @@
  *	count [PREFIX]                     "REQUESTS BYTES PATH" lines, then
  *	                                   "REQUESTS BYTES total"
  *	reset                              counts from 0
+ *	left                               requests that rules with times=N
+ *	                                   would still spoil
  *	stop                               the end
  */
 #include <arpa/inet.h>
@@ -226,6 +228,8 @@ static int proxy_command(char *line, int out)
 		faultrelay_rtt((unsigned int)strtoul(rest, NULL, 10));
 	else if (strcmp(line, "count") == 0)
 		faultcount_print(rest, out);
+	else if (strcmp(line, "left") == 0)
+		dprintf(out, "%ld\n", faultrule_left());
 	else if (strcmp(line, "reset") == 0)
 		faultcount_reset();
 	else if (strcmp(line, "stop") == 0)
