@@ -240,8 +240,8 @@ layers: | $(GEN_H)
 	@! grep -nE '^#include "(nfsd|admin|tests)/' overlay/*.[ch]
 	@! grep -nE '^#include "(admin|tests)/' nfsd/*.[ch]
 	@! grep -nE '^#include "depot/' overlay/*.[ch] | grep -vE 'depot/($(open_depot))\.h"'
-	@! grep -nE '^#include "depot/' $(filter-out nfsd/nfsd.c $(wildcard nfsd/control*),$(wildcard nfsd/*.[ch])) | grep -vE 'depot/(base|log|killpoint|digest)\.h"'
-	@! grep -nE '^#include "depot/' nfsd/nfsd.c nfsd/control*.[ch] | grep -vE 'depot/($(open_depot)|document|shard)\.h"'
+	@! grep -nE '^#include "depot/' $(filter-out nfsd/nfsd.c nfsd/peer.c $(wildcard nfsd/control*),$(wildcard nfsd/*.[ch])) | grep -vE 'depot/(base|log|killpoint|digest)\.h"'
+	@! grep -nE '^#include "depot/' nfsd/nfsd.c nfsd/peer.c nfsd/control*.[ch] | grep -vE 'depot/($(open_depot)|document|shard|shelf)\.h"'
 	@! grep -nE '^#include "depot/' admin/*.[ch] | grep -vE 'depot/($(admin_depot))\.h"'
 	@! grep -nE '^#include "overlay/' nfsd/*.[ch] admin/*.[ch] | grep -vE 'overlay/(view|site)\.h"'
 	@! grep -nE '^#include "nfsd/' admin/*.[ch] | grep -vE 'nfsd/control\.h"'
@@ -251,7 +251,7 @@ layers: | $(GEN_H)
 	@! grep -lE '^#include <curl/' */*.[ch] | grep -vE '^(depot/http|admin/client)\.c$$'
 	@! grep -lE '^#include <nfsc/' */*.[ch] | grep -vE '^depot/nfsc\.c$$'
 	@! grep -lE '^#include <(rpc|tirpc)/' depot/* overlay/* admin/*.[ch]
-	@! grep -lE '^#include <microhttpd' */*.[ch] | grep -vE '^nfsd/control'
+	@! grep -lE '^#include <microhttpd' */*.[ch] | grep -vE '^nfsd/(control|peer\.c)'
 	@! grep -lE '^#include <archive' */*.[ch] | grep -vE '^admin/import_'
 	@! grep -lE '^#include <jansson' */*.[ch] | grep -vE '^(depot/document|nfsd/control|admin/)'
 	@! grep -lE '^#include <ini\.h>' */*.[ch] | grep -vE '^nfsd/conf\.c$$'

@@ -21,6 +21,7 @@ static const struct source_row source_rows[] = {
     {"dir:", "directory", 0},
     {"http://", "http", SOURCE_CREDENTIALS | SOURCE_PROXY},
     {"nfs://", "nfs", 0},
+    {"vdrive://", "peer", SOURCE_PROXY},
     {"s3://", "s3",
      SOURCE_CREDENTIALS | SOURCE_ENDPOINT | SOURCE_REGION | SOURCE_CA |
 	 SOURCE_PROXY},
@@ -76,6 +77,9 @@ int source_new(const char *url, const struct source_options *options,
 		return -EINVAL;
 	if (strcmp(row->kind, "directory") == 0)
 		return source_dir_new(url + strlen(row->scheme), source);
+	if (strcmp(row->kind, "peer") == 0)
+		return source_peer_new(url + strlen(row->scheme), options,
+				       source);
 	if (strcmp(row->kind, "nfs") == 0)
 		return source_nfs_new(url + strlen(row->scheme), source);
 	if (strcmp(row->kind, "s3") == 0)

@@ -100,6 +100,7 @@ struct source_options {
  *                                      read and written; without ports the
  *                                      port mapper is asked; with one, MOUNT
  *                                      is there too unless it has its own
+ *   vdrive://HOST:PORT/                read: another host's vdrived
  * Nothing is asked yet.  options may be NULL.  -EINVAL: not such a URL, one
  * with user, query or fragment, or an option that this kind has no use for.
  */
@@ -128,6 +129,9 @@ static inline void source_stop(struct source *source)
 
 /* The kinds; `rest` is what follows "dir:", `url` the whole. */
 MUST_CHECK int source_dir_new(const char *rest, struct source **source);
+MUST_CHECK int source_peer_new(const char *rest,
+			       const struct source_options *options,
+			       struct source **source);
 MUST_CHECK int source_nfs_new(const char *rest, struct source **source);
 MUST_CHECK int source_s3_new(const char *rest,
 			     const struct source_options *options,

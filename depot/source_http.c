@@ -110,3 +110,20 @@ int source_http_new(const char *url, const struct source_options *options,
 	*source = &this->source;
 	return 0;
 }
+
+/* A peer speaks HTTP: "HOST:PORT/". */
+int source_peer_new(const char *rest, const struct source_options *options,
+		    struct source **source)
+{
+	size_t len = strcspn(rest, "/");
+	CLEANUP_FREE char *url = NULL;
+
+	/* There is no port that everybody knows, and nothing below. */
+	if (!memchr(rest, ':', len) || (rest[len] && rest[len + 1]))
+		return -EINVAL;
+	if (asprintf(&url, "http://%s", rest) < 0) {
+		url = NULL;
+		return -ENOMEM;
+	}
+	return source_http_new(url, options, source);
+}

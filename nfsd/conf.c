@@ -240,6 +240,33 @@ static int conf_set_quota(struct conf *conf, const char *value)
 			  value);
 }
 
+static int conf_set_peer_listen(struct conf *conf, const char *value)
+{
+	const char *colon = strrchr(value, ':');
+
+	if (!colon || colon == value || !colon[1] ||
+	    strspn(colon + 1, "0123456789") != strlen(colon + 1))
+		return conf_error(conf,
+				  "listen: \"%s\" is no address and port such "
+				  "as 10.0.0.1:2050",
+				  value);
+	return conf_set_string(conf, &conf->peer_listen, value);
+}
+
+static int conf_set_peer_rate(struct conf *conf, const char *value)
+{
+	if (strcmp(value, "none") == 0) {
+		conf->peer_rate = 0;
+		return 0;
+	}
+	if (conf_size(value, 1, CONF_QUOTA_MAX, &conf->peer_rate) == 0)
+		return 0;
+	return conf_error(conf,
+			  "rate: \"%s\" is neither \"none\" nor bytes a "
+			  "second such as 100M",
+			  value);
+}
+
 static int conf_set_snapshots(struct conf *conf, const char *value)
 {
 	uint64_t n;
@@ -321,6 +348,8 @@ static const struct conf_key {
     {"delta", "quota", conf_set_quota, false},
     {"delta", "snapshots", conf_set_snapshots, false},
     {"admin", "socket", conf_set_socket, false},
+    {"peer", "listen", conf_set_peer_listen, false},
+    {"peer", "rate", conf_set_peer_rate, false},
     {"log", "level", conf_set_level, false},
 };
 
@@ -436,6 +465,7 @@ void conf_free(struct conf *conf)
 	}
 	free(STEAL(conf->store_path));
 	free(STEAL(conf->admin_socket));
+	free(STEAL(conf->peer_listen));
 }
 
 /* --- places -------------------------------------------------------------- */

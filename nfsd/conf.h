@@ -25,6 +25,10 @@
  *	snapshots = 5			a guest may have at one time; 0..7
  *	[admin]
  *	socket	=			default: in the runtime directory
+ *	[peer]
+ *	listen	=			ADDR:PORT: what this host has, for other
+ *					hosts to read (peer.h); default: off
+ *	rate	= none			bytes a second they may have of it
  *	[log]
  *	level	= info			error, warn, info, debug
  *
@@ -70,6 +74,8 @@ struct conf {
 	uint64_t quota; /* bytes; 0: none */
 	unsigned int snapshots;
 	char *admin_socket; /* owns; NULL until conf_finish() */
+	char *peer_listen;  /* owns; NULL: off */
+	uint64_t peer_rate; /* bytes a second; 0: no limit */
 	enum log_level log_level;
 	char error[CONF_ERROR_MAX]; /* of the last call that failed */
 	/* conf.c's own */

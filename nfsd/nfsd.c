@@ -23,6 +23,7 @@
 #include "depot/log.h"
 #include "nfsd/conf.h"
 #include "nfsd/control.h"
+#include "nfsd/peer.h"
 #include "nfsd/server.h"
 #include "overlay/site.h"
 
@@ -51,6 +52,7 @@ struct nfsd {
 	struct site *site;       /* owns */
 	struct server *server;   /* owns */
 	struct control *control; /* owns */
+	struct peer *peer;       /* owns; NULL: off */
 };
 
 static const char nfsd_usage[] =
@@ -70,6 +72,7 @@ static const char nfsd_usage[] =
     "\n"
     "Keys: nfs.listen nfs.threads nfs.poll-us store.path store.memory\n"
     "store.keep delta.quota delta.snapshots admin.socket log.level\n"
+    "peer.listen peer.rate\n"
     "limits.address-connections limits.guest-connections limits.guest-parked\n"
     "limits.guest-held limits.tenant-connections limits.tenant-parked\n"
     "limits.tenant-held\n";
@@ -348,8 +351,14 @@ static int nfsd_start(struct nfsd *nfsd, const struct conf *conf)
 	int rc;
 
 	rc = control_start(conf->admin_socket, &daemon, &nfsd->control);
+	if (rc == 0 && conf->peer_listen)
+		rc = peer_start(conf->peer_listen, conf->peer_rate,
+				nfsd->depot, &nfsd->peer);
 	if (rc < 0)
 		return rc;
+	if (nfsd->peer)
+		log_info("what this host has is offered to others on %s",
+			 peer_listen_text(nfsd->peer));
 	return server_start(nfsd->server);
 }
 
@@ -360,6 +369,7 @@ static int nfsd_start(struct nfsd *nfsd, const struct conf *conf)
 static void nfsd_stop(struct nfsd *nfsd)
 {
 	control_stop(STEAL(nfsd->control));
+	peer_stop(STEAL(nfsd->peer));
 	if (nfsd->server) {
 		server_quiet(nfsd->server);
 		site_quiesce(nfsd->site);
