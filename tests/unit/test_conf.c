@@ -57,6 +57,9 @@ static void test_all_keys(void)
 				    "[delta]\n"
 				    "quota = none\n"
 				    "snapshots = 7\n"
+				    "[peer]\n"
+				    "listen = 10.0.0.1:2050\n"
+				    "rate = 100M\n"
 				    "[admin]\n"
 				    "socket = /tmp/s\n"
 				    "[log]\n"
@@ -74,6 +77,8 @@ static void test_all_keys(void)
 	CU_ASSERT_EQUAL(conf_finish(&conf, true), 0);
 	CU_ASSERT_STRING_EQUAL(conf.store_path, "/srv/drive");
 	CU_ASSERT_STRING_EQUAL(conf.admin_socket, "/tmp/s");
+	CU_ASSERT_STRING_EQUAL(conf.peer_listen, "10.0.0.1:2050");
+	CU_ASSERT_EQUAL(conf.peer_rate, 100ull << 20);
 	conf_free(&conf);
 }
 
