@@ -64,7 +64,7 @@ TESTLIB := $(call objs,tests/lib)
 .SECONDEXPANSION:
 .SECONDARY:
 .PHONY: all check check-unit check-nfs check-fuzz check-model check-e2e \
-        check-guest model listing sweep corrupt capture \
+        check-guest model listing sweep corrupt probe capture \
         demo bench referee fuzz torture torture-full \
         variants lint format layers clean install
 
@@ -116,7 +116,7 @@ $(MODEL): $(B)/tests/model/%: $(B)/tests/model/%.o $(MODEL_O) $(TESTLIB) \
 	@$(CC) $(ALL_C) -o $@ $^ $(LIBS) -lcunit
 $(filter-out $(INSIDE),$(TOOLS)): $(B)/tests/tools/%: $(B)/tests/tools/%.o \
          $(TESTLIB) $(B)/core.a
-	@$(CC) $(ALL_C) -o $@ $^ $(LIBS) -lcunit
+	@$(CC) $(ALL_C) -o $@ $^ $(LIBS) -lcunit -lm
 # Loaded into vdrived by the power-cut test and the fault sweep; never with a
 # sanitizer in it.
 $(CUTREC): tests/lib/cutlog.h
@@ -199,6 +199,10 @@ capture: all
 # N damages at rest and in flight: make corrupt N=10000 (tests/e2e/corrupt).
 corrupt: all $(TOOLS) variants
 	@B=$(B) N=$(or $(N),10000) sh tests/e2e/corrupt
+
+# 2,000 first reads timed: does it show what others have (tests/e2e/probe.sh)?
+probe: all $(TOOLS)
+	@B=$(B) PROBES=$(or $(PROBES),2000) sh tests/e2e/probe.sh
 
 # Each call of the write path failed in turn, all of them (tests/e2e/sweep).
 sweep: all $(TOOLS)
