@@ -30,6 +30,7 @@ cmd_fn cmd_package_create, cmd_package_list, cmd_package_show,
 cmd_fn cmd_package_entitle;
 cmd_fn cmd_depot_push, cmd_depot_gc;
 cmd_fn cmd_depot_pull, cmd_depot_key;
+cmd_fn cmd_package_plan, cmd_package_prefetch, cmd_package_resident;
 cmd_fn cmd_upstream_add, cmd_upstream_set, cmd_upstream_test, cmd_upstream_list,
     cmd_upstream_remove;
 cmd_fn cmd_tenant_create, cmd_tenant_set, cmd_tenant_assign, cmd_tenant_list;
@@ -98,6 +99,12 @@ void cmd_suggest(struct cli *cli, const char *path, const char *rows_key,
 
 /* The same for a package reference: another name, or a tag that there is. */
 void cmd_suggest_package(struct cli *cli, const char *ref);
+
+/* Bring a package here (what: "plan", "all", NULL: plan if there is one) and
+ * wait for it, with a progress bar; says how much came.  tenant: whose starts
+ * make the plan; may be NULL. */
+MUST_CHECK int cmd_prefetch_ref(struct cli *cli, const char *ref,
+				const char *what, const char *tenant);
 
 /* The package that `ref` names, as /v1/package answers.  Suggests names. */
 MUST_CHECK int cmd_package(struct cli *cli, const char *ref, json_t **json);

@@ -16,6 +16,7 @@ enum { PUSH_AHEAD = 64 };
 
 struct cmd_push_package {
 	json_t *json; /* owns; what publish_package points into */
+	void *plan;   /* owns; NULL: none */
 	char tree_hex[DIGEST_HEX_LEN + 1];
 	struct package_entitled entitled; /* owns */
 };
@@ -39,6 +40,7 @@ static void cmd_push_clear(struct cmd_push *push)
 	for (unsigned int i = 0; i < push->count; i++) {
 		tree_put(push->packages[i].tree);
 		json_decref(push->own[i].json);
+		free(push->own[i].plan);
 		package_entitled_clear(&push->own[i].entitled);
 	}
 	free(push->packages);
@@ -84,6 +86,25 @@ static int cmd_push_entitled(struct cmd_push *push,
 	return package_entitled_parse(text, &own->entitled);
 }
 
+/* The plan that goes with it; there may be none. */
+static int cmd_push_plan(struct cmd_push *push, const char *ref,
+			 struct cmd_push_package *own,
+			 struct publish_package *package)
+{
+	struct client_request request = {
+	    .method = "GET", .path = "/v1/plans/file", .query = {{"ref", ref}}};
+	int rc;
+
+	rc = client_call(push->cli->client, &request, &own->plan,
+			 &package->plan_len, &push->cli->failure);
+	if (rc == -ENOENT) {
+		failure_clear(&push->cli->failure);
+		return 0;
+	}
+	package->plan = own->plan;
+	return rc;
+}
+
 static int cmd_push_add(struct cmd_push *push, const char *ref)
 {
 	struct publish_package *package = &push->packages[push->count];
@@ -112,6 +133,9 @@ static int cmd_push_add(struct cmd_push *push, const char *ref)
 	if (rc < 0)
 		return rc;
 	package->entitled = &own->entitled;
+	rc = cmd_push_plan(push, ref, own, package);
+	if (rc < 0)
+		return rc;
 	return cmd_package_tree(push->cli, own->json, &package->tree);
 }
 

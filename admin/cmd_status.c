@@ -72,6 +72,27 @@ static void cmd_status_store(struct cli *cli, const json_t *depot)
 		    used, max);
 }
 
+static void cmd_status_ahead(struct cli *cli, const json_t *prefetch)
+{
+	static const char *const kinds[] = {"plan", "ahead", "fill"};
+	static const char *const words[] = {"plans", "read-ahead", "fill"};
+	char fetched[OUTPUT_NUMBER_MAX], used[OUTPUT_NUMBER_MAX];
+	char wasted[OUTPUT_NUMBER_MAX];
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		const json_t *row = json_object_get(prefetch, kinds[i]);
+
+		if (cmd_number(row, "fetched") == 0)
+			continue;
+		output_size(fetched, cmd_number(row, "fetched"),
+			    cli->out.exact);
+		output_size(used, cmd_number(row, "used"), cli->out.exact);
+		output_size(wasted, cmd_number(row, "wasted"), cli->out.exact);
+		output_line(&cli->out, "%-15s %s fetched, %s used, %s wasted",
+			    words[i], fetched, used, wasted);
+	}
+}
+
 /* An error of a source that is up is over; `upstream list -o` has it. */
 static void cmd_status_upstream(struct cli *cli, const json_t *row)
 {
@@ -115,6 +136,7 @@ int cmd_status(struct cli *cli, size_t argc UNUSED,
 		cmd_status_head(cli, json);
 		cmd_status_depot(cli, depot);
 		cmd_status_store(cli, depot);
+		cmd_status_ahead(cli, json_object_get(json, "prefetch"));
 		cmd_status_upstreams(cli, json);
 	}
 	json_decref(json);

@@ -145,6 +145,18 @@ static void cmd_assign_suggest(struct cli *cli, size_t argc,
 	}
 }
 
+/* What the guests will want first, here before they can see it. */
+static int cmd_assign_prefetch(struct cli *cli, size_t argc,
+			       const char *const *argv)
+{
+	const char *what = args_has(&cli->args, ARGS_ALL) ? "all" : NULL;
+	int rc = 0;
+
+	for (size_t i = 1; rc == 0 && i < argc; i++)
+		rc = cmd_prefetch_ref(cli, argv[i], what, argv[0]);
+	return rc;
+}
+
 int cmd_tenant_assign(struct cli *cli, size_t argc, const char *const *argv)
 {
 	const char *order = args_has(&cli->args, ARGS_ORDER) ? "1" : "0";
@@ -158,6 +170,9 @@ int cmd_tenant_assign(struct cli *cli, size_t argc, const char *const *argv)
 	json_t *json;
 	int rc;
 
+	if (args_has(&cli->args, ARGS_PREFETCH) &&
+	    cmd_assign_prefetch(cli, argc, argv) < 0)
+		return cmd_fail(cli);
 	for (size_t i = 1; i < argc; i++)
 		len += strlen(argv[i]) + 1;
 	body = calloc(1, len);

@@ -78,6 +78,15 @@ struct layout_path layout_index(const char *private, const struct digest *tree,
 	return layout_in(private, "index/%s-%u", hex, number);
 }
 
+struct layout_path layout_plan(const char *private, const struct digest *tree,
+			       uint32_t number)
+{
+	char hex[DIGEST_HEX_LEN + 1];
+
+	digest_to_hex(tree, hex);
+	return layout_in(private, "plans/%s-%u", hex, number);
+}
+
 bool layout_index_parse(const char *file, struct digest *tree, uint32_t *number)
 {
 	size_t len = strlen(file);

@@ -32,6 +32,9 @@ struct layout_path layout_revision(const char *private,
 struct layout_path layout_tree(const char *private, const struct digest *tree);
 struct layout_path layout_index(const char *private, const struct digest *tree,
 				uint32_t number);
+/* The plan of a tree is named like the index that its tag names. */
+struct layout_path layout_plan(const char *private, const struct digest *tree,
+			       uint32_t number);
 struct layout_path layout_pack(const char *private, const struct digest *pack);
 /* index, or private/PRIVATE/index. */
 struct layout_path layout_index_dir(const char *private);

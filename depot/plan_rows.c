@@ -11,6 +11,11 @@
 #include "depot/registry.h"
 #include "depot/store.h"
 
+_Static_assert((int)PLAN_KIND_PUBLISHED == STORE_PLAN_PUBLISHED &&
+		   (int)PLAN_KIND_RECORDED == STORE_PLAN_RECORDED &&
+		   (int)PLAN_KIND_TAKEN == STORE_PLAN_TAKEN,
+	       "kinds");
+
 enum {
 	PLAN_ROWS_TREE_LEN = 1 + DIGEST_LEN,
 	PLAN_ROWS_KEY_MAX = PLAN_ROWS_TREE_LEN + 2 * (PACKAGE_NAME_MAX + 1),

@@ -35,8 +35,15 @@ MUST_CHECK int plan_rows_merge(struct kv *state, const struct digest *tree,
 			       unsigned int guests_min, struct plan *plan,
 			       uint16_t **guests);
 
+/* Where a plan came from; on disk STORE_PLAN_* (store.h). */
+enum plan_kind {
+	PLAN_KIND_PUBLISHED = 1,
+	PLAN_KIND_RECORDED = 2,
+	PLAN_KIND_TAKEN = 3,
+};
+
 struct plan_row {
-	unsigned int kind; /* STORE_PLAN_* */
+	unsigned int kind; /* enum plan_kind */
 	uint32_t number;   /* N of plans/TREE-N; 0: in no depot yet */
 	struct plan plan;  /* owns */
 };

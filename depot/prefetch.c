@@ -197,7 +197,8 @@ static int run_prepare_plan(struct prefetch *prefetch, struct run *run,
 	struct plan plan;
 	int rc;
 
-	rc = prefetch_load_plan(prefetch->depot, run->tree, run->tenant, &plan);
+	rc = depot_plan_get(prefetch->depot, run->tree,
+			    *run->tenant ? run->tenant : NULL, &plan);
 	if (rc < 0)
 		return rc;
 	run->list = plan.shards; /* ours now */

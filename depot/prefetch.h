@@ -63,7 +63,7 @@ struct prefetch_progress {
 	uint64_t bytes_total, bytes_done; /* as stored; total 0: not known */
 };
 
-/* tenant: whose starts make the plan, beside this host's plan; may be NULL.
+/* tenant: as of depot_plan_get.
  * *id names the run.  -ENODATA: there is no plan. */
 MUST_CHECK int depot_prefetch_start(struct depot *depot, struct tree *tree,
 				    enum prefetch_what what, const char *tenant,
@@ -102,6 +102,13 @@ void depot_prefetch_of_tree(struct depot *depot, const struct digest *tree,
 			    struct prefetch_bytes *bytes);
 
 /* --- plans of this host -------------------------------------------------- */
+
+struct plan;
+/* What a guest of this tenant will want first: its tenant's own starts
+ * (tenant NULL: everybody's), then this host's plan.  -ENOENT: nothing is
+ * known. */
+MUST_CHECK int depot_plan_get(struct depot *depot, struct tree *tree,
+			      const char *tenant, struct plan *plan);
 
 /*
  * Make this host's plan of a tree from everybody's starts: what at least

@@ -68,10 +68,6 @@ struct prefetch {
 	pthread_t thread;
 };
 
-/* What a guest of this tenant will want first: its tenant's own starts, then
- * this host's plan.  tenant may be NULL.  -ENOENT: nothing is known. */
-MUST_CHECK int prefetch_load_plan(struct depot *depot, struct tree *tree,
-				  const char *tenant, struct plan *plan);
 /* The index of a tree as it lies on this host; NULL: none. */
 struct index *prefetch_load_index(struct depot *depot, struct tree *tree);
 /* Bytes of a shard as stored: by the index, else by the store; 0: unknown. */

@@ -40,15 +40,14 @@ static int prefetch_tenant_plan(struct depot *depot, struct tree *tree,
 			       plan, NULL);
 }
 
-int prefetch_load_plan(struct depot *depot, struct tree *tree,
-		       const char *tenant, struct plan *plan)
+int depot_plan_get(struct depot *depot, struct tree *tree, const char *tenant,
+		   struct plan *plan)
 {
 	struct plan_row row;
-	int rc = -ENOENT, host;
+	int rc, host;
 
 	memset(plan, 0, sizeof(*plan));
-	if (tenant && *tenant)
-		rc = prefetch_tenant_plan(depot, tree, tenant, plan);
+	rc = prefetch_tenant_plan(depot, tree, tenant, plan);
 	if (rc < 0 && rc != -ENOENT)
 		return rc;
 	host = plan_rows_get(depot->state, tree_digest(tree),
@@ -212,7 +211,7 @@ int depot_prefetch_resident(struct depot *depot, struct tree *tree,
 		resident->shards_here++;
 		resident->bytes_here += lens[i];
 	}
-	rc = prefetch_load_plan(depot, tree, tenant, &plan);
+	rc = depot_plan_get(depot, tree, tenant, &plan);
 	if (rc < 0)
 		return rc == -ENOENT ? 0 : rc;
 	resident->has_plan = true;

@@ -16,6 +16,7 @@
 #include "depot/document.h"
 #include "depot/layout.h"
 #include "depot/log.h"
+#include "depot/plan.h"
 #include "depot/publish_file.h"
 #include "depot/publish_known.h"
 #include "depot/publish_pack.h"
@@ -309,6 +310,27 @@ static int push_index(struct push *push, const struct publish_package *package,
 	return rc;
 }
 
+/* A plan is a hint: a newer one takes the place of the old one. */
+static int push_plan(struct push *push, const struct publish_package *package,
+		     uint32_t number)
+{
+	struct layout_path path = layout_plan(
+	    push_private(package), tree_digest(package->tree), number);
+	CLEANUP_FREE void *old = NULL;
+	size_t len;
+	int rc;
+
+	if (!package->plan)
+		return 0;
+	rc = publish_file_read(push->publish->dir, path.text, PLAN_FILE_MAX,
+			       &old, &len);
+	if (rc == 0 && len == package->plan_len &&
+	    memcmp(old, package->plan, len) == 0)
+		return 0;
+	return publish_file_write(push->publish->dir, path.text, package->plan,
+				  package->plan_len);
+}
+
 static int push_tree(struct push *push, const struct publish_package *package)
 {
 	struct tree *tree = package->tree;
@@ -552,6 +574,8 @@ static int push_once(struct publish *publish,
 	rc = push_begin(&push);
 	for (unsigned int i = 0; rc == 0 && i < count; i++) {
 		rc = push_index(&push, &packages[i], &push.indexes[i]);
+		if (rc == 0)
+			rc = push_plan(&push, &packages[i], push.indexes[i]);
 		if (rc == 0)
 			rc = push_tree(&push, &packages[i]);
 		if (rc == 0)

@@ -9,11 +9,14 @@
  *   trees/HH/HEX                tree box
  *   index/TREEHEX-N             where the shards lie, N = 1, 2, ...
  *   packs/HH/HEX                shards in tree order
+ *   plans/TREEHEX-N             in which order they are wanted (plan.h), N as
+ *                               of the index; may be missing
  *   private/NAME/...            the same of a private package (tree_salt), for
  *                               a web server to guard: tags.json, revisions,
  *                               trees, index, packs; NAME is not in depot.json
  *
- * Content never changes under a name except tags and depot.json.  Order of
+ * Content never changes under a name except tags, plans, which are hints, and
+ * depot.json.  Order of
  * writing: packs, index, tree, revision, then tags, then depot.json, each file
  * durably replaced; a reader never sees a name that is not there.  A push packs
  * only what no index of the directory lists; an interrupted push leaves packs
@@ -34,6 +37,8 @@ struct publish_package {
 	const char *revision_json; /* canonical */
 	struct digest revision;
 	struct tree *tree; /* borrows */
+	const void *plan;  /* borrows; bytes of plan_write(); NULL: none */
+	size_t plan_len;
 	/* Who may be given it, of all packages of the name; borrows.  NULL: as
 	 * the depot says, everybody when it says nothing. */
 	const struct package_entitled *entitled;

@@ -14,6 +14,7 @@
 #include "depot/io.h"
 #include "depot/layout.h"
 #include "depot/log.h"
+#include "depot/plan_rows.h"
 #include "depot/registry.h"
 
 enum {
@@ -370,6 +371,39 @@ static int take_index(struct take *take, const struct tree *tree)
 	return 0;
 }
 
+/* The plan beside the index, when there is one: a hint, so whatever is wrong
+ * with it is no reason not to have the package.  What was made here stays. */
+static void take_plan(struct take *take)
+{
+	const struct digest *tree = tree_digest(take->tree);
+	uint32_t shards = tree_shard_count(take->tree);
+	struct layout_path path =
+	    layout_plan(take->private, tree, take->index_number);
+	struct plan_row row = {.kind = PLAN_KIND_TAKEN,
+			       .number = take->index_number},
+			old;
+	CLEANUP_FREE void *bytes = NULL;
+	size_t len;
+	bool ours;
+
+	if (take_get(take, path.text, PLAN_FILE_MAX, &bytes, &len) < 0)
+		return;
+	ours = plan_rows_get(take->state, tree, shards, &old) == 0 &&
+	       old.kind != PLAN_KIND_TAKEN;
+	plan_clear(&old.plan);
+	if (ours)
+		return;
+	if (plan_read(bytes, len, tree, shards, &row.plan) == 0 &&
+	    plan_rows_put(take->state, &row) == 0)
+		log_debug("upstream %s: %s: a plan of %u shards",
+			  upstream_name(take->upstream), path.text,
+			  row.plan.count);
+	else
+		log_warn("upstream %s: %s: not used",
+			 upstream_name(take->upstream), path.text);
+	plan_clear(&row.plan);
+}
+
 /* --- keeping ------------------------------------------------------------- */
 
 /* What the document says holds for all of its packages. */
@@ -458,6 +492,7 @@ int take_package(struct kv *state, const char *root, struct trust *trust,
 		rc = take_commit(&take);
 	if (rc < 0)
 		return rc;
+	take_plan(&take);
 	*tree = take.doc.tree;
 	return 0;
 }

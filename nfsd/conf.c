@@ -19,6 +19,7 @@ enum {
 	CONF_MEMORY_DEFAULT_MB = 512,
 	CONF_POLL_US_DEFAULT = 50,
 	CONF_QUOTA_DEFAULT_GB = 2,
+	CONF_PLAN_BYTES_DEFAULT = 1 << 30,
 	CONF_SNAPSHOTS_DEFAULT = 5,
 	CONF_KEEP_DEFAULT_S = 24 * 3600,
 	CONF_NEAR_MAX = 3, /* edits that still count as a slip */
@@ -267,6 +268,38 @@ static int conf_set_peer_rate(struct conf *conf, const char *value)
 			  value);
 }
 
+static int conf_set_plans(struct conf *conf, const char *value)
+{
+	conf->plans = strcmp(value, "on") == 0;
+	if (conf->plans || strcmp(value, "off") == 0)
+		return 0;
+	return conf_error(conf, "plans: \"%s\" is neither on nor off", value);
+}
+
+static int conf_set_plan_bytes(struct conf *conf, const char *value)
+{
+	if (conf_size(value, CONF_QUOTA_MIN, CONF_QUOTA_MAX,
+		      &conf->plan_bytes) == 0)
+		return 0;
+	return conf_error(conf,
+			  "plan-bytes: \"%s\" is not a size of 1M or more, "
+			  "such as 256M",
+			  value);
+}
+
+static int conf_set_fill(struct conf *conf, const char *value)
+{
+	conf->fill = 0;
+	if (strcmp(value, "off") == 0)
+		return 0;
+	if (conf_size(value, CONF_FILL_MIN, CONF_FILL_MAX, &conf->fill) == 0)
+		return 0;
+	return conf_error(conf,
+			  "fill: \"%s\" is neither \"off\" nor bytes a second, "
+			  "64K or more, such as 10M",
+			  value);
+}
+
 static int conf_set_snapshots(struct conf *conf, const char *value)
 {
 	uint64_t n;
@@ -345,6 +378,9 @@ static const struct conf_key {
     {"store", "path", conf_set_store, false},
     {"store", "memory", conf_set_memory, false},
     {"store", "keep", conf_set_keep, false},
+    {"upstream", "plans", conf_set_plans, false},
+    {"upstream", "plan-bytes", conf_set_plan_bytes, false},
+    {"upstream", "fill", conf_set_fill, false},
     {"delta", "quota", conf_set_quota, false},
     {"delta", "snapshots", conf_set_snapshots, false},
     {"admin", "socket", conf_set_socket, false},
@@ -446,6 +482,8 @@ int conf_init(struct conf *conf)
 	    .memory = (uint64_t)CONF_MEMORY_DEFAULT_MB << 20,
 	    .quota = (uint64_t)CONF_QUOTA_DEFAULT_GB << 30,
 	    .snapshots = CONF_SNAPSHOTS_DEFAULT,
+	    .plans = true,
+	    .plan_bytes = CONF_PLAN_BYTES_DEFAULT,
 	    .keep_s = CONF_KEEP_DEFAULT_S,
 	    .log_level = LOG_LEVEL_INFO,
 	};

@@ -20,6 +20,11 @@
  *	memory	= 512M			databases and opened chunks
  *	keep	= 24h			a tree after its last pointer went: s,
  *					m, h, d
+ *	[upstream]
+ *	plans	= on			replay plans when guests start: on, off
+ *	plan-bytes = 1G			of one plan, at most
+ *	fill	= off			fetch what was started in the background
+ *					at so many bytes a second, such as 10M
  *	[delta]
  *	quota	= 2G			of new guests; or none
  *	snapshots = 5			a guest may have at one time; 0..7
@@ -60,6 +65,8 @@ enum {
 #define CONF_MEMORY_MIN ((uint64_t)64 << 20)
 #define CONF_MEMORY_MAX ((uint64_t)1 << 40)
 #define CONF_QUOTA_MIN  ((uint64_t)1 << 20)
+#define CONF_FILL_MIN   ((uint64_t)64 << 10)
+#define CONF_FILL_MAX   ((uint64_t)100 << 30)
 #define CONF_QUOTA_MAX  ((uint64_t)1 << 50)
 
 struct conf {
@@ -73,9 +80,12 @@ struct conf {
 	unsigned int keep_s;
 	uint64_t quota; /* bytes; 0: none */
 	unsigned int snapshots;
-	char *admin_socket; /* owns; NULL until conf_finish() */
-	char *peer_listen;  /* owns; NULL: off */
-	uint64_t peer_rate; /* bytes a second; 0: no limit */
+	bool plans;          /* replay them */
+	uint64_t plan_bytes; /* of one */
+	uint64_t fill;       /* bytes a second; 0: off */
+	char *admin_socket;  /* owns; NULL until conf_finish() */
+	char *peer_listen;   /* owns; NULL: off */
+	uint64_t peer_rate;  /* bytes a second; 0: no limit */
 	enum log_level log_level;
 	char error[CONF_ERROR_MAX]; /* of the last call that failed */
 	/* conf.c's own */

@@ -98,6 +98,21 @@
  *                                         CONTROL_PULL_MAX shards from N on,
  *                                         durably when these are the last:
  *                                         {"next":N,"fetched":N,"here":N}
+ *   GET  /v1/plans                        schema "plan-list/1": of each package
+ *   GET  /v1/plans/show?ref=REF           schema "plan-show/1": the same and
+ *                                         "order", shard numbers
+ *   GET  /v1/plans/file?ref=REF           bytes: the plan that a push takes
+ *   POST /v1/plans/publish?ref=REF        schema "plan/1"; 409: fewer than 3
+ *                                         guests
+ *   POST /v1/plans/record?ref=REF&guest=T/G
+ *   POST /v1/plans/remove?ref=REF[&starts=1]
+ *   POST /v1/prefetch?ref=REF[&what=plan|all][&tenant=T]
+ *                                         (long) schema "prefetch/1" with "id":
+ *                                         begun; 404: no plan, what=plan
+ *   GET  /v1/prefetch?id=N                how far it is
+ *   POST /v1/prefetch/cancel?id=N
+ *   GET  /v1/resident[?guest=T/G|?ref=REF]
+ *                                         (long) schema "package-resident/1"
  *   GET  /v1/upstreams                    schema "upstream-list/1"
  *   POST /v1/upstreams?name=N&url=U&unsigned=0|1[&key=HEX]&ACCESS
  *                                         403: neither, and no key is trusted

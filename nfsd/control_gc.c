@@ -7,6 +7,7 @@
 
 #include "depot/gc.h"
 #include "depot/log.h"
+#include "depot/prefetch.h"
 #include "nfsd/control_request.h"
 #include "overlay/site.h"
 
@@ -247,6 +248,8 @@ static int control_removal_do(struct control_removal *removal,
 	if (rc < 0)
 		return control_fail(removal->req, rc, NULL, "cannot remove %s",
 				    removal->ref);
+	if (removed->last)
+		depot_prefetch_forget(daemon->depot, &info->tree);
 	log_info("package %s:%s removed", info->name, info->tag);
 	return 0;
 }

@@ -114,6 +114,14 @@ control_handler control_key_list, control_key_trust, control_key_remove,
 control_handler control_snapshot_list, control_snapshot_add,
     control_snapshot_remove, control_delta_restore, control_delta_reset,
     control_delta_clone;
+/* Plans, prefetching, what is resident (control_plan.c). */
+control_handler control_plan_list, control_plan_show, control_plan_file,
+	control_plan_publish, control_plan_record, control_plan_remove,
+	control_prefetch_start, control_prefetch_ask, control_prefetch_cancel,
+	control_resident;
+/* What was fetched ahead, for the status; NULL: no memory. */
+struct depot;
+json_t *control_prefetch_json(struct depot *depot);
 /* What streams (control_stream.c). */
 control_handler control_delta_diff, control_delta_verify, control_delta_export,
     control_delta_import, control_guest_export, control_guest_import;

@@ -920,13 +920,14 @@ int control_status(struct control_request *req)
 	depot_get_stats(daemon->depot, &stats);
 	return control_answer(
 	    req, json_pack("{s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:o, s:o, s:o, "
-			   "s:o}",
+			   "s:o, s:o}",
 			   "schema", "status/1", "version", VDRIVE_VERSION,
 			   "pid", (json_int_t)getpid(), "listen",
 			   daemon->listen, "uptime_sec",
 			   (json_int_t)time(NULL) - daemon->start_time_sec,
 			   "tenants", count.tenants, "guests", count.guests,
-			   "depot", control_depot_json(&stats), "server",
+			   "depot", control_depot_json(&stats), "prefetch",
+			   control_prefetch_json(daemon->depot), "server",
 			   control_server_json(daemon), "warnings",
 			   control_warnings(daemon->site, &stats, upstreams),
 			   "upstreams", upstreams));

@@ -21,6 +21,7 @@
 #include "depot/depot.h"
 #include "depot/gc.h"
 #include "depot/log.h"
+#include "depot/prefetch.h"
 #include "nfsd/conf.h"
 #include "nfsd/control.h"
 #include "nfsd/peer.h"
@@ -71,7 +72,8 @@ static const char nfsd_usage[] =
     "      --help          print this\n"
     "\n"
     "Keys: nfs.listen nfs.threads nfs.poll-us store.path store.memory\n"
-    "store.keep delta.quota delta.snapshots admin.socket log.level\n"
+    "store.keep upstream.plans upstream.plan-bytes upstream.fill\n"
+    "delta.quota delta.snapshots admin.socket log.level\n"
     "peer.listen peer.rate\n"
     "limits.address-connections limits.guest-connections limits.guest-parked\n"
     "limits.guest-held limits.tenant-connections limits.tenant-parked\n"
@@ -313,6 +315,11 @@ static int nfsd_open(struct nfsd *nfsd, const struct conf *conf)
 	struct depot_options depot_options = {
 	    .memory_max = conf->memory,
 	};
+	struct prefetch_options prefetch = {
+	    .plans_off = !conf->plans,
+	    .plan_bytes = conf->plan_bytes,
+	    .fill_rate = conf->fill,
+	};
 	struct gc_options gc_options = {.keep_s = conf->keep_s};
 	struct server_options options = {
 	    .listen = (const char *const *)conf->listen,
@@ -326,6 +333,7 @@ static int nfsd_open(struct nfsd *nfsd, const struct conf *conf)
 	rc = depot_open(conf->store_path, &depot_options, &nfsd->depot);
 	if (rc < 0)
 		return rc;
+	depot_prefetch_set(nfsd->depot, &prefetch);
 	rc = site_open(nfsd->depot, &nfsd->site);
 	if (rc < 0)
 		return rc;

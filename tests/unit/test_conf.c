@@ -54,6 +54,10 @@ static void test_all_keys(void)
 				    "[store]\n"
 				    "path = /srv/drive\n"
 				    "memory = 2G\n"
+				    "[upstream]\n"
+				    "plans = off\n"
+				    "plan-bytes = 64M\n"
+				    "fill = 10M\n"
 				    "[delta]\n"
 				    "quota = none\n"
 				    "snapshots = 7\n"
@@ -73,6 +77,9 @@ static void test_all_keys(void)
 	CU_ASSERT_EQUAL(conf.memory, 2ull << 30);
 	CU_ASSERT_EQUAL(conf.quota, 0);
 	CU_ASSERT_EQUAL(conf.snapshots, 7);
+	CU_ASSERT_FALSE(conf.plans);
+	CU_ASSERT_EQUAL(conf.plan_bytes, 64ull << 20);
+	CU_ASSERT_EQUAL(conf.fill, 10ull << 20);
 	CU_ASSERT_EQUAL(conf.log_level, LOG_LEVEL_DEBUG);
 	CU_ASSERT_EQUAL(conf_finish(&conf, true), 0);
 	CU_ASSERT_STRING_EQUAL(conf.store_path, "/srv/drive");
@@ -124,6 +131,9 @@ static void test_bad_values(void)
 	    "[delta]\nquota = 0\n",
 	    "[delta]\nquota = nothing\n",
 	    "[delta]\nsnapshots = 8\n",
+	    "[upstream]\nplans = maybe\n",
+	    "[upstream]\nplan-bytes = 0\n",
+	    "[upstream]\nfill = on\n",
 	    "[store]\nmemory = 512MB\n",
 	    "[limits]\nguest-connections = 0\n",
 	    "[limits]\nguest-parked = many\n",

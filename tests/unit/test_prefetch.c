@@ -321,7 +321,7 @@ static void test_prefetch_all(void)
 	    depot_prefetch_resident(f.host, f.tree, NULL, &resident), 0);
 	CU_ASSERT_EQUAL(resident.shards_here, shards);
 	CU_ASSERT_EQUAL(resident.bytes_here, resident.bytes);
-	CU_ASSERT_FALSE(resident.has_plan);
+	CU_ASSERT_EQUAL(resident.plan_here, 2); /* everybody's */
 	CU_ASSERT_EQUAL(depot_prefetch_ask(f.host, 999, &progress), -ENOENT);
 	check_mute();
 	CU_ASSERT_EQUAL(

@@ -286,8 +286,11 @@ static void test_rival(void)
 
 	fixture_open(&f);
 	kit_create(f.depot, "hello", "1", 10, 1, &package);
-	row = (struct publish_package){
-	    "hello", "1", package.json, package.revision, package.tree, NULL};
+	row = (struct publish_package){.name = "hello",
+				       .tag = "1",
+				       .revision_json = package.json,
+				       .revision = package.revision,
+				       .tree = package.tree};
 	rival.depot = f.depot;
 	rival.dir = f.out;
 	publish = (struct publish){.dir = f.out,
@@ -319,12 +322,21 @@ static void test_several(void)
 	fixture_open(&f);
 	kit_create(f.depot, "a", "1", 5, 1, &a);
 	kit_create(f.depot, "b", "1", 5, 2, &b);
-	rows[0] = (struct publish_package){"a",        "1",    a.json,
-					   a.revision, a.tree, NULL};
-	rows[1] = (struct publish_package){"b",        "1",    b.json,
-					   b.revision, b.tree, NULL};
-	rows[2] = (struct publish_package){"a",        "stable", a.json,
-					   a.revision, a.tree,   NULL};
+	rows[0] = (struct publish_package){.name = "a",
+					   .tag = "1",
+					   .revision_json = a.json,
+					   .revision = a.revision,
+					   .tree = a.tree};
+	rows[1] = (struct publish_package){.name = "b",
+					   .tag = "1",
+					   .revision_json = b.json,
+					   .revision = b.revision,
+					   .tree = b.tree};
+	rows[2] = (struct publish_package){.name = "a",
+					   .tag = "stable",
+					   .revision_json = a.json,
+					   .revision = a.revision,
+					   .tree = a.tree};
 	rival.depot = f.depot;
 	publish = (struct publish){.dir = f.out,
 				   .level = 6,
