@@ -148,6 +148,12 @@ MUST_CHECK int package_entitled_parse(const char *text,
 MUST_CHECK int depot_package_entitled(struct depot *depot, const char *name,
 				      const char *upstream,
 				      struct package_entitled *entitled);
+/* Those whom both give it to; what goes on to other hosts.  upstream: "" for
+ * none. */
+MUST_CHECK int depot_package_entitled_both(struct depot *depot,
+					   const char *name,
+					   const char *upstream,
+					   struct package_entitled *entitled);
 /* The operator's word from now on; durable. */
 MUST_CHECK int depot_package_entitle(struct depot *depot, const char *name,
 				     const struct package_entitled *entitled);

@@ -231,6 +231,47 @@ int depot_package_entitled(struct depot *depot, const char *name,
 	return entitle_get(depot->state, name, upstream, entitled);
 }
 
+/* Only those that `other` has, too; takes other. */
+static void entitle_narrow(struct package_entitled *entitled,
+			   struct package_entitled *other)
+{
+	unsigned int kept = 0;
+
+	if (!entitled->is_restricted) {
+		package_entitled_clear(entitled);
+		*entitled = *other;
+		return;
+	}
+	for (unsigned int i = 0; i < entitled->count; i++) {
+		if (!entitle_has(other, entitled->tenants[i]))
+			continue;
+		if (kept != i)
+			memcpy(entitled->tenants[kept], entitled->tenants[i],
+			       sizeof(*entitled->tenants));
+		kept++;
+	}
+	entitled->count = kept;
+	package_entitled_clear(other);
+}
+
+int depot_package_entitled_both(struct depot *depot, const char *name,
+				const char *upstream,
+				struct package_entitled *entitled)
+{
+	struct package_entitled there;
+	int rc;
+
+	rc = entitle_get(depot->state, name, NULL, entitled);
+	if (rc < 0 || !*upstream)
+		return rc;
+	rc = entitle_get(depot->state, name, upstream, &there);
+	if (rc < 0)
+		package_entitled_clear(entitled);
+	else
+		entitle_narrow(entitled, &there);
+	return rc;
+}
+
 /* Does this one of the two allow it? */
 static int entitle_ask(struct depot *depot, const struct package_info *info,
 		       const char *upstream, const char *tenant)

@@ -200,12 +200,8 @@ static int shelf_entitled(struct shelf *shelf, const struct shelf_rows *rows,
 	struct package_entitled entitled = {0};
 	int rc;
 
-	rc = depot_package_entitled(shelf->depot, doc->name, NULL, &entitled);
-	if (rc == 0 && !entitled.is_restricted && *upstream) {
-		package_entitled_clear(&entitled);
-		rc = depot_package_entitled(shelf->depot, doc->name, upstream,
-					    &entitled);
-	}
+	rc = depot_package_entitled_both(shelf->depot, doc->name, upstream,
+					 &entitled);
 	if (rc < 0)
 		return rc;
 	doc->is_restricted = entitled.is_restricted;

@@ -202,6 +202,7 @@ static void test_permits(void)
 {
 	CLEANUP(tmpdir_cleanup) char *dir = tmpdir_new();
 	struct package_info info = {.name = "acme"}, other = {.name = "acm"};
+	struct package_entitled both;
 	struct depot *depot = kit_open(dir);
 	uint8_t key[] = "Facme";
 
@@ -230,6 +231,19 @@ static void test_permits(void)
 	entitle(depot, NULL, "all");
 	CU_ASSERT_EQUAL(depot_package_permits(depot, &info, "red"), 0);
 	CU_ASSERT_EQUAL(depot_package_permits(depot, &info, "green"), -EACCES);
+	entitle(depot, NULL, "blue,green,red");
+	entitle(depot, "lab", "blue,pink,red");
+	CU_ASSERT_EQUAL_FATAL(
+	    depot_package_entitled_both(depot, "acme", "lab", &both), 0);
+	CU_ASSERT_EQUAL_FATAL(both.count, 2);
+	CU_ASSERT_STRING_EQUAL(both.tenants[0], "blue");
+	CU_ASSERT_STRING_EQUAL(both.tenants[1], "red");
+	package_entitled_clear(&both);
+	entitle(depot, NULL, "all");
+	CU_ASSERT_EQUAL_FATAL(
+	    depot_package_entitled_both(depot, "acme", "lab", &both), 0);
+	CU_ASSERT_EQUAL(both.count, 3);
+	package_entitled_clear(&both);
 	entitle(depot, "lab", "all");
 	CU_ASSERT_EQUAL(depot_package_permits(depot, &info, "green"), 0);
 
