@@ -26,7 +26,7 @@ typedef int cmd_fn(struct cli *cli, size_t argc, const char *const *argv);
 cmd_fn cmd_status;
 cmd_fn cmd_package_create, cmd_package_list, cmd_package_show,
     cmd_package_files, cmd_package_verify, cmd_package_remove,
-    cmd_package_capture, cmd_package_diff;
+    cmd_package_capture, cmd_package_diff, cmd_package_tag;
 cmd_fn cmd_package_entitle;
 cmd_fn cmd_depot_push, cmd_depot_gc;
 cmd_fn cmd_depot_pull, cmd_depot_key;
@@ -34,6 +34,7 @@ cmd_fn cmd_package_plan, cmd_package_prefetch, cmd_package_resident;
 cmd_fn cmd_upstream_add, cmd_upstream_set, cmd_upstream_test, cmd_upstream_list,
     cmd_upstream_remove;
 cmd_fn cmd_tenant_create, cmd_tenant_set, cmd_tenant_assign, cmd_tenant_list;
+cmd_fn cmd_tenant_history, cmd_tenant_rollback, cmd_tenant_upgrade;
 cmd_fn cmd_guest_add, cmd_guest_set, cmd_guest_list, cmd_guest_fstab;
 cmd_fn cmd_guest_pause, cmd_guest_resume, cmd_guest_remove;
 cmd_fn cmd_guest_move, cmd_guest_receive;
@@ -83,6 +84,9 @@ struct cmd_quota {
 };
 MUST_CHECK int cmd_quota(struct cli *cli, struct cmd_quota *quota,
 			 struct client_query *query);
+
+/* Packages of a selection, objects, as "name:tag" texts for a table's cell. */
+json_t *cmd_selection_cells(const json_t *packages);
 
 /* The guest's row of /v1/guests, the caller's reference.  -ENOENT: there is
  * none (said, with another name that may have been meant). */

@@ -103,6 +103,30 @@ int cmd_package_show(struct cli *cli, size_t argc UNUSED,
 	return CONTROL_EXIT_OK;
 }
 
+int cmd_package_tag(struct cli *cli, size_t argc UNUSED,
+		    const char *const *argv)
+{
+	struct client_request request = {
+	    .method = "POST",
+	    .path = "/v1/packages/tag",
+	    .query = {{"package", argv[0]}, {"tag", argv[1]}}};
+	json_t *json;
+	int rc;
+
+	rc = cmd_post(cli, &request, &json);
+	if (rc == -ENOENT)
+		cmd_suggest_package(cli, argv[0]);
+	if (rc < 0)
+		return cmd_fail(cli);
+	if (cli->out.json)
+		output_json(json);
+	else
+		output_line(&cli->out, "ok  %s:%s is %s",
+			    cmd_text(json, "name"), argv[1], argv[0]);
+	json_decref(json);
+	return CONTROL_EXIT_OK;
+}
+
 /* --- files --------------------------------------------------------------- */
 
 struct cmd_files {

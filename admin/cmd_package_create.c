@@ -358,6 +358,14 @@ static void cmd_create_hint(struct failure *failure, const char *source)
 	else if (failure->code == CONTROL_EXIT_BAD_CONTENT && is_deb)
 		failure_hint(failure, "try: dpkg-deb --contents FILE.deb, and "
 				      "another copy if that fails, too");
+	else if (failure->code == CONTROL_EXIT_BAD_CONTENT &&
+		 strncmp(source, "tar:", 4) == 0)
+		failure_hint(failure,
+			     "try: tar -tvf %s, and another copy if "
+			     "that fails, too",
+			     source + 4);
+	else if (failure->code == CONTROL_EXIT_BAD_CONTENT)
+		failure_hint(failure, "try: another copy of it");
 }
 
 int cmd_package_create(struct cli *cli, size_t argc, const char *const *argv)

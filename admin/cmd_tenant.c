@@ -18,7 +18,7 @@ static const struct output_column cmd_tenant_columns[] = {
 };
 
 /* Packages as objects become "name:tag", for a cell. */
-static json_t *cmd_tenant_packages(const json_t *packages)
+json_t *cmd_selection_cells(const json_t *packages)
 {
 	json_t *list = json_array();
 	const json_t *package;
@@ -57,7 +57,7 @@ int cmd_tenant_list(struct cli *cli, size_t argc UNUSED,
 	}
 	json_array_foreach(rows, i, row) json_object_set_new(
 	    row, "packages",
-	    cmd_tenant_packages(json_object_get(row, "packages")));
+	    cmd_selection_cells(json_object_get(row, "packages")));
 	rc = output_table(&cli->out, cmd_tenant_columns,
 			  ARRAY_LEN(cmd_tenant_columns), rows, &cli->failure);
 	if (rc == 0 && json_array_size(rows) == 0 && !cli->out.quiet &&

@@ -162,6 +162,15 @@ MUST_CHECK int depot_package_permits(struct depot *depot,
 				     const struct package_info *info,
 				     const char *tenant);
 
+/*
+ * Let `tag` name the package, whatever it named before; durable.  The tag is
+ * this host's own: an upstream's next word on it goes over it.  -ENOENT: the
+ * revision is not here; -EINVAL: no tag.
+ */
+MUST_CHECK int depot_package_tag(struct depot *depot,
+				 const struct package_info *info,
+				 const char *tag);
+
 /* A tree of this host by digest, checked and mapped, shared while in use.
  * *tree has one reference, the caller's.  -ENOENT, -EBADMSG. */
 MUST_CHECK int depot_tree_get(struct depot *depot, const struct digest *digest,
@@ -179,7 +188,7 @@ MUST_CHECK int depot_tree_fetch(struct depot *depot,
 MUST_CHECK int depot_flush(struct depot *depot);
 bool depot_shard_here(struct depot *depot, const struct digest *name);
 /* Proves the shard first; -EBADMSG.  Not durable before depot_package_commit.
- * *added: false when it was here already.  salt: tree_salt() of its tree.  Under
+ * *added: false when it was here already.  salt: tree_salt() of its tree. Under
  * the depot's own lease (gc.h): it stays LEASE_IDLE_S after the last of these.
  */
 MUST_CHECK int depot_shard_put(struct depot *depot, const uint8_t *salt,
@@ -279,7 +288,7 @@ struct upstream_access {
 /* What an operator says of an upstream; borrowed. */
 struct upstream_spec {
 	const char *name, *url;
-	bool is_unsigned; /* whatever it says is believed */
+	bool is_unsigned;           /* whatever it says is believed */
 	const struct sign_key *key; /* the one to be trusted; NULL: those that
 				       are */
 	const struct upstream_access *access; /* NULL: nothing given */

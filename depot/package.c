@@ -390,3 +390,32 @@ int depot_package_commit(struct depot *depot, const char *name, const char *tag,
 	*revision = row.revision;
 	return 0;
 }
+
+int depot_package_tag(struct depot *depot, const struct package_info *info,
+		      const char *tag)
+{
+	struct registry_tag row = {
+	    .revision = info->revision,
+	    .tree = info->tree,
+	    .time_sec = time(NULL),
+	};
+	CLEANUP_FREE char *json = NULL;
+	struct kv_batch *batch;
+	int rc;
+
+	if (!depot_tag_ok(tag))
+		return -EINVAL;
+	rc = depot_revision_json(depot, &info->revision, &json);
+	if (rc < 0)
+		return rc;
+	memcpy(row.name, info->name, sizeof(row.name));
+	memcpy(row.upstream, info->upstream, sizeof(row.upstream));
+	snprintf(row.tag, sizeof(row.tag), "%s", tag);
+	batch = kv_batch_new();
+	if (!batch)
+		return -ENOMEM;
+	registry_tag_put(batch, &row);
+	rc = registry_commit(depot->state, batch);
+	kv_batch_free(batch);
+	return rc;
+}

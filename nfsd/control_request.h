@@ -104,10 +104,14 @@ control_handler control_tenant_list, control_tenant_create,
     control_tenant_quota, control_assign, control_guest_list, control_guest_add,
     control_guest_quota, control_guest_pause, control_guest_remove,
     control_export_list, control_status;
+/* A tenant's selections over time (control_generation.c). */
+control_handler control_tenant_history, control_tenant_rollback,
+    control_tenant_upgrade, control_package_tag;
 /* Upstreams (control_upstream.c). */
 control_handler control_upstream_list, control_upstream_add,
     control_upstream_set, control_upstream_test, control_upstream_remove;
-/* Packages from upstreams, and the keys they are signed by (control_depot.c). */
+/* Packages from upstreams, and the keys they are signed by (control_depot.c).
+ */
 control_handler control_key_list, control_key_trust, control_key_remove,
     control_pull, control_pull_shards;
 /* Deltas (control_delta.c). */

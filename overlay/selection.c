@@ -76,8 +76,7 @@ static bool selection_get_text(const uint8_t **in, const uint8_t *end,
 	return true;
 }
 
-int selection_decode(const uint8_t *in, size_t len,
-		     struct selection *selection)
+int selection_decode(const uint8_t *in, size_t len, struct selection *selection)
 {
 	const uint8_t *end = in + len;
 
@@ -110,6 +109,9 @@ int selection_decode(const uint8_t *in, size_t len,
 struct selection_walk {
 	const char *tenant;
 	struct selection *selection;
+	int (*visit)(void *ctx,
+		     const struct selection *selection); /* or NULL */
+	void *ctx;
 };
 
 static int selection_visit(void *ctx, const struct each_key *key)
@@ -118,19 +120,39 @@ static int selection_visit(void *ctx, const struct each_key *key)
 	int rc = selection_decode(key->value, key->value_len, walk->selection);
 
 	if (rc == -EBADMSG)
-		log_err(rc, "state: selection of tenant %s", walk->tenant);
-	else if (rc == 0)
-		walk->selection->generation = be32_get(key->rest);
-	return rc;
+		return log_err(rc, "state: selection of tenant %s",
+			       walk->tenant);
+	if (rc < 0)
+		return rc;
+	walk->selection->generation = be32_get(key->rest);
+	return walk->visit ? walk->visit(walk->ctx, walk->selection) : 0;
 }
 
 int selection_load(struct kv *kv, const char *tenant,
 		   struct selection *selection)
 {
-	struct selection_walk walk = {tenant, selection};
+	struct selection_walk walk = {.tenant = tenant, .selection = selection};
 	struct record_key prefix;
 
 	memset(selection, 0, sizeof(*selection));
+	selection_prefix(&prefix, tenant);
+	return each_key(kv, &prefix, 4, selection_visit, &walk);
+}
+
+int selection_each(struct kv *kv, const char *tenant,
+		   int (*visit)(void *ctx, const struct selection *selection),
+		   void *ctx)
+{
+	CLEANUP_FREE struct selection *selection =
+	    calloc(1, sizeof(*selection));
+	struct selection_walk walk = {.tenant = tenant,
+				      .selection = selection,
+				      .visit = visit,
+				      .ctx = ctx};
+	struct record_key prefix;
+
+	if (!selection)
+		return -ENOMEM;
 	selection_prefix(&prefix, tenant);
 	return each_key(kv, &prefix, 4, selection_visit, &walk);
 }

@@ -28,6 +28,12 @@ struct selection {
 /* The newest generation; an empty one when there is none. */
 MUST_CHECK int selection_load(struct kv *kv, const char *tenant,
 			      struct selection *selection);
+/* All of them, oldest first; visit's non-zero result ends it and is returned.
+ */
+MUST_CHECK int selection_each(struct kv *kv, const char *tenant,
+			      int (*visit)(void *ctx,
+					   const struct selection *selection),
+			      void *ctx);
 /* Its value; the generation is in the key.  out holds SELECTION_VALUE_MAX. */
 enum {
 	SELECTION_HEAD = 17,

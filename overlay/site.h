@@ -52,6 +52,30 @@ MUST_CHECK int site_tenant_assign(struct site *site, const char *tenant,
 				  site_conflict_fn *conflict, void *ctx,
 				  uint32_t *generation);
 
+/*
+ * The generations of a tenant, oldest first; all are kept.  visit's non-zero
+ * result ends it and is returned.  -ENOENT: no such tenant.
+ */
+struct site_generation {
+	uint32_t generation;
+	struct timespec since;
+	unsigned int package_count;
+	const struct package_info *package; /* borrows: for the call */
+};
+MUST_CHECK int site_tenant_history(struct site *site, const char *tenant,
+				   int (*visit)(void *ctx,
+						const struct site_generation *),
+				   void *ctx);
+/*
+ * Publish what an earlier generation had (to 0: the one before the current) as
+ * a new one.  Errors of site_tenant_assign, which decides as for any other
+ * list; -ERANGE: there is no such generation.  *from: the one taken.
+ */
+MUST_CHECK int site_tenant_rollback(struct site *site, const char *tenant,
+				    uint32_t to, site_conflict_fn *conflict,
+				    void *ctx, uint32_t *from,
+				    uint32_t *generation);
+
 struct site_quota {
 	uint64_t bytes; /* of data in the delta; 0: no limit */
 	uint64_t files; /* objects of the delta; 0: no limit */

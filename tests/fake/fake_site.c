@@ -78,6 +78,31 @@ int site_tenant_assign(struct site *site, const char *tenant,
 	return -EOPNOTSUPP;
 }
 
+int site_tenant_history(struct site *site, const char *tenant,
+			int (*visit)(void *ctx, const struct site_generation *),
+			void *ctx)
+{
+	(void)site;
+	(void)tenant;
+	(void)visit;
+	(void)ctx;
+	return -EOPNOTSUPP;
+}
+
+int site_tenant_rollback(struct site *site, const char *tenant, uint32_t to,
+			 site_conflict_fn *conflict, void *ctx, uint32_t *from,
+			 uint32_t *generation)
+{
+	(void)site;
+	(void)tenant;
+	(void)to;
+	(void)conflict;
+	(void)ctx;
+	(void)from;
+	(void)generation;
+	return -EOPNOTSUPP;
+}
+
 int site_guest_add(struct site *site, const char *name,
 		   const struct site_guest_options *options)
 {

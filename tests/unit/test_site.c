@@ -595,7 +595,57 @@ static void test_site_entitled(void)
 	fixture_close(&t.fx);
 }
 
+static int test_history_note(void *ctx, const struct site_generation *g)
+{
+	char *text = ctx;
+
+	snprintf(text + strlen(text), 64, "%u:%u:%.8s ", g->generation,
+		 g->package_count, g->package_count ? g->package[0].tag : "");
+	return 0;
+}
+
+static void test_site_rollback(void)
+{
+	uint32_t generation, from;
+	char text[512] = "";
+	struct test t;
+	uint64_t old;
+
+	test_open(&t);
+	old = test_id(t.view, "bin/tool");
+	CU_ASSERT_EQUAL(
+	    test_assign(&t, &t.base2, &t.extra, true, &generation, NULL), 0);
+	CU_ASSERT_EQUAL(generation, 2);
+	CU_ASSERT_EQUAL(site_tenant_rollback(t.fx.site, "red", 0, NULL, NULL,
+					     &from, &generation),
+			0);
+	CU_ASSERT_EQUAL(from, 1);
+	CU_ASSERT_EQUAL(generation, 3);
+	/* The very file that it was: the same number. */
+	CU_ASSERT_EQUAL(test_id(t.view, "bin/tool"), old);
+	CU_ASSERT_TRUE(test_is(t.view, "only1/f", "f"));
+	CU_ASSERT_EQUAL(site_tenant_rollback(t.fx.site, "red", 2, NULL, NULL,
+					     &from, &generation),
+			0);
+	CU_ASSERT_EQUAL(generation, 4);
+	CU_ASSERT_TRUE(test_is(t.view, "bin/tool", "tool 2"));
+	test_again(&t);
+	CU_ASSERT_EQUAL(
+	    site_tenant_history(t.fx.site, "red", test_history_note, text), 0);
+	CU_ASSERT_STRING_EQUAL(text, "1:1:1 2:2:2 3:1:1 4:2:2 ");
+	check_mute();
+	CU_ASSERT_EQUAL(site_tenant_rollback(t.fx.site, "red", 9, NULL, NULL,
+					     &from, &generation),
+			-ERANGE);
+	CU_ASSERT_EQUAL(site_tenant_rollback(t.fx.site, "none", 0, NULL, NULL,
+					     &from, &generation),
+			-ENOENT);
+	check_unmute();
+	fixture_close(&t.fx);
+}
+
 static const struct check_test tests[] = {
+    {"rollback", test_site_rollback},
     {"tables", test_site_tables},
     {"nothing selected", test_site_nothing_selected},
     {"assign", test_site_assign},
