@@ -28,7 +28,7 @@ cmd_fn cmd_package_create, cmd_package_list, cmd_package_show,
     cmd_package_files, cmd_package_verify, cmd_package_remove,
     cmd_package_capture, cmd_package_diff, cmd_package_tag;
 cmd_fn cmd_package_entitle;
-cmd_fn cmd_depot_push, cmd_depot_gc;
+cmd_fn cmd_depot_push, cmd_depot_gc, cmd_depot_du, cmd_depot_verify;
 cmd_fn cmd_depot_pull, cmd_depot_key;
 cmd_fn cmd_package_plan, cmd_package_prefetch, cmd_package_resident;
 cmd_fn cmd_upstream_add, cmd_upstream_set, cmd_upstream_test, cmd_upstream_list,

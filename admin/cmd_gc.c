@@ -227,7 +227,7 @@ int cmd_depot_gc(struct cli *cli, size_t argc UNUSED,
 	if (cmd_get(cli, "/v1/status", NULL, NULL, &json) < 0)
 		return cmd_fail(cli);
 	gc.progress.bytes_total =
-	    cmd_number(json_object_get(json, "depot"), "shard_bytes");
+	    cmd_number(json_object_get(json, "depot"), "bytes_stored");
 	json_decref(json);
 	memset(gc.from, '0', DIGEST_HEX_LEN);
 	for (bool first = true; !done; first = false)

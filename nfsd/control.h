@@ -50,6 +50,13 @@
  *                                         "done"
  *   GET  /v1/depot/gc?from=HEX[&step=N]   what a step would take, nothing is
  *                                         changed (long); again from "position"
+ *   GET  /v1/depot/du?by=package|tenant   schema "depot-du/1" (long)
+ *   POST /v1/depot/verify?from=HEX&repair=0|1&files=0|1
+ *                                         body: REFs, one a line; none: all.  A
+ *                                         step (long): schema "depot-verify/1",
+ *                                         again from "next" until "done"; with
+ *                                         files the tree files and indexes
+ *                                         instead, at once
  *   GET  /v1/tenants                      schema "tenant-list/1"
  *   POST /v1/tenants?name=N[&QUOTA]
  *   POST /v1/tenants/quota?name=N&QUOTA

@@ -99,6 +99,8 @@ MUST_CHECK int control_entitled_show(struct control_request *req,
 /* Leases, removal, collection (control_gc.c). */
 control_handler control_lease_open, control_lease_close, control_package_remove,
     control_gc_step, control_gc_look;
+/* What the depot holds, and whether it is whole (control_look.c). */
+control_handler control_depot_du, control_depot_verify;
 /* Tenants, guests, exports, status (control_site.c). */
 control_handler control_tenant_list, control_tenant_create,
     control_tenant_quota, control_assign, control_guest_list, control_guest_add,
