@@ -212,6 +212,7 @@ sweep: all $(TOOLS)
 variants:
 	@$(MAKE) -s KILLPOINTS=1 $(B)-killpoints/vdrived
 	@$(MAKE) -s BROKEN=reply-first $(B)-broken-reply-first/vdrived
+	@$(MAKE) -s BROKEN=gc-no-lease $(B)-broken-gc-no-lease/vdrived
 	@$(MAKE) -s BROKEN=drc-memory $(B)-broken-drc-memory/vdrived
 	@$(MAKE) -s BROKEN=no-log-sync $(B)-broken-no-log-sync/vdrived
 	@$(MAKE) -s BROKEN=no-data-sync $(B)-broken-no-data-sync/vdrived

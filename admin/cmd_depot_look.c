@@ -7,7 +7,8 @@
 #include "admin/cmd.h"
 #include "admin/interrupt.h"
 
-/* --- depot du -------------------------------------------------------------- */
+/* --- depot du --------------------------------------------------------------
+ */
 
 static const struct output_column cmd_du_columns[] = {
     {"NAME", "name", OUTPUT_TEXT, false},
@@ -70,7 +71,8 @@ int cmd_depot_du(struct cli *cli, size_t argc UNUSED,
 	return rc < 0 ? cmd_fail(cli) : CONTROL_EXIT_OK;
 }
 
-/* --- depot verify ---------------------------------------------------------- */
+/* --- depot verify ----------------------------------------------------------
+ */
 
 struct cmd_check {
 	struct cli *cli;
@@ -122,20 +124,19 @@ static void cmd_check_line(struct cmd_check *check, const json_t *bad)
 			break;
 		len += (size_t)n;
 	}
-	output_line(&check->cli->out, "%s %.*s  %s%s%s  (%s)",
-		    cmd_text(bad, "kind"),
-		    check->cli->out.exact ? DIGEST_HEX_LEN : 12,
-		    cmd_text(bad, "name"),
-		    json_is_true(json_object_get(bad, "missing")) ? "missing"
-								   : "damaged",
-		    json_is_true(json_object_get(bad, "repaired"))
-			? ", a good one is here now"
-		    : *cmd_text(bad, "why") ? "; "
-					    : "",
-		    json_is_true(json_object_get(bad, "repaired"))
-			? ""
-			: cmd_text(bad, "why"),
-		    *names ? names : "no package");
+	output_line(
+	    &check->cli->out, "%s %.*s  %s%s%s  (%s)", cmd_text(bad, "kind"),
+	    check->cli->out.exact ? DIGEST_HEX_LEN : 12, cmd_text(bad, "name"),
+	    json_is_true(json_object_get(bad, "missing")) ? "missing"
+							  : "damaged",
+	    json_is_true(json_object_get(bad, "repaired"))
+		? ", a good one is here now"
+	    : *cmd_text(bad, "why") ? "; "
+				    : "",
+	    json_is_true(json_object_get(bad, "repaired"))
+		? ""
+		: cmd_text(bad, "why"),
+	    *names ? names : "no package");
 }
 
 static void cmd_check_add(struct cmd_check *check, const json_t *json)
@@ -255,8 +256,7 @@ int cmd_depot_verify(struct cli *cli, size_t argc, const char *const *argv)
 {
 	CLEANUP(cmd_check_clear)
 	struct cmd_check check = {.cli = cli,
-				  .repair =
-				      args_has(&cli->args, ARGS_REPAIR),
+				  .repair = args_has(&cli->args, ARGS_REPAIR),
 				  .progress.phase = "verifying"};
 	bool done = false;
 	json_t *json;
@@ -267,8 +267,8 @@ int cmd_depot_verify(struct cli *cli, size_t argc, const char *const *argv)
 	    cmd_get(cli, "/v1/status", NULL, NULL, &json) < 0)
 		return cmd_fail(cli);
 	if (argc == 0)
-		check.progress.bytes_total = cmd_number(
-		    json_object_get(json, "depot"), "bytes_stored");
+		check.progress.bytes_total =
+		    cmd_number(json_object_get(json, "depot"), "bytes_stored");
 	json_decref(json);
 	rc = cmd_check_step(&check, true, &done);
 	for (done = false; rc == 0 && !done;)

@@ -36,7 +36,7 @@ struct du {
 	struct du_tree *trees; /* owns; as `here` */
 	uint32_t *live_tree;   /* owns; number in live to number in `here` */
 	struct live *live;     /* owns */
-	uint64_t *seen; /* owns; of each group, and "others": last run */
+	uint64_t *seen;        /* owns; of each group, and "others": last run */
 	uint64_t run;
 	/* of the window: */
 	const struct live_entry *entries;
@@ -56,7 +56,8 @@ static void du_clear(struct du *du)
 	gc_set_clear(&du->here);
 }
 
-/* --- which tree is whose --------------------------------------------------- */
+/* --- which tree is whose ---------------------------------------------------
+ */
 
 static int du_index_open(struct du *du, const struct tree *tree,
 			 struct index **index)
@@ -85,8 +86,8 @@ static int du_add_group(struct du_tree *tree, uint32_t group)
 	for (uint32_t i = 0; i < tree->group_count; i++)
 		if (tree->groups[i] == group)
 			return 0;
-	grown = reallocarray(tree->groups, tree->group_count + 1,
-			     sizeof(*grown));
+	grown =
+	    reallocarray(tree->groups, tree->group_count + 1, sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
 	tree->groups = grown;
@@ -159,14 +160,15 @@ static int du_open(struct du *du)
 	return MIN(rc, 0);
 }
 
-/* --- runs ------------------------------------------------------------------ */
+/* --- runs ------------------------------------------------------------------
+ */
 
 /* One shard, and all that name it: entries [at, end). */
 struct du_run {
 	size_t end;
 	unsigned int groups;
 	uint32_t group; /* the last of them */
-	bool others;	/* a tree in use that is in no group */
+	bool others;    /* a tree in use that is in no group */
 	bool live;
 	uint32_t cold; /* bytes upstream */
 };

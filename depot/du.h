@@ -21,16 +21,16 @@ struct du_group {
 	uint64_t shards_here; /* of them, in this store */
 	uint64_t stored;      /* bytes of these */
 	uint64_t unique;      /* of them, bytes that nobody else names */
-	uint64_t cold;	      /* bytes upstream of those that are not here, as
+	uint64_t cold;        /* bytes upstream of those that are not here, as
 				 the indexes say */
 };
 
 struct du_total {
-	uint64_t shards, stored;  /* all in the store */
-	uint64_t live;		  /* bytes that a tree in use names */
-	uint64_t waiting;	  /* that only trees name whose time runs */
-	uint64_t garbage;	  /* that none names: the next collection's */
-	uint64_t disk;		  /* blocks of the store's files */
+	uint64_t shards, stored; /* all in the store */
+	uint64_t live;           /* bytes that a tree in use names */
+	uint64_t waiting;        /* that only trees name whose time runs */
+	uint64_t garbage;        /* that none names: the next collection's */
+	uint64_t disk;           /* blocks of the store's files */
 };
 
 /* A tree of a group that is not here counts for nothing.  Walks the whole

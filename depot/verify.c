@@ -42,8 +42,8 @@ static uint64_t verify_now_ms(void)
 
 static void verify_rest(struct verify *v)
 {
-	static const struct timespec pause = {
-	    .tv_nsec = VERIFY_WORK_MS * 1000000};
+	static const struct timespec pause = {.tv_nsec =
+						  VERIFY_WORK_MS * 1000000};
 
 	if (verify_now_ms() - v->worked_since_ms < VERIFY_WORK_MS)
 		return;
@@ -72,7 +72,8 @@ static int verify_names(struct verify *v)
 	return rc;
 }
 
-/* --- files ----------------------------------------------------------------- */
+/* --- files -----------------------------------------------------------------
+ */
 
 static bool verify_has_origin(struct depot *depot, const struct digest *tree)
 {
@@ -168,7 +169,8 @@ int depot_verify_files(struct depot *depot, const struct verify_what *what,
 	return rc;
 }
 
-/* --- shards ---------------------------------------------------------------- */
+/* --- shards ----------------------------------------------------------------
+ */
 
 /* 0: good; -ENOENT: not here; -EBADMSG. */
 static int verify_shard(struct verify *v, const struct live_entry *entry,
@@ -191,8 +193,8 @@ static int verify_shard(struct verify *v, const struct live_entry *entry,
 	return rc == -EPROTONOSUPPORT ? 0 : rc;
 }
 
-/* Does the tree's upstream answer?  A fetch would wait for it for minutes; so it
- * is asked once a step. */
+/* Does the tree's upstream answer?  A fetch would wait for it for minutes; so
+ * it is asked once a step. */
 static int verify_ask(struct verify *v, const struct digest *tree)
 {
 	struct registry_origin origin;

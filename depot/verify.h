@@ -20,8 +20,8 @@ enum { VERIFY_TREES_MAX = 16 }; /* told of one shard */
 struct verify_bad {
 	enum verify_kind kind;
 	struct digest name; /* of an index: its tree's */
-	bool missing;	    /* not here, and it should be */
-	bool repaired;	    /* a good one is here now */
+	bool missing;       /* not here, and it should be */
+	bool repaired;      /* a good one is here now */
 	int rc; /* asked to repair, and it is not: why; -ENOENT: it came from
 		   no upstream; -EHOSTUNREACH, -EIO: that did not give it */
 	struct digest trees[VERIFY_TREES_MAX]; /* whose it is */

@@ -21,12 +21,13 @@ static void *control_long_run(void *arg)
 
 	control_run(req);
 	req->handled = true;
-	/* Before the answer: who has it may ask for the depot. */
-	if (had_depot) {
-		pthread_mutex_lock(&control->lock);
+	/* Before the answer: who has it may ask for the depot, or for the next
+	 * step of something long. */
+	pthread_mutex_lock(&control->lock);
+	control->long_running--;
+	if (had_depot)
 		control->depot_busy = false;
-		pthread_mutex_unlock(&control->lock);
-	}
+	pthread_mutex_unlock(&control->lock);
 	/* From here on req is the engine's; control lives until the count is
 	 * 0. */
 	MHD_resume_connection(conn);
@@ -48,11 +49,12 @@ static const char *control_long_enter(struct control *control, bool depot)
 {
 	if (control->stopping)
 		return "the daemon is stopping";
-	if (control->long_count >= CONTROL_LONG_MAX)
+	if (control->long_running >= CONTROL_LONG_MAX)
 		return "too many long requests are under way";
 	if (depot && control->depot_busy)
 		return "another guest is just being received";
 	control->long_count++;
+	control->long_running++;
 	control->depot_busy |= depot;
 	return NULL;
 }

@@ -11,7 +11,8 @@
 #include "nfsd/control_request.h"
 #include "overlay/site.h"
 
-/* --- trees and who has them ------------------------------------------------ */
+/* --- trees and who has them ------------------------------------------------
+ */
 
 enum {
 	CONTROL_OWNER_MAX = PACKAGE_NAME_MAX + TAG_NAME_MAX + 1,
@@ -40,14 +41,13 @@ static int control_owner_add(struct control_owners *owners, const char *name,
 
 	if (owners->count == owners->cap) {
 		owners->cap = MAX((size_t)64, 2 * owners->cap);
-		grown =
-		    reallocarray(owners->rows, owners->cap, sizeof(*grown));
+		grown = reallocarray(owners->rows, owners->cap, sizeof(*grown));
 		if (!grown)
 			return -ENOMEM;
 		owners->rows = grown;
 	}
-	snprintf(owners->rows[owners->count].name,
-		 sizeof(owners->rows->name), "%s", name);
+	snprintf(owners->rows[owners->count].name, sizeof(owners->rows->name),
+		 "%s", name);
 	owners->rows[owners->count++].tree = *tree;
 	return 0;
 }
@@ -67,13 +67,14 @@ static int control_owner_tenant(void *ctx, const struct site_tree_user *user)
 	return control_owner_add(ctx, user->tenant, &user->tree);
 }
 
-/* --- du -------------------------------------------------------------------- */
+/* --- du --------------------------------------------------------------------
+ */
 
 struct control_du {
 	struct control_owners owners; /* rows of one name in a row */
 	struct du_group *groups;      /* owns */
-	const char **names;	      /* owns the array */
-	struct digest *trees;	      /* owns */
+	const char **names;           /* owns the array */
+	struct digest *trees;         /* owns */
 	size_t count;
 };
 
@@ -109,15 +110,15 @@ static int control_du_groups(struct control_du *du)
 
 static json_t *control_du_row(const char *name, const struct du_group *group)
 {
-	return json_pack(
-	    "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "name", name,
-	    "logical", (json_int_t)group->logical, "stored",
-	    (json_int_t)group->stored, "shared",
-	    (json_int_t)(group->stored - group->unique), "unique",
-	    (json_int_t)group->unique, "shards", (json_int_t)group->shards,
-	    "shards_here", (json_int_t)group->shards_here, "shards_cold",
-	    (json_int_t)(group->shards - group->shards_here), "cold",
-	    (json_int_t)group->cold);
+	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+			 "name", name, "logical", (json_int_t)group->logical,
+			 "stored", (json_int_t)group->stored, "shared",
+			 (json_int_t)(group->stored - group->unique), "unique",
+			 (json_int_t)group->unique, "shards",
+			 (json_int_t)group->shards, "shards_here",
+			 (json_int_t)group->shards_here, "shards_cold",
+			 (json_int_t)(group->shards - group->shards_here),
+			 "cold", (json_int_t)group->cold);
 }
 
 static int control_du_answer(struct control_request *req, const char *by,
@@ -130,15 +131,14 @@ static int control_du_answer(struct control_request *req, const char *by,
 		json_array_append_new(
 		    rows, control_du_row(du->names[i], &du->groups[i]));
 	return control_answer(
-	    req,
-	    json_pack("{s:s, s:s, s:o, s:{s:I, s:I, s:I, s:I, s:I, s:I}}",
-		      "schema", "depot-du/1", "by", by, "rows", rows, "total",
-		      "shards", (json_int_t)total->shards, "stored",
-		      (json_int_t)total->stored, "live",
-		      (json_int_t)total->live, "waiting",
-		      (json_int_t)total->waiting, "garbage",
-		      (json_int_t)total->garbage, "disk",
-		      (json_int_t)total->disk));
+	    req, json_pack("{s:s, s:s, s:o, s:{s:I, s:I, s:I, s:I, s:I, s:I}}",
+			   "schema", "depot-du/1", "by", by, "rows", rows,
+			   "total", "shards", (json_int_t)total->shards,
+			   "stored", (json_int_t)total->stored, "live",
+			   (json_int_t)total->live, "waiting",
+			   (json_int_t)total->waiting, "garbage",
+			   (json_int_t)total->garbage, "disk",
+			   (json_int_t)total->disk));
 }
 
 int control_depot_du(struct control_request *req)
@@ -171,7 +171,8 @@ int control_depot_du(struct control_request *req)
 	return control_du_answer(req, by, &du, &total);
 }
 
-/* --- verify ---------------------------------------------------------------- */
+/* --- verify ----------------------------------------------------------------
+ */
 
 struct control_verify {
 	struct control_request *req;
@@ -203,8 +204,8 @@ static json_t *control_verify_packages(const struct control_verify *verify,
 				continue;
 			if (json_array_size(list) < CONTROL_OWNED_BY_MAX)
 				json_array_append_new(
-				    list, json_string(
-					      verify->owners.rows[i].name));
+				    list,
+				    json_string(verify->owners.rows[i].name));
 			break;
 		}
 	return list;
@@ -223,14 +224,14 @@ static int control_verify_visit(void *ctx, const struct verify_bad *bad)
 	if (json_array_size(verify->bad) >= CONTROL_FINDINGS_MAX)
 		return 0;
 	digest_to_hex(&bad->name, hex);
-	json = json_pack(
-	    "{s:s, s:s, s:b, s:b, s:s, s:o}", "kind", kinds[bad->kind], "name",
-	    hex, "missing", (int)bad->missing, "repaired", (int)bad->repaired,
-	    "why",
-	    bad->rc == 0	 ? ""
-	    : bad->rc == -ENOENT ? "no upstream has it"
-				 : "no upstream gave it",
-	    "packages", control_verify_packages(verify, bad));
+	json =
+	    json_pack("{s:s, s:s, s:b, s:b, s:s, s:o}", "kind",
+		      kinds[bad->kind], "name", hex, "missing",
+		      (int)bad->missing, "repaired", (int)bad->repaired, "why",
+		      bad->rc == 0         ? ""
+		      : bad->rc == -ENOENT ? "no upstream has it"
+					   : "no upstream gave it",
+		      "packages", control_verify_packages(verify, bad));
 	return json && json_array_append_new(verify->bad, json) == 0 ? 0
 								     : -ENOMEM;
 }
@@ -301,16 +302,15 @@ static int control_verify_answer(struct control_verify *verify,
 	digest_to_hex(&report->next, hex);
 	return control_answer(
 	    verify->req,
-	    json_pack("{s:s, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
-		      "schema", "depot-verify/1", "done", (int)report->done,
-		      "next", hex, "files", (json_int_t)files, "shards",
-		      (json_int_t)report->shards, "bytes",
-		      (json_int_t)report->bytes, "cold",
-		      (json_int_t)report->cold, "bad_count",
-		      (json_int_t)verify->bad_count, "repaired",
-		      (json_int_t)verify->repaired, "unreachable",
-		      (json_int_t)verify->unreachable, "bad",
-		      STEAL(verify->bad)));
+	    json_pack(
+		"{s:s, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
+		"schema", "depot-verify/1", "done", (int)report->done, "next",
+		hex, "files", (json_int_t)files, "shards",
+		(json_int_t)report->shards, "bytes", (json_int_t)report->bytes,
+		"cold", (json_int_t)report->cold, "bad_count",
+		(json_int_t)verify->bad_count, "repaired",
+		(json_int_t)verify->repaired, "unreachable",
+		(json_int_t)verify->unreachable, "bad", STEAL(verify->bad)));
 }
 
 static int control_verify_run(struct control_verify *verify, bool repair,

@@ -37,6 +37,7 @@ struct control {
 	pthread_mutex_t lock;    /* of what follows */
 	pthread_cond_t idle;     /* long_count has become 0 */
 	unsigned int long_count; /* lock; long requests under way */
+	unsigned int long_running; /* lock; those that are not answered yet */
 	bool depot_busy;         /* lock; one of them changes the depot */
 	bool stopping;           /* lock; begin no more of them */
 };

@@ -29,6 +29,7 @@ struct start {
 	uint64_t begin_ms;  /* monotonic */
 	uint64_t last_ms;   /* atomic; of the last first touch */
 	int64_t begin_sec;  /* UNIX time */
+	bool ends;          /* starts->lock; its tree is not read any more */
 	struct start *next; /* starts->lock; of those being recorded */
 };
 
@@ -131,6 +132,51 @@ static struct start *starts_begin(struct view *view, struct tree *tree)
 	return start;
 }
 
+/* Does the view still read this tree? */
+static bool starts_reads(const struct view *view, const struct tree *tree)
+{
+	for (uint32_t i = 0; i < image_tree_count(view->image); i++)
+		if (image_tree(view->image, i) == tree)
+			return true;
+	for (unsigned int i = 0; i < view->layer_count; i++)
+		if (layer_tree(view->layer[i], tree_digest(tree)))
+			return true;
+	return false;
+}
+
+/* Drop what is over and, unless `all`, of a tree that is not read any more: a
+ * collection waits for it.  view->lock is held alone, and starts->lock. */
+static void starts_drop(struct view *view, bool all)
+{
+	struct starts_view *sv = &view->started;
+	struct start *kept[STARTS_SLOTS], *start;
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < STARTS_SLOTS; i++) {
+		start = sv->slot[i];
+		sv->slot[i] = NULL;
+		if (start && start->bits && !all)
+			start->ends = !starts_reads(view, start->tree);
+		if (start &&
+		    (start->bits || (!all && starts_reads(view, start->tree))))
+			kept[count++] = start;
+		else
+			start_free(start);
+	}
+	sv->count = count;
+	for (unsigned int i = 0; i < count; i++)
+		*starts_slot(sv, kept[i]->tree, &start) = kept[i];
+}
+
+void starts_switched(struct view *view)
+{
+	if (!view->starts)
+		return;
+	pthread_mutex_lock(&view->starts->lock);
+	starts_drop(view, false);
+	pthread_mutex_unlock(&view->starts->lock);
+}
+
 /* --- touching ------------------------------------------------------------ */
 
 static void start_add(struct start *start, uint32_t shard)
@@ -179,6 +225,7 @@ static bool start_take(struct start *start, bool end, struct plan_start *row,
 		       struct digest *tree)
 {
 	struct view *view = start->view;
+	uint32_t count;
 	bool removed;
 
 	pthread_rwlock_wrlock(&view->lock);
@@ -198,8 +245,11 @@ static bool start_take(struct start *start, bool end, struct plan_start *row,
 			memcpy(row->shards, start->order,
 			       row->count * sizeof(uint32_t));
 	}
+	count = row->count;
+	if (end)
+		starts_switched(view);
 	pthread_rwlock_unlock(&view->lock);
-	return row->shards && row->count > 0 && !removed;
+	return row->shards && count > 0 && !removed;
 }
 
 static void start_save(struct starts *starts, struct start *start, bool end)
@@ -226,7 +276,7 @@ static bool start_is_over(const struct starts *starts,
 	uint32_t count = __atomic_load_n(&start->count, __ATOMIC_RELAXED);
 	uint64_t last = __atomic_load_n(&start->last_ms, __ATOMIC_RELAXED);
 
-	return (start->max > 0 && count >= start->max) ||
+	return start->ends || (start->max > 0 && count >= start->max) ||
 	       now >= last + starts->quiet_ms ||
 	       now >= start->begin_ms + STARTS_MAX_MS;
 }
@@ -362,25 +412,11 @@ void starts_free(struct starts *starts)
 
 void starts_mounted(struct view *view)
 {
-	struct start *kept[STARTS_SLOTS], *start;
-	struct starts_view *sv = &view->started;
-	unsigned int count = 0;
-
 	if (!view->starts)
 		return;
 	pthread_rwlock_wrlock(&view->lock);
 	pthread_mutex_lock(&view->starts->lock);
-	for (unsigned int i = 0; i < STARTS_SLOTS; i++) {
-		start = sv->slot[i];
-		sv->slot[i] = NULL;
-		if (start && start->bits)
-			kept[count++] = start;
-		else
-			start_free(start);
-	}
-	sv->count = count;
-	for (unsigned int i = 0; i < count; i++)
-		*starts_slot(sv, kept[i]->tree, &start) = kept[i];
+	starts_drop(view, true);
 	pthread_mutex_unlock(&view->starts->lock);
 	pthread_rwlock_unlock(&view->lock);
 	pthread_rwlock_rdlock(&view->lock);

@@ -52,6 +52,9 @@ void starts_touch(struct view *view, struct tree *tree,
 		  const struct depot_piece *pieces, unsigned int count);
 /* The guest mounts: what is over may begin again.  view->lock is not held. */
 void starts_mounted(struct view *view);
+/* It has another image: trees that it does not read any more are let go of,
+ * those being recorded within a second or two.  view->lock is held alone. */
+void starts_switched(struct view *view);
 /* Save what is being recorded now; it goes on. */
 void starts_save(struct starts *starts);
 /* The view is about to go; nothing of it is under way. */

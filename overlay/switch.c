@@ -7,6 +7,7 @@
 
 #include "depot/log.h"
 #include "overlay/each.h"
+#include "overlay/starts.h"
 #include "overlay/view_impl.h"
 
 /* --- another image ------------------------------------------------------- */
@@ -190,6 +191,7 @@ void view_switch(struct view *view, struct image *image)
 	switch_hold(view);
 	old = view->image;
 	view->image = image_get(image);
+	starts_switched(view);
 	pthread_rwlock_unlock(&view->lock);
 	image_put(old);
 }
