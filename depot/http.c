@@ -142,8 +142,10 @@ static void http_set_up_patience(CURL *curl)
 	curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L);
 	curl_easy_setopt(curl, CURLOPT_TCP_KEEPIDLE, (long)HTTP_KEEPALIVE_S);
 	curl_easy_setopt(curl, CURLOPT_TCP_KEEPINTVL, (long)HTTP_KEEPALIVE_S);
-	/* A connection keeps the address that it was made to. */
+	/* A connection keeps the address that it was made to; each new one asks
+	 * for it. */
 	curl_easy_setopt(curl, CURLOPT_MAXLIFETIME_CONN, (long)HTTP_ADDRESS_S);
+	curl_easy_setopt(curl, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
 	curl_easy_setopt(curl, CURLOPT_SOCKOPTFUNCTION, http_on_socket);
 }
 
@@ -280,7 +282,7 @@ static bool http_address_again(struct http *http, CURL *curl,
 	good =
 	    *http->address && http_now() - http->address_time < HTTP_ADDRESS_S;
 	snprintf(entry, sizeof(entry),
-		 strchr(http->address, ':') ? "+%s:%u:[%s]" : "+%s:%u:%s",
+		 strchr(http->address, ':') ? "%s:%u:[%s]" : "%s:%u:%s",
 		 http->host, http->port, http->address);
 	pthread_mutex_unlock(&http->lock);
 	if (!good)
@@ -453,6 +455,7 @@ int http_call(struct http *http, const struct http_request *request,
 	char why[HTTP_WHY_MAX];
 	CURLcode done;
 	CURL *curl;
+	bool gone;
 	int rc;
 
 	/* Credentials are for this server. */
@@ -474,9 +477,10 @@ int http_call(struct http *http, const struct http_request *request,
 	http_question(&transfer, curl);
 	done = http_transfer(&transfer, curl);
 	rc = http_judge(&transfer, done, fault);
+	gone = transfer.resolve != NULL;
 	http_forget(&transfer, curl);
-	/* It may have moved: the handle's memory of the address goes too. */
-	if (done == CURLE_COULDNT_CONNECT)
+	/* What it was told of the address would stay with the handle. */
+	if (gone)
 		curl_easy_cleanup(curl);
 	else
 		http_give_back(http, curl);

@@ -11,8 +11,8 @@
  *
  * Patience: 5 s to connect; a peer that is gone is found by the kernel in
  * HTTP_DEAD_MS, so one that is only slow may take its time, but not below
- * 1 KiB/s for HTTP_SLOW_S on end.  An address is asked for again after a
- * minute; while the resolver has none, the last good one serves for an hour.
+ * 1 KiB/s for HTTP_SLOW_S on end.  Each new connection asks for the address;
+ * while the resolver has none, the last good one serves for an hour.
  *
  * Thread-safe; calls block.
  */

@@ -6,6 +6,7 @@
 #
 #   host_start NAME [PORT]   vdrived with the store $W/NAME, unprivileged; sets
 #                            $W/NAME.pid and PORT; waits until it is ready
+#                            HOST_OPTIONS: more of vdrived's, as -o KEY=VALUE
 #   host_kill NAME           kill -9;  host_stop NAME: an orderly end
 #   on NAME WORD...          vdrive WORD... on that host
 #   ok / not_ok TEXT         count a test; finish prints the summary and exits
@@ -47,7 +48,8 @@ host_start()
 	# shellcheck disable=SC2086
 	$RUN_ON "$B/vdrived" --user nobody -o "store.path=$W/$host" \
 		-o "nfs.listen=${HOST_ADDR:-127.0.0.1}:${2:-0}" \
-		-o "admin.socket=$W/$host/sock" >>"$W/$host.log" 2>&1 &
+		-o "admin.socket=$W/$host/sock" ${HOST_OPTIONS:-} \
+		>>"$W/$host.log" 2>&1 &
 	echo $! >"$W/$host.pid"
 	case " $hosts " in *" $host "*) ;; *) hosts="$hosts $host" ;; esac
 	tries=0

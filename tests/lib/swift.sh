@@ -6,9 +6,10 @@
 # after host.sh.
 #
 #   swift_available     or says what is missing
-#   swift_start         sets S3 (its URL), S3_KEY and S3_SECRET; makes no bucket
+#   swift_start         begins to start them; S3 is the URL, S3_KEY and S3_SECRET
+#                       the keys; makes no bucket.  swift_up: waits for them
 #   swift_bucket NAME   makes one, through Swift's own door
-#   swift_stop, swift_again
+#   swift_stop
 #
 # What it takes: rings of one device; mount_check off; s3api before tempauth;
 # memcached, without which tempauth knows nobody; a file system with extended
@@ -123,11 +124,16 @@ swift_again()
 			exec /usr/bin/python3 tests/lib/s3_servers.py /etc/swift "$2"' \
 		sh "$SWIFT" "$SWIFT_PORT" >"$SWIFT/log" 2>&1 </dev/null &
 	SWIFT_PIDS="$SWIFT_PIDS $!"
+}
+
+# Until they answer.
+swift_up()
+{
 	tries=0
 	until curl -s -o "$SWIFT/up" "$S3/" && grep -q AccessDenied "$SWIFT/up"
 	do
 		tries=$((tries + 1))
-		if [ $tries -gt 300 ] || ! swift_alive; then
+		if [ $tries -gt 1200 ] || ! swift_alive; then
 			cat "$SWIFT/log" >&2
 			return 1
 		fi
