@@ -291,6 +291,10 @@ int depot_du(struct depot *depot, struct du_group *groups, size_t count,
 	int rc;
 
 	memset(total, 0, sizeof(*total));
+	for (size_t g = 0; g < count; g++)
+		groups[g] =
+		    (struct du_group){.trees = groups[g].trees,
+				      .tree_count = groups[g].tree_count};
 	rc = du_open(&du);
 	if (rc == 0)
 		rc = du_windows(&du);
