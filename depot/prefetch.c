@@ -653,17 +653,18 @@ void depot_prefetch_figures(struct depot *depot,
 	struct prefetch *prefetch = depot->prefetch;
 	struct marks_figures f;
 
+	/* Runs first: what is over then has all its bytes counted. */
+	figures->runs = 0;
+	pthread_mutex_lock(&prefetch->lock);
+	for (struct run *run = prefetch->runs; run; run = run->next)
+		figures->runs += !run->progress.over;
+	pthread_mutex_unlock(&prefetch->lock);
 	marks_get(prefetch->marks, FETCH_PLAN, &f);
 	figures->plan = prefetch_bytes_of(&f);
 	marks_get(prefetch->marks, FETCH_AHEAD, &f);
 	figures->ahead = prefetch_bytes_of(&f);
 	marks_get(prefetch->marks, FETCH_FILL, &f);
 	figures->fill = prefetch_bytes_of(&f);
-	figures->runs = 0;
-	pthread_mutex_lock(&prefetch->lock);
-	for (struct run *run = prefetch->runs; run; run = run->next)
-		figures->runs += !run->progress.over;
-	pthread_mutex_unlock(&prefetch->lock);
 }
 
 void depot_prefetch_of_tree(struct depot *depot, const struct digest *tree,

@@ -27,7 +27,7 @@ enum {
 	PREFETCH_RUNS_MAX = 4096,      /* queued; beyond: not begun */
 	PREFETCH_JOBS_MAX = 2048,      /* with fetch, of all runs together */
 	PREFETCH_RUN_JOBS_MAX = 1024,  /* of one run */
-	PREFETCH_AHEAD_MAX = 1024,     /* shards of one call */
+	PREFETCH_AHEAD_MAX = 2048,     /* shards of one call */
 	PREFETCH_AGAIN_MS = 30 * 1000, /* the same start, sooner: passed over */
 	PREFETCH_KEPT_MS = 10 * 60 * 1000, /* an operator's run that is over */
 };

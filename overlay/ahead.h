@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ahead: who reads a package's file from front to back, and is read ahead of.
+ * ahead: who reads a package from front to back, and is read ahead of.
  *
- * A stream is one file of a view that had to wait for an upstream.  Reads that
- * follow one another, also a little out of order as clients send them, double
- * its window from AHEAD_MIN to AHEAD_MAX bytes; the shards in it that are not
- * on this host are fetched before they are asked for (depot/prefetch.h).  A
- * read elsewhere begins anew.  Files whose bytes are here have no stream, and
- * cost nothing.
+ * A tree numbers its shards file by file, in the order of names, so both a
+ * large file read to its end and a package read as tar or cp would show as
+ * rising shard numbers.  A stream begins where a view had to wait for an
+ * upstream. Reads that follow one another, also a little out of order as
+ * clients send them, double its window; the shards in it that are not on this
+ * host are fetched before they are asked for (depot/prefetch.h).  It crosses
+ * the end of a file only when its reader has done so a few times.  A read
+ * elsewhere begins another stream.  What is on this host has none, and costs
+ * nothing.
  */
 #ifndef OVERLAY_AHEAD_H
 #define OVERLAY_AHEAD_H
@@ -19,10 +22,14 @@
 
 enum {
 	AHEAD_STREAMS = 16, /* of a view; the one that rested longest goes */
-	AHEAD_MIN = 512 << 10,
-	AHEAD_MAX = 16 << 20,
-	AHEAD_SKIP_MAX = 2 << 20, /* bytes a read may be ahead of its turn */
-	AHEAD_BACK_MAX = 8 << 20, /* bytes it may come late */
+	/* Shards: */
+	AHEAD_MIN = 16,
+	AHEAD_MAX = 2048,
+	AHEAD_SKIP = 64,  /* a read of the same file may be ahead of its turn */
+	AHEAD_BACK = 128, /* or come late by so many */
+	AHEAD_CROSS = 24, /* likewise one of another file */
+	AHEAD_BYTES = 16 << 20, /* of chunks, about: a window is no larger */
+	AHEAD_HITS = 3,         /* reads of several files that make a stream */
 };
 
 struct view;
@@ -30,10 +37,12 @@ struct view;
 struct ahead_stream {
 	const struct tree *tree; /* only compared; NULL: free */
 	uint32_t inode;
-	uint64_t high;     /* end of what was read */
-	uint64_t asked;    /* end of what is being fetched ahead */
-	uint32_t window;   /* 0: one read so far */
-	uint64_t last_use; /* a number that rises */
+	uint32_t high;        /* one past the last shard that was read */
+	uint32_t asked;       /* one past the last that is fetched ahead */
+	uint32_t window;      /* shards; 0: not ahead yet */
+	unsigned int hits;    /* reads that followed */
+	unsigned int crossed; /* of them, into another file */
+	uint64_t last_use;    /* a number that rises */
 };
 
 /* Of one view; ahead_init() it. */
@@ -47,10 +56,10 @@ void ahead_init(struct ahead *ahead);
 void ahead_destroy(struct ahead *ahead);
 
 /*
- * Bytes [off, end) of a file of the tree are read, and are not all in memory;
- * cold: some of them came from an upstream.  view->lock is held.
+ * Shards first to last (of one file of the tree) are read, and are not all in
+ * memory; cold: some of them came from an upstream.  view->lock is held.
  */
 void ahead_read(struct view *view, struct tree *tree, uint32_t inode,
-		uint64_t off, uint64_t end, bool cold);
+		uint32_t first, uint32_t last, bool cold);
 
 #endif
