@@ -38,7 +38,7 @@ ALL_C   := -std=gnu11 -D_GNU_SOURCE -I. -I$(B) -MMD -MP \
 TIRPC   := $(shell pkg-config --cflags libtirpc)
 LIBS    := -lrocksdb -lz $(if $(filter 1,$(HAVE_LIBDEFLATE)),-ldeflate) \
            -lcrypto -lcurl -lnfs -ltirpc -linih -ljansson -lmicrohttpd -larchive \
-           -pthread
+           -lm -pthread
 
 objs     = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)/*.c))
 CORE    := $(filter-out $(B)/nfsd/nfsd.o,$(call objs,nfsd)) \

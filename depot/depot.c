@@ -21,7 +21,6 @@ enum {
 	DEPOT_STATE_SHARE = 8,
 	DEPOT_SHARDS_SHARE = 8,
 	DEPOT_POOL_THREADS_MIN = 2,
-	DEPOT_FETCH_THREADS = 4,
 };
 
 /* --- open, close --------------------------------------------------------- */
@@ -83,13 +82,20 @@ static int depot_start(struct depot *depot, const struct depot_options *options,
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	unsigned int threads = options->pool_threads;
-	struct fetch_options fetch = {.threads = options->fetch_threads};
+	const struct depot_upstream_options *up = &options->upstream;
+	struct fetch_options fetch = {
+	    .threads = up->parallel,
+	    .bytes_max = up->inflight,
+	    .late_ms = up->hedge_ms,
+	    .silent_ms = up->timeout_ms,
+	    .backoff_max_ms = up->retry_ms,
+	    .avoid_ms = up->avoid_ms,
+	    .give_up_ms = up->patience_ms,
+	};
 	int rc;
 
 	if (threads == 0)
 		threads = (unsigned int)MAX(cpus, DEPOT_POOL_THREADS_MIN);
-	if (fetch.threads == 0)
-		fetch.threads = DEPOT_FETCH_THREADS;
 	rc = cache_new(memory_max - memory_max / DEPOT_STATE_SHARE -
 			   memory_max / DEPOT_SHARDS_SHARE,
 		       &depot->cache);
@@ -351,6 +357,7 @@ int depot_upstream_get(struct depot *depot, const char *name,
 	if (!upstream)
 		return -ENOENT;
 	upstream_tell(upstream, info);
+	fetch_tell_source(depot->fetch, info);
 	upstream_put(upstream);
 	return 0;
 }
@@ -439,12 +446,29 @@ int depot_upstream_remove(struct depot *depot, const char *name)
 	return upstreams_remove(depot->upstreams, name);
 }
 
+struct depot_listing {
+	struct fetch *fetch;
+	int (*visit)(void *ctx, const struct upstream_info *info);
+	void *ctx;
+};
+
+static int depot_list_visit(void *ctx, const struct upstream_info *info)
+{
+	struct depot_listing *listing = ctx;
+	struct upstream_info full = *info;
+
+	fetch_tell_source(listing->fetch, &full);
+	return listing->visit(listing->ctx, &full);
+}
+
 int depot_upstream_list(struct depot *depot,
 			int (*visit)(void *ctx,
 				     const struct upstream_info *info),
 			void *ctx)
 {
-	return upstreams_list(depot->upstreams, visit, ctx);
+	struct depot_listing listing = {depot->fetch, visit, ctx};
+
+	return upstreams_list(depot->upstreams, depot_list_visit, &listing);
 }
 
 /* --- pins ---------------------------------------------------------------- */

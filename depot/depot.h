@@ -8,7 +8,8 @@
  *   shards/       RocksDB, KV_SHARDS: shard name -> shard
  *   state/        RocksDB, KV_STATE: everything that must not be lost
  *   trees/HEX     trees, mapped while in use
- *   indexes/HEX   where upstream keeps the shards of tree HEX (a hint)
+ *   indexes/HEX   where upstream keeps the shards of tree HEX (a hint), and
+ *                 indexes/HEX.UPSTREAM for another one that has them
  *   data/         host files of deltas (overlay/data.h)
  *
  * Life: opening (locks the store, opens both databases, starts pool and fetch
@@ -30,10 +31,21 @@ struct pool;
 struct space;
 struct chunk;
 
+/* How upstreams are dealt with (fetch.h); 0: the default. */
+struct depot_upstream_options {
+	unsigned int parallel; /* requests at once, of all: 16 */
+	size_t inflight;       /* bytes asked for and not here yet: 64 MiB */
+	uint64_t hedge_ms;     /* of silence till another is asked too: 2 s */
+	uint64_t timeout_ms;   /* of silence till it is no answer: 15 s */
+	uint64_t retry_ms;     /* the longest back-off: 10 s */
+	uint64_t avoid_ms;     /* after a wrong answer: 60 s */
+	uint64_t patience_ms;  /* till a read is an I/O error: 5 minutes */
+};
+
 struct depot_options {
 	size_t memory_max;          /* bytes: databases and opened chunks */
 	unsigned int pool_threads;  /* 0: one per CPU, 2 at least */
-	unsigned int fetch_threads; /* 0: 4 */
+	struct depot_upstream_options upstream;
 };
 
 /*
@@ -303,6 +315,13 @@ struct upstream_info {
 	bool up;          /* the last request succeeded */
 	char last_error[256];
 	uint64_t requests, errors, bytes;
+	/* How the shards asked of it come (fetch.h); 0: none yet. */
+	unsigned int latency_ms;     /* to the first byte */
+	uint64_t bytes_per_s;	     /* of one range */
+	unsigned int score;	     /* 0 down, 100 nothing amiss */
+	unsigned int inflight;	     /* ranges */
+	unsigned int down_s;	     /* for so long */
+	uint64_t wrong;		     /* answers that were not what was asked */
 };
 
 /*

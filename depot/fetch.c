@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fetch: threads, and the way in and out.  One mutex guards all lanes and is
- * never held over a request, a proof, or done().
+ * fetch: threads, and the way in and out.
  */
 #include "depot/fetch.h"
 
 #include <signal.h>
 #include <time.h>
 
-#include "depot/cache.h"
 #include "depot/fetch_inside.h"
 #include "depot/log.h"
 
@@ -16,6 +14,10 @@ enum {
 	FETCH_BACKOFF_MIN_MS = 200,
 	FETCH_BACKOFF_MAX_MS = 10000,
 	FETCH_GIVE_UP_MS = 5 * 60 * 1000,
+	FETCH_LATE_MS = 2000,
+	FETCH_SILENT_MS = 15000,
+	FETCH_SLOW_MS = 10000,
+	FETCH_AVOID_MS = 60000,
 };
 
 uint64_t fetch_now_ms(void)
@@ -24,117 +26,6 @@ uint64_t fetch_now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
-/* --- one flight per shard ------------------------------------------------ */
-
-static struct fetch_job **fetch_slot(struct fetch *fetch,
-				     const struct fetch_job *job)
-{
-	const struct digest *name = tree_shard_name(job->tree, job->shard);
-
-	return &fetch->first[le32_get(name->bytes) & (FETCH_HASH - 1)];
-}
-
-/* Joins the job of the same shard that is under way, if there is one; else it
- * is the first; lock. */
-static bool fetch_join_first(struct fetch *fetch, struct fetch_job *job)
-{
-	const struct digest *name = tree_shard_name(job->tree, job->shard);
-	struct fetch_job **slot = fetch_slot(fetch, job), *first = *slot;
-
-	while (first &&
-	       !digest_equal(name, tree_shard_name(first->tree, first->shard)))
-		first = first->hash_next;
-	if (!first) {
-		job->hash_next = *slot;
-		*slot = job;
-		return false;
-	}
-	job->joined = first->joined;
-	first->joined = job;
-	first->fetch_class = MIN(first->fetch_class, job->fetch_class);
-	return true;
-}
-
-/* Nobody joins it any more; lock. */
-static void fetch_leave_first(struct fetch *fetch, struct fetch_job *job)
-{
-	struct fetch_job **p = fetch_slot(fetch, job);
-
-	while (*p && *p != job)
-		p = &(*p)->hash_next;
-	if (*p)
-		*p = job->hash_next;
-}
-
-/* --- ends ---------------------------------------------------------------- */
-
-/* done() may take the chunk: each gets one of its own. */
-static void fetch_tell(struct fetch *fetch, struct fetch_job *job, int rc,
-		       const struct fetch_result *result)
-{
-	struct fetch_result own;
-
-	route_put(fetch->routes, job->route);
-	job->route = NULL;
-	if (rc < 0) {
-		job->done(job, rc, NULL);
-		return;
-	}
-	own = *result;
-	own.chunk = cache_buffer(own.chunk_len);
-	if (!own.chunk) {
-		job->done(job, -ENOMEM, NULL);
-		return;
-	}
-	memcpy(own.chunk, result->chunk, own.chunk_len);
-	job->done(job, 0, &own);
-	free(own.chunk);
-}
-
-void fetch_end(struct fetch *fetch, struct fetch_job *job, int rc,
-	       struct fetch_result *result)
-{
-	struct fetch_job *joined, *next;
-
-	pthread_mutex_lock(&fetch->lock);
-	fetch_leave_first(fetch, job);
-	pthread_mutex_unlock(&fetch->lock);
-	for (joined = job->joined; joined; joined = next) {
-		next = joined->joined;
-		fetch_tell(fetch, joined, rc, result);
-	}
-	route_put(fetch->routes, job->route);
-	job->route = NULL;
-	job->done(job, rc, result);
-}
-
-static void fetch_end_all(struct fetch *fetch, struct fetch_job *list, int rc)
-{
-	struct fetch_job *next;
-
-	for (; list; list = next) {
-		next = list->next;
-		fetch_end(fetch, list, rc, NULL);
-	}
-}
-
-static void fetch_settle(struct fetch *fetch, struct fetch_batch *batch)
-{
-	struct fetch_job *hopeless = NULL;
-
-	pthread_mutex_lock(&fetch->lock);
-	fetch_lane_settle(fetch, batch, &hopeless);
-	/* A lane may have opened: others can go on with it. */
-	pthread_cond_broadcast(&fetch->wake);
-	pthread_mutex_unlock(&fetch->lock);
-	if (hopeless)
-		log_err(0, "upstream %s: gave up a shard: %s",
-			batch->lane->upstream,
-			batch->fault.text[0] ? batch->fault.text
-					     : "no right bytes");
-	fetch_end_all(fetch, hopeless, -EIO);
 }
 
 /* --- threads ------------------------------------------------------------- */
@@ -177,12 +68,14 @@ static void *fetch_main(void *arg)
 static int fetch_start_threads(struct fetch *fetch)
 {
 	sigset_t all, before;
-	int rc = 0;
+	int rc;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	/* The number is read by the threads: under the lock. */
 	pthread_mutex_lock(&fetch->lock);
+	rc = pthread_create(&fetch->watcher, NULL, fetch_watch_main, fetch);
+	fetch->watching = rc == 0;
 	while (rc == 0 && fetch->thread_count < fetch->options.threads) {
 		rc = pthread_create(&fetch->threads[fetch->thread_count], NULL,
 				    fetch_main, fetch);
@@ -204,13 +97,21 @@ static void fetch_set_options(struct fetch *fetch,
 {
 	struct fetch_options *o = &fetch->options;
 
-	o->threads = MIN(MAX(options->threads, 1u), FETCH_THREADS_MAX);
+	o->threads =
+	    (unsigned int)MIN(fetch_or(options->threads, FETCH_THREADS),
+			      UINT64_C(0) + FETCH_THREADS_MAX);
+	o->bytes_max = fetch_or(options->bytes_max, FETCH_BYTES);
+	o->lane_bytes_max = fetch_or(options->lane_bytes_max, o->bytes_max);
 	o->backoff_min_ms =
 	    fetch_or(options->backoff_min_ms, FETCH_BACKOFF_MIN_MS);
 	o->backoff_max_ms =
 	    fetch_or(options->backoff_max_ms, FETCH_BACKOFF_MAX_MS);
 	o->give_up_ms = fetch_or(options->give_up_ms, FETCH_GIVE_UP_MS);
 	o->linger_ms = fetch_or(options->linger_ms, FETCH_LINGER_S * 1000);
+	o->late_ms = fetch_or(options->late_ms, FETCH_LATE_MS);
+	o->silent_ms = fetch_or(options->silent_ms, FETCH_SILENT_MS);
+	o->slow_ms = fetch_or(options->slow_ms, FETCH_SLOW_MS);
+	o->avoid_ms = fetch_or(options->avoid_ms, FETCH_AVOID_MS);
 }
 
 int fetch_new(struct kv *state, const char *root, struct store *store,
@@ -229,10 +130,14 @@ int fetch_new(struct kv *state, const char *root, struct store *store,
 	f->store = store;
 	f->upstreams = upstreams;
 	fetch_set_options(f, options);
+	TAILQ_INIT(&f->batches);
+	for (unsigned int c = 0; c < FETCH_CLASSES; c++)
+		TAILQ_INIT(&f->groups[c]);
 	pthread_mutex_init(&f->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&f->wake, &attr);
+	pthread_cond_init(&f->watch_wake, &attr);
 	pthread_condattr_destroy(&attr);
 	rc = routes_new(state, root, &f->routes);
 	if (rc == 0)
@@ -245,38 +150,52 @@ int fetch_new(struct kv *state, const char *root, struct store *store,
 	return 0;
 }
 
+/* Of all flights there are; lock. */
+static struct fetch_job *fetch_end_all(struct fetch *fetch)
+{
+	struct fetch_job *over = NULL, *jobs, *next;
+
+	for (unsigned int i = 0; i < FETCH_HASH; i++)
+		while (fetch->hash[i])
+			for (jobs = fetch_flight_end(fetch, fetch->hash[i]);
+			     jobs; jobs = next) {
+				next = jobs->joined;
+				jobs->joined = over;
+				over = jobs;
+			}
+	return over;
+}
+
 void fetch_stop(struct fetch *fetch)
 {
+	struct fetch_job *over;
+
 	pthread_mutex_lock(&fetch->lock);
 	fetch->stopping = true;
 	pthread_cond_broadcast(&fetch->wake);
+	pthread_cond_signal(&fetch->watch_wake);
 	pthread_mutex_unlock(&fetch->lock);
 	upstreams_stop(fetch->upstreams);
 	for (unsigned int i = 0; i < fetch->thread_count; i++)
 		pthread_join(fetch->threads[i], NULL);
 	fetch->thread_count = 0;
-	for (struct fetch_lane *lane = fetch->lanes; lane; lane = lane->next) {
-		struct fetch_job *jobs = lane->head;
-
-		lane->head = NULL;
-		lane->tail = &lane->head;
-		fetch_end_all(fetch, jobs, -EIO);
-	}
-	fetch->queued = 0;
+	if (fetch->watching)
+		pthread_join(fetch->watcher, NULL);
+	fetch->watching = false;
+	pthread_mutex_lock(&fetch->lock);
+	over = fetch_end_all(fetch);
+	pthread_mutex_unlock(&fetch->lock);
+	fetch_tell(fetch, over, -EIO, NULL);
 }
 
 void fetch_free(struct fetch *fetch)
 {
-	struct fetch_lane *lane, *next;
-
 	if (!fetch)
 		return;
 	fetch_stop(fetch);
-	for (lane = fetch->lanes; lane; lane = next) {
-		next = lane->next;
-		free(lane);
-	}
+	fetch_lanes_free(fetch);
 	routes_free(fetch->routes);
+	pthread_cond_destroy(&fetch->watch_wake);
 	pthread_cond_destroy(&fetch->wake);
 	pthread_mutex_destroy(&fetch->lock);
 	free(fetch);
@@ -303,61 +222,64 @@ static int fetch_find_route(struct fetch *fetch, struct fetch_job *job)
 	return -EIO;
 }
 
-/* Into its lane; or the reason why not. */
-static int fetch_queue(struct fetch *fetch, struct fetch_job *job)
+/* Into its flight; or the reason why not. */
+static int fetch_queue_job(struct fetch *fetch, struct fetch_job *job)
 {
 	struct fetch_lane *lane;
 
 	if (fetch->stopping)
 		return -EIO;
-	if (fetch_join_first(fetch, job))
-		return 0;
-	if (fetch->queued >= FETCH_QUEUE_MAX)
-		return -ENOMEM;
-	lane = fetch_lane_of(fetch, route_upstream(job->route));
-	if (!lane)
-		return -ENOMEM;
-	fetch_lane_push(fetch, lane, job);
-	return 0;
+	lane = fetch_lane_named(fetch, route_origin(job->route));
+	if (lane)
+		route_bind_origin(fetch->routes, job->route, lane->number);
+	return fetch_flight_join(fetch, job);
 }
 
-static void fetch_reset(struct fetch_job *job, uint64_t now)
+static void fetch_refuse(struct fetch *fetch, struct fetch_job *list, int rc)
 {
-	job->route = NULL;
-	job->joined = job->hash_next = NULL;
-	job->off = job->len = 0;
-	job->tries = 0;
-	job->rc = 0;
-	job->taken = false;
-	job->submitted_ms = now;
-	job->bad_since_ms = job->not_before_ms = job->unwanted_since_ms = 0;
+	struct fetch_job *next;
+
+	for (; list; list = next) {
+		next = list->next;
+		list->joined = NULL;
+		fetch_tell(fetch, list, rc, NULL);
+	}
 }
 
 void fetch_submit(struct fetch *fetch, struct fetch_job *list)
 {
-	struct fetch_job *refused = NULL, *job, *next;
-	uint64_t now = fetch_now_ms();
+	struct fetch_job *refused = NULL, *lost = NULL, *job, *next, **to;
+	struct fetch_job *found = NULL, **end = &found;
+	int rc;
 
-	for (job = list; job; job = job->next) {
-		fetch_reset(job, now);
-		job->rc = fetch_find_route(fetch, job);
-	}
-	pthread_mutex_lock(&fetch->lock);
 	for (job = list; job; job = next) {
 		next = job->next;
-		if (job->rc == 0)
-			job->rc = fetch_queue(fetch, job);
-		if (job->rc < 0) {
-			job->next = refused;
-			refused = job;
+		job->route = NULL;
+		job->next = lost;
+		if (fetch_find_route(fetch, job) < 0) {
+			lost = job;
+			continue;
 		}
+		job->next = NULL;
+		*end = job;
+		end = &job->next;
+	}
+	pthread_mutex_lock(&fetch->lock);
+	fetch_lanes_sync(fetch);
+	for (job = found; job; job = next) {
+		next = job->next;
+		rc = fetch_queue_job(fetch, job);
+		if (rc == 0)
+			continue;
+		to = rc == -ENOMEM ? &refused : &lost;
+		job->next = *to;
+		*to = job;
 	}
 	pthread_cond_broadcast(&fetch->wake);
+	pthread_cond_signal(&fetch->watch_wake);
 	pthread_mutex_unlock(&fetch->lock);
-	for (job = refused; job; job = next) {
-		next = job->next;
-		fetch_end(fetch, job, job->rc, NULL);
-	}
+	fetch_refuse(fetch, refused, -ENOMEM);
+	fetch_refuse(fetch, lost, -EIO);
 }
 
 void fetch_forget(struct fetch *fetch, const struct digest *tree)
@@ -371,7 +293,11 @@ void fetch_get_stats(struct fetch *fetch, struct fetch_stats *stats)
 	stats->shards = atomic_load(&fetch->shards);
 	stats->errors = atomic_load(&fetch->errors);
 	stats->verify_failures = atomic_load(&fetch->verify_failures);
+	for (unsigned int c = 0; c < FETCH_CLASSES; c++)
+		stats->class_bytes[c] = atomic_load(&fetch->class_bytes[c]);
+	stats->late = atomic_load(&fetch->late);
+	stats->twice_bytes = atomic_load(&fetch->twice_bytes);
 	pthread_mutex_lock(&fetch->lock);
-	stats->waiting = fetch->queued;
+	stats->waiting = fetch->flights;
 	pthread_mutex_unlock(&fetch->lock);
 }

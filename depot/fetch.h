@@ -1,28 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fetch: cold shards.  A few threads read them from upstream in joined ranges,
+ * fetch: cold shards.  A few threads read them from upstreams in joined ranges,
  * prove each, store it, and tell who asked.
  *
  * One flight per shard, whoever asks: a job for a shard that is asked for
- * already joins the first job of it, whose class rises to its own if that is
- * the more urgent, and each job is told.
+ * already joins its flight, whose class rises to the job's if that is the more
+ * urgent, and each job is told.
  *
- * Life of a job:
- * 1. fetch_submit(): queued in the lane of its upstream.
- * 2. Taken by a thread, with its neighbours in the pack.
- * 3a. Right bytes: proved, stored, done(0).
- * 3b. No answer: the whole lane backs off, one try at a time, 0.2 s doubling
- *     to 10 s, with jitter; the job waits in the lane.
- * 3c. An answer, but not these bytes (404, wrong bytes): tag and newest index
- *     are read again, now and then (route.h), since it may be the index that
- *     is wrong; the job tries again at once, then backs off by itself.
+ * Sources.  A tree's shards can come from its origin, the upstream that it was
+ * taken from, and from each other upstream of this host that has the same tree:
+ * that is found out when the origin fails.  Of those that are well the one with
+ * the highest priority goes first, then the one that has lately been fastest.
+ *
+ * Life of a flight:
+ * 1. fetch_submit(): queued, by class, tenant and tree (fetch_queue.c).
+ * 2. Taken by a thread, with its neighbours in the pack (fetch_pick.c).
+ * 3a. Right bytes: proved as they come, stored, done(0).
+ * 3b. No answer: the source is down, and tried again by one range at a time,
+ *     after 0.2 s doubling to 10 s, with jitter; the flight goes to the next
+ *     source, or waits.  A source that is silent for 2 s, or slower than 1
+ *     KiB/s over 10 s, is late: what it was asked for is asked of the next one
+ *     as well, and the first right answer ends the other request.  After 15 s
+ *     of silence it counts as no answer.
+ * 3c. An answer, but not these bytes (404, wrong bytes): the flight leaves this
+ *     source out for a minute; its index is read again, now and then (route.h),
+ *     since it may be the index that is wrong; without another source it is
+ *     tried again, less and less often.
  * 4. After 5 minutes of that without a break, or FETCH_LINGER_S after the last
  *    who wanted it has gone: done(-EIO).
  *
- * Lingering is what lets a guest that was told to ask again find its job under
- * way, and its five minutes running.
+ * Lingering is what lets a guest that was told to ask again find its flight
+ * under way, and its five minutes running.
  *
  * Bytes that do not prove are never stored and never shown.
+ *
+ * Who goes first: classes in order, but one that has waited for a second gets
+ * one range; within a class the tenant that has had the fewest bytes.
  */
 #ifndef DEPOT_FETCH_H
 #define DEPOT_FETCH_H
@@ -35,8 +48,10 @@
 #include "depot/upstream.h"
 
 enum {
+	FETCH_THREADS = 16,
 	FETCH_THREADS_MAX = 64,
-	FETCH_QUEUE_MAX = 1 << 16, /* jobs; above it done(-ENOMEM) at once */
+	FETCH_BYTES = 64 << 20,
+	FETCH_QUEUE_MAX = 1 << 16, /* flights; above it done(-ENOMEM) at once */
 	FETCH_JOIN_MAX = 512,      /* shards of one range */
 	FETCH_LINGER_S = 30,
 };
@@ -71,19 +86,18 @@ struct fetch_job {
 		     struct fetch_result *result);
 	struct fetch_job *next; /* links the jobs of one submission */
 	/* fetch's own from here on */
-	struct fetch_job *joined, *hash_next;
+	struct fetch_job *joined; /* of the same flight */
 	struct route *route;
-	uint32_t off, len;
-	unsigned int tries;
-	int rc;
-	bool taken;
-	uint64_t submitted_ms, bad_since_ms, not_before_ms, unwanted_since_ms;
 };
 
+/* 0: the default. */
 struct fetch_options {
-	unsigned int threads;
-	/* Tests shorten these; 0: as the head of this file says. */
+	unsigned int threads;  /* requests at once: FETCH_THREADS */
+	size_t bytes_max;      /* asked for and not yet here: FETCH_BYTES */
+	size_t lane_bytes_max; /* of one source: all of it */
+	/* Tests shorten these; else as the head of this file says. */
 	uint64_t backoff_min_ms, backoff_max_ms, give_up_ms, linger_ms;
+	uint64_t late_ms, silent_ms, slow_ms, avoid_ms;
 };
 
 struct fetch;
@@ -106,7 +120,15 @@ void fetch_forget(struct fetch *fetch, const struct digest *tree);
 struct fetch_stats {
 	uint64_t bytes, shards, errors, waiting;
 	uint64_t verify_failures;
+	/* Of `bytes`: by the class that asked for the shard; a gap counts to
+	 * the range's first. */
+	uint64_t class_bytes[FETCH_CLASSES];
+	uint64_t late;        /* ranges that were asked of a second source */
+	uint64_t twice_bytes; /* that came a second time for it */
 };
 void fetch_get_stats(struct fetch *fetch, struct fetch_stats *stats);
+/* Health of the upstream of that name into info; all 0 when nothing has been
+ * asked of it. */
+void fetch_tell_source(struct fetch *fetch, struct upstream_info *info);
 
 #endif

@@ -20,7 +20,7 @@ struct fetch_span {
 
 /* The span with one more place; false: that would be too much. */
 static bool fetch_span_add(struct fetch_span *span,
-			   const struct fetch_place *place)
+			   const struct fetch_place *place, uint32_t max)
 {
 	uint64_t start = place->off, end = start + place->len, gap = 0;
 	struct fetch_span wide = {
@@ -33,8 +33,7 @@ static bool fetch_span_add(struct fetch_span *span,
 	else if (end < span->start)
 		gap = span->start - end;
 	wide.gaps = span->gaps + gap;
-	if (gap > FETCH_JOIN_GAP_MAX ||
-	    wide.end - wide.start > FETCH_JOIN_RANGE_MAX ||
+	if (gap > FETCH_JOIN_GAP_MAX || wide.end - wide.start > max ||
 	    wide.gaps * 100 > (wide.end - wide.start) * FETCH_JOIN_GAPS_PERCENT)
 		return false;
 	*span = wide;
@@ -42,7 +41,7 @@ static bool fetch_span_add(struct fetch_span *span,
 }
 
 void fetch_join(struct fetch_place *places, unsigned int count,
-		unsigned int seed, struct fetch_range *range)
+		unsigned int seed, uint32_t max, struct fetch_range *range)
 {
 	struct fetch_place from = places[seed];
 	unsigned int first = 0, last, before;
@@ -59,9 +58,10 @@ void fetch_join(struct fetch_place *places, unsigned int count,
 	do {
 		before = last - first;
 		while (last + 1 < count &&
-		       fetch_span_add(&span, &places[last + 1]))
+		       fetch_span_add(&span, &places[last + 1], max))
 			last++;
-		while (first > 0 && fetch_span_add(&span, &places[first - 1]))
+		while (first > 0 &&
+		       fetch_span_add(&span, &places[first - 1], max))
 			first--;
 	} while (last - first != before);
 	range->off = (uint32_t)span.start;

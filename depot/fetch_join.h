@@ -29,8 +29,8 @@ struct fetch_range {
 };
 
 /* Sorts the places by offset; the range holds places[seed], as it was
- * numbered before sorting. */
+ * numbered before sorting, and is no longer than `max` unless that one is. */
 void fetch_join(struct fetch_place *places, unsigned int count,
-		unsigned int seed, struct fetch_range *range);
+		unsigned int seed, uint32_t max, struct fetch_range *range);
 
 #endif

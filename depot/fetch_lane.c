@@ -1,336 +1,341 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fetch_lane: what goes next, and what happens to what failed.  No upstream is
- * asked for anything here; every function runs under fetch->lock.
+ * fetch_lane: the health of sources.
+ *
+ * Down (fails > 0): it did not answer.  Nothing but one range at a time, each
+ * after its back-off, until one is answered.
+ * Amiss (0..1): answers that were wrong, late, or not there, fading within
+ * minutes: while that lasts, any source that is well goes before it.
  */
+#include <math.h>
 #include <stdio.h>
 
 #include "depot/fetch_inside.h"
-#include "depot/fetch_join.h"
 #include "depot/log.h"
 
-enum { FETCH_IDLE_MS = 10000 }; /* between two looks at the store's flushes */
+#define FETCH_AMISS_MAX  0.2  /* above it others go first */
+#define FETCH_AMISS_FADE 60e3 /* ms till it is 1/e of it */
+#define FETCH_AVERAGE    0.2  /* weight of the newest */
 
-void fetch_lane_push(struct fetch *fetch, struct fetch_lane *lane,
-		     struct fetch_job *job)
+enum {
+	FETCH_LATE_MORE = 2,     /* ranges beside those that are late */
+	FETCH_SPARE_THREADS = 2, /* for other sources, and for demand */
+	FETCH_FILL_PART = 8,     /* of the threads at most for it */
+	FETCH_PLAN_PART = 2,
+	FETCH_RATE_BYTES = 64 << 10, /* shorter ranges tell no rate */
+	FETCH_COST_BYTES = 256 << 10,
+	FETCH_COST_UNKNOWN = 1000,
+};
+
+/* --- which there are ----------------------------------------------------- */
+
+struct fetch_lane *fetch_lane_named(struct fetch *fetch, const char *name)
 {
-	job->next = NULL;
-	job->taken = false;
-	*lane->tail = job;
-	lane->tail = &job->next;
-	fetch->queued++;
+	for (unsigned int i = 0; i < fetch->lane_count; i++)
+		if (strcmp(fetch->lanes[i]->name, name) == 0)
+			return fetch->lanes[i];
+	return NULL;
 }
 
-/* At the head: who waited longest goes on waiting first. */
-static void fetch_lane_push_back(struct fetch *fetch, struct fetch_lane *lane,
-				 struct fetch_job *job)
+/* A number that no upstream has any more; NULL: none. */
+static struct fetch_lane *fetch_lane_reuse(struct fetch *fetch)
 {
-	job->taken = false;
-	job->next = lane->head;
-	lane->head = job;
-	if (!job->next)
-		lane->tail = &job->next;
-	fetch->queued++;
-}
+	for (unsigned int i = 0; i < fetch->lane_count; i++) {
+		struct fetch_lane *lane = fetch->lanes[i];
 
-/* Takes out the jobs that are marked `taken`, in order. */
-static struct fetch_job *fetch_lane_pull(struct fetch *fetch,
-					 struct fetch_lane *lane)
-{
-	struct fetch_job *pulled = NULL, **end = &pulled, **p = &lane->head;
-
-	while (*p) {
-		struct fetch_job *job = *p;
-
-		if (!job->taken) {
-			p = &job->next;
+		if (lane->upstream || lane->inflight)
 			continue;
-		}
-		*p = job->next;
-		job->next = NULL;
-		*end = job;
-		end = &job->next;
-		fetch->queued--;
+		routes_forget_source(fetch->routes, i);
+		memset(lane, 0, sizeof(*lane));
+		lane->number = i;
+		return lane;
 	}
-	lane->tail = p;
-	return pulled;
+	return NULL;
 }
 
-struct fetch_lane *fetch_lane_of(struct fetch *fetch, const char *upstream)
+static struct fetch_lane *fetch_lane_make(struct fetch *fetch)
 {
-	struct fetch_lane *lane = fetch->lanes;
+	struct fetch_lane *lane;
 
-	while (lane && strcmp(lane->upstream, upstream) != 0)
-		lane = lane->next;
-	if (lane)
-		return lane;
+	if (fetch->lane_count == FETCH_LANES)
+		return fetch_lane_reuse(fetch);
 	lane = calloc(1, sizeof(*lane));
 	if (!lane)
 		return NULL;
-	snprintf(lane->upstream, sizeof(lane->upstream), "%s", upstream);
-	lane->tail = &lane->head;
-	lane->next = fetch->lanes;
-	fetch->lanes = lane;
+	lane->number = fetch->lane_count;
+	fetch->lanes[fetch->lane_count++] = lane;
 	return lane;
 }
 
-/* May the lane be asked now?  *at: else when, 0 for when a range is back. */
-static bool fetch_lane_open(struct fetch *fetch, struct fetch_lane *lane,
-			    uint64_t now, uint64_t *at)
+static void fetch_lane_set(struct fetch *fetch, struct upstream *upstream)
 {
-	/* One hanging upstream must leave a thread to the others. */
-	unsigned int inflight_max = fetch->lanes->next
-					? MAX(1u, fetch->thread_count - 1)
-					: fetch->thread_count;
+	struct fetch_lane *lane =
+	    fetch_lane_named(fetch, upstream_name(upstream));
 
-	*at = 0;
-	if (lane->fails == 0)
-		return lane->inflight < inflight_max;
-	if (lane->inflight > 0)
-		return false;
-	*at = lane->retry_at_ms;
-	return now >= lane->retry_at_ms;
-}
-
-/* Jobs of the seed's pack that may go now. */
-static unsigned int fetch_gather(struct fetch *fetch, struct fetch_job *seed,
-				 uint64_t now, struct fetch_batch *batch,
-				 struct fetch_place *places)
-{
-	struct index_place place;
-	unsigned int count = 0;
-
-	for (struct fetch_job *job = seed; job && count < FETCH_JOIN_MAX;
-	     job = job->next) {
-		if (job->not_before_ms > now ||
-		    !route_place(fetch->routes, job->route, job->shard, &place))
-			continue;
-		if (job == seed)
-			batch->pack = place.pack;
-		else if (!digest_equal(&place.pack, &batch->pack) ||
-			 !route_same_scope(job->route, seed->route))
-			continue;
-		job->off = place.off;
-		job->len = place.len;
-		places[count].off = place.off;
-		places[count].len = place.len;
-		places[count++].owner = job;
+	if (!lane)
+		lane = fetch_lane_make(fetch);
+	if (!lane) {
+		upstream_put(upstream);
+		return;
 	}
-	return count;
+	/* Another URL under the old name starts with a clean record. */
+	if (lane->upstream != upstream) {
+		lane->fails = 0;
+		lane->amiss = 0;
+		lane->has_gone = false;
+		lane->latency_ms = lane->rate = 0;
+	}
+	snprintf(lane->name, sizeof(lane->name), "%s", upstream_name(upstream));
+	upstream_put(lane->upstream);
+	lane->upstream = upstream;
+	lane->priority = upstream_priority(upstream);
 }
 
-/* Fills a batch from the first job that may go. */
-static void fetch_fill(struct fetch *fetch, struct fetch_lane *lane,
-		       struct fetch_job *seed, uint64_t now,
-		       struct fetch_batch *batch)
+void fetch_lanes_sync(struct fetch *fetch)
 {
-	struct fetch_place places[FETCH_JOIN_MAX];
-	struct fetch_range range;
+	unsigned int generation = upstreams_generation(fetch->upstreams);
+	struct upstream *all[UPSTREAMS_MAX];
 	unsigned int count;
 
-	memset(batch, 0, sizeof(*batch));
-	batch->lane = lane;
-	seed->taken = true;
-	count = fetch_gather(fetch, seed, now, batch, places);
-	if (count > 0 && places[0].owner == seed) {
-		fetch_join(places, count, 0, &range);
-		batch->off = range.off;
-		batch->len = range.len;
-		for (unsigned int i = 0; i < range.count; i++) {
-			struct fetch_job *job = places[range.first + i].owner;
+	if (generation == fetch->generation && fetch->lane_count > 0)
+		return;
+	fetch->generation = generation;
+	count = upstreams_all(fetch->upstreams, all);
+	for (unsigned int i = 0; i < fetch->lane_count; i++) {
+		struct fetch_lane *lane = fetch->lanes[i];
+		bool stays = false;
 
-			job->taken = true;
-		}
+		for (unsigned int j = 0; j < count; j++)
+			stays |= strcmp(upstream_name(all[j]), lane->name) == 0;
+		if (!stays)
+			upstream_put(STEAL(lane->upstream));
 	}
-	batch->jobs = fetch_lane_pull(fetch, lane);
-	lane->inflight++;
+	for (unsigned int i = 0; i < count; i++)
+		fetch_lane_set(fetch, all[i]);
+	fetch->lanes_present = count;
 }
 
-/* The most urgent class that a lane can go on with; FETCH_CLASSES: none. */
-static enum fetch_class fetch_urgent(const struct fetch_lane *lane,
-				     uint64_t now)
+void fetch_lanes_free(struct fetch *fetch)
 {
-	enum fetch_class least = FETCH_CLASSES;
-
-	for (const struct fetch_job *job = lane->head; job; job = job->next)
-		if (job->not_before_ms <= now)
-			least = MIN(least, job->fetch_class);
-	return least;
+	for (unsigned int i = 0; i < fetch->lane_count; i++) {
+		upstream_put(fetch->lanes[i]->upstream);
+		free(fetch->lanes[i]);
+	}
+	fetch->lane_count = 0;
 }
 
-bool fetch_pick(struct fetch *fetch, struct fetch_batch *batch,
-		uint64_t *wake_at_ms)
-{
-	uint64_t now = fetch_now_ms(), at;
-	enum fetch_class urgent;
+/* --- may it be asked ----------------------------------------------------- */
 
-	*wake_at_ms = now + FETCH_IDLE_MS;
-	for (struct fetch_lane *lane = fetch->lanes; lane; lane = lane->next) {
-		if (!lane->head)
-			continue;
-		if (!fetch_lane_open(fetch, lane, now, &at)) {
-			if (at)
-				*wake_at_ms = MIN(*wake_at_ms, at);
-			continue;
-		}
-		urgent = fetch_urgent(lane, now);
-		for (struct fetch_job *job = lane->head; job; job = job->next) {
-			if (job->not_before_ms <= now &&
-			    job->fetch_class == urgent) {
-				fetch_fill(fetch, lane, job, now, batch);
-				return true;
-			}
-			*wake_at_ms = MIN(*wake_at_ms, job->not_before_ms);
-		}
+static unsigned int fetch_class_max(const struct fetch *fetch,
+				    enum fetch_class fetch_class)
+{
+	unsigned int n = fetch->thread_count;
+
+	switch (fetch_class) {
+	case FETCH_FILL:
+		return MAX(1u, n / FETCH_FILL_PART);
+	case FETCH_PLAN:
+		return MAX(1u, n / FETCH_PLAN_PART);
+	case FETCH_AHEAD:
+		return n > FETCH_SPARE_THREADS ? n - FETCH_SPARE_THREADS : 1;
+	default:
+		return n;
 	}
+}
+
+static unsigned int fetch_lane_max(const struct fetch *fetch,
+				   const struct fetch_lane *lane)
+{
+	unsigned int max = fetch->thread_count;
+
+	/* One hanging source must leave threads to the others. */
+	if (fetch->lanes_present > 1)
+		max = max > FETCH_SPARE_THREADS ? max - FETCH_SPARE_THREADS : 1;
+	if (lane->late)
+		max = MIN(max, lane->late + FETCH_LATE_MORE);
+	return max;
+}
+
+bool fetch_lane_open(struct fetch *fetch, const struct fetch_lane *lane,
+		     enum fetch_class fetch_class, uint64_t *wake_ms)
+{
+	if (!lane->upstream)
+		return false;
+	if (lane->fails > 0) {
+		if (lane->inflight == 0)
+			*wake_ms = MIN(*wake_ms, lane->retry_at_ms);
+		return false;
+	}
+	if (lane->inflight >= fetch_lane_max(fetch, lane) ||
+	    lane->class_inflight[fetch_class] >=
+		fetch_class_max(fetch, fetch_class))
+		return false;
+	return fetch->bytes_inflight < fetch->options.bytes_max &&
+	       lane->bytes < fetch->options.lane_bytes_max;
+}
+
+/* --- which is the better ------------------------------------------------- */
+
+static double fetch_lane_is_amiss(const struct fetch_lane *lane, uint64_t now)
+{
+	return lane->amiss *
+	       exp(-(double)(now - lane->amiss_ms) / FETCH_AMISS_FADE);
+}
+
+static double fetch_lane_cost(const struct fetch_lane *lane, const char *origin)
+{
+	if (lane->latency_ms <= 0)
+		return strcmp(lane->name, origin) == 0 ? 0 : FETCH_COST_UNKNOWN;
+	return lane->latency_ms +
+	       (lane->rate > 0 ? FETCH_COST_BYTES / lane->rate : 0);
+}
+
+bool fetch_lane_better(const struct fetch_lane *a, const struct fetch_lane *b,
+		       const char *origin, uint64_t now)
+{
+	bool a_well = !a->late && fetch_lane_is_amiss(a, now) < FETCH_AMISS_MAX;
+	bool b_well = !b->late && fetch_lane_is_amiss(b, now) < FETCH_AMISS_MAX;
+
+	if (a_well != b_well)
+		return a_well;
+	if (a->priority != b->priority)
+		return a->priority > b->priority;
+	return fetch_lane_cost(a, origin) < fetch_lane_cost(b, origin);
+}
+
+/* --- packs that are not there -------------------------------------------- */
+
+void fetch_lane_gone(struct fetch_lane *lane, const struct digest *pack,
+		     uint64_t until_ms)
+{
+	unsigned int at = FETCH_GONE;
+
+	for (unsigned int i = 0; i < FETCH_GONE; i++)
+		if (lane->gone[i].until_ms &&
+		    digest_equal(&lane->gone[i].pack, pack))
+			at = i;
+	if (at == FETCH_GONE)
+		at = lane->next_gone++ % FETCH_GONE;
+	lane->gone[at].pack = *pack;
+	lane->gone[at].until_ms = until_ms;
+	lane->has_gone = true;
+}
+
+bool fetch_lane_is_gone(const struct fetch_lane *lane,
+			const struct digest *pack, uint64_t now)
+{
+	for (unsigned int i = 0; i < FETCH_GONE; i++)
+		if (lane->gone[i].until_ms > now &&
+		    digest_equal(&lane->gone[i].pack, pack))
+			return true;
 	return false;
 }
 
-/* Turns the lane to the end of the list: upstreams take turns. */
-static void fetch_rotate(struct fetch *fetch, struct fetch_lane *lane)
-{
-	struct fetch_lane **p = &fetch->lanes;
+/* --- after a request ----------------------------------------------------- */
 
-	if (!lane->next)
-		return;
-	while (*p != lane)
-		p = &(*p)->next;
-	*p = lane->next;
-	lane->next = NULL;
-	while (*p)
-		p = &(*p)->next;
-	*p = lane;
-}
-
-/* --- after a range ------------------------------------------------------- */
-
-static uint64_t fetch_backoff_ms(struct fetch *fetch, unsigned int fails)
+uint64_t fetch_backoff_ms(struct fetch *fetch, unsigned int fails)
 {
 	uint64_t ms = fetch->options.backoff_min_ms;
 	uint16_t jitter;
 
-	while (--fails > 0 && ms < fetch->options.backoff_max_ms)
+	while (fails > 1 && ms < fetch->options.backoff_max_ms) {
 		ms *= 2;
+		fails--;
+	}
 	ms = MIN(ms, fetch->options.backoff_max_ms);
 	/* From half to all of it: clients of one depot must not march. */
 	random_bytes(&jitter, sizeof(jitter));
 	return ms / 2 + ms * jitter / UINT16_MAX / 2;
 }
 
-/* The lane's health, after a request. */
-static void fetch_lane_judge(struct fetch *fetch, struct fetch_batch *batch,
-			     uint64_t now)
+void fetch_lane_amiss(struct fetch_lane *lane, double how, uint64_t now)
 {
-	struct fetch_lane *lane = batch->lane;
+	double was = fetch_lane_is_amiss(lane, now);
 
-	if (batch->rc != -EHOSTUNREACH) {
-		if (lane->fails > 0)
-			log_info("upstream %s: answers again after %.1f s",
-				 lane->upstream,
-				 (double)(now - lane->down_since_ms) / 1000);
-		lane->fails = 0;
-		return;
-	}
+	lane->amiss = was + (1 - was) * how;
+	lane->amiss_ms = now;
+}
+
+static void fetch_average(double *average, double value)
+{
+	*average = *average > 0 ? *average + (value - *average) * FETCH_AVERAGE
+				: value;
+}
+
+static void fetch_lane_measure(struct fetch_lane *lane,
+			       const struct fetch_batch *batch, uint64_t now)
+{
+	uint64_t first = atomic_load(&batch->first_ms);
+
+	if (!first)
+		first = now;
+	fetch_average(&lane->latency_ms,
+		      (double)MAX(first - batch->started_ms, UINT64_C(1)));
+	if (batch->len >= FETCH_RATE_BYTES)
+		fetch_average(&lane->rate,
+			      (double)batch->len /
+				  (double)MAX(now - first, UINT64_C(1)));
+}
+
+static void fetch_lane_down(struct fetch *fetch, struct fetch_lane *lane,
+			    const struct source_fault *fault, uint64_t now)
+{
 	/* Ranges that were under way together fail together: once. */
 	if (lane->fails > 0 && now < lane->retry_at_ms)
 		return;
 	if (lane->fails == 0) {
 		lane->down_since_ms = now;
-		log_err(0, "upstream %s: %s; trying again", lane->upstream,
-			batch->fault.text);
+		log_err(0, "upstream %s: %s; trying again", lane->name,
+			fault->text);
 	}
 	lane->fails++;
-	lane->retry_at_ms =
-	    now + MAX(fetch_backoff_ms(fetch, lane->fails),
-		      batch->fault.retry_after_s * UINT64_C(1000));
+	lane->retry_at_ms = now + MAX(fetch_backoff_ms(fetch, lane->fails),
+				      fault->retry_after_s * UINT64_C(1000));
 }
 
-static bool fetch_lingered(struct fetch *fetch, struct fetch_job *job,
-			   uint64_t now)
-{
-	for (struct fetch_job *j = job; j; j = j->joined)
-		if (j->wanted(j)) {
-			job->unwanted_since_ms = 0;
-			return false;
-		}
-	if (job->unwanted_since_ms == 0)
-		job->unwanted_since_ms = now;
-	return now - job->unwanted_since_ms >= fetch->options.linger_ms;
-}
-
-/* Is it time to stop trying? */
-static bool fetch_hopeless(struct fetch *fetch, struct fetch_lane *lane,
-			   struct fetch_job *job, uint64_t now)
-{
-	uint64_t since = UINT64_MAX;
-
-	if (job->rc == -ENODEV || job->rc == -ECANCELED || fetch->stopping)
-		return true;
-	if (job->bad_since_ms)
-		since = job->bad_since_ms;
-	if (lane->fails > 0)
-		since = MIN(since, MAX(lane->down_since_ms, job->submitted_ms));
-	if (since == UINT64_MAX)
-		return false;
-	return now - since >= fetch->options.give_up_ms ||
-	       fetch_lingered(fetch, job, now);
-}
-
-/* A job that got no right bytes goes back, or onto the list of the hopeless. */
-static void fetch_put_back(struct fetch *fetch, struct fetch_lane *lane,
-			   struct fetch_job *job, uint64_t now,
-			   struct fetch_job **hopeless)
-{
-	if (fetch_is_bad(job->rc)) {
-		if (!job->bad_since_ms)
-			job->bad_since_ms = now;
-		/* At once with the index just read; then less and less. */
-		if (job->tries > 0)
-			job->not_before_ms =
-			    now + fetch_backoff_ms(fetch, job->tries);
-		job->tries++;
-	} else if (job->rc == -ENOMEM) {
-		/* Our own trouble, but it must not last for ever, either. */
-		if (!job->bad_since_ms)
-			job->bad_since_ms = now;
-		job->not_before_ms = now + fetch->options.backoff_min_ms;
-	}
-	if (fetch_hopeless(fetch, lane, job, now)) {
-		job->next = *hopeless;
-		*hopeless = job;
-	} else {
-		fetch_lane_push_back(fetch, lane, job);
-	}
-}
-
-/* Those in the queue of a lane that is down grow old, too. */
-static void fetch_sweep(struct fetch *fetch, struct fetch_lane *lane,
-			uint64_t now, struct fetch_job **hopeless)
-{
-	struct fetch_job **end = hopeless;
-
-	if (lane->fails == 0)
-		return;
-	for (struct fetch_job *job = lane->head; job; job = job->next)
-		job->taken = fetch_hopeless(fetch, lane, job, now);
-	while (*end)
-		end = &(*end)->next;
-	*end = fetch_lane_pull(fetch, lane);
-}
-
-void fetch_lane_settle(struct fetch *fetch, struct fetch_batch *batch,
-		       struct fetch_job **hopeless)
+void fetch_lane_judge(struct fetch *fetch, struct fetch_batch *batch,
+		      uint64_t now)
 {
 	struct fetch_lane *lane = batch->lane;
-	uint64_t now = fetch_now_ms();
-	struct fetch_job *job, *next;
 
-	lane->inflight--;
-	fetch_lane_judge(fetch, batch, now);
-	for (job = batch->jobs; job; job = next) {
-		next = job->next;
-		fetch_put_back(fetch, lane, job, now, hopeless);
+	if (batch->rc == -EHOSTUNREACH) {
+		fetch_lane_down(fetch, lane, &batch->fault, now);
+		return;
 	}
-	fetch_sweep(fetch, lane, now, hopeless);
-	fetch_rotate(fetch, lane);
+	/* Our own doing, which says nothing of it. */
+	if (batch->rc == -ECANCELED || batch->rc == -ENOMEM)
+		return;
+	if (lane->fails > 0)
+		log_info("upstream %s: answers again after %.1f s", lane->name,
+			 (double)(now - lane->down_since_ms) / 1000);
+	lane->fails = 0;
+	if (batch->rc == 0 && !batch->find)
+		fetch_lane_measure(lane, batch, now);
+	/* What it is marked for comes again: no need to go slow. */
+	if (batch->marked && batch->count > 0 && batch->items[0].rc == 0)
+		lane->marked_at_ms = 0;
+}
+
+void fetch_tell_source(struct fetch *fetch, struct upstream_info *info)
+{
+	uint64_t now = fetch_now_ms();
+	struct fetch_lane *lane;
+
+	pthread_mutex_lock(&fetch->lock);
+	lane = fetch_lane_named(fetch, info->name);
+	if (lane) {
+		double score = 100 * (1 - fetch_lane_is_amiss(lane, now));
+
+		info->latency_ms = (unsigned int)lround(lane->latency_ms);
+		info->bytes_per_s = (uint64_t)(lane->rate * 1000);
+		info->inflight = lane->inflight;
+		info->wrong = lane->wrong;
+		if (lane->late)
+			score /= 2;
+		info->score = lane->fails ? 0 : (unsigned int)lround(score);
+		if (lane->fails)
+			info->down_s =
+			    (unsigned int)((now - lane->down_since_ms) / 1000);
+	}
+	pthread_mutex_unlock(&fetch->lock);
 }

@@ -25,6 +25,7 @@ enum {
 	HTTP_DEAD_MS = 15000,
 	HTTP_KEEPALIVE_S = 5,
 	HTTP_SLOW_S = 75,
+	HTTP_SLOW_WHOLE_S = 15,
 	HTTP_SLOW_BYTES_PER_S = 1024,
 	HTTP_HANDLES_MAX = 16, /* kept idle */
 	HTTP_ADDRESS_S = 3600, /* the last good one, when the resolver fails */
@@ -74,10 +75,19 @@ static size_t http_on_header(char *line, size_t size, size_t count, void *ctx)
 static size_t http_on_body(char *data, size_t size, size_t count, void *ctx)
 {
 	struct http_transfer *transfer = ctx;
+	struct source_watch *watch = transfer->request->watch;
 
-	return http_answer_body(transfer->answer, data, size * count)
-		   ? size * count
-		   : 0;
+	if (!http_answer_body(transfer->answer, data, size * count))
+		return 0;
+	if (watch && http_answer_ok(transfer->answer))
+		watch->landed(watch, transfer->answer->len);
+	return size * count;
+}
+
+static bool http_is_unwanted(const struct http_transfer *transfer)
+{
+	return transfer->request->watch &&
+	       atomic_load(&transfer->request->watch->cancel);
 }
 
 static size_t http_on_send(char *buf, size_t size, size_t count, void *ctx)
@@ -116,7 +126,8 @@ static int http_on_progress(void *ctx, curl_off_t total UNUSED,
 {
 	struct http_transfer *transfer = ctx;
 
-	return atomic_load(&transfer->http->stopping);
+	return atomic_load(&transfer->http->stopping) ||
+	       http_is_unwanted(transfer);
 }
 
 static int http_on_socket(void *ctx UNUSED, curl_socket_t fd,
@@ -357,6 +368,9 @@ static void http_question(struct http_transfer *transfer, CURL *curl)
 			     : request->method);
 	curl_easy_setopt(curl, CURLOPT_URL, request->url);
 	curl_easy_setopt(curl, CURLOPT_RANGE, answer->ranged ? range : NULL);
+	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME,
+			 answer->ranged || sends ? (long)HTTP_SLOW_S
+						 : (long)HTTP_SLOW_WHOLE_S);
 	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, transfer->headers);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, transfer);
 	curl_easy_setopt(curl, CURLOPT_HEADERDATA, transfer);
@@ -423,6 +437,10 @@ static int http_judge(const struct http_transfer *transfer, CURLcode done,
 	if (atomic_load(&transfer->http->stopping)) {
 		rc = -ECANCELED;
 		snprintf(why, sizeof(why), "stopped");
+	} else if (done == CURLE_ABORTED_BY_CALLBACK &&
+		   http_is_unwanted(transfer)) {
+		rc = -ECANCELED;
+		snprintf(why, sizeof(why), "not wanted any more");
 	} else if (answer->no_memory || done == CURLE_OUT_OF_MEMORY) {
 		rc = -ENOMEM;
 		snprintf(why, sizeof(why), "no memory");

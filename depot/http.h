@@ -11,8 +11,9 @@
  *
  * Patience: 5 s to connect; a peer that is gone is found by the kernel in
  * HTTP_DEAD_MS, so one that is only slow may take its time, but not below
- * 1 KiB/s for HTTP_SLOW_S on end.  Each new connection asks for the address;
- * while the resolver has none, the last good one serves for an hour.
+ * 1 KiB/s for HTTP_SLOW_S on end (HTTP_SLOW_WHOLE_S for whole objects, which
+ * nobody watches).  Each new connection asks for the address; while the
+ * resolver has none, the last good one serves for an hour.
  *
  * Thread-safe; calls block.
  */
@@ -55,6 +56,7 @@ struct http_request {
 	const void *bytes; /* borrows */
 	int fd;            /* borrows; read from 0 on */
 	uint64_t len;
+	struct source_watch *watch; /* borrows; of a ranged one; NULL: none */
 };
 
 /*

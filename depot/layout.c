@@ -125,3 +125,16 @@ char *layout_host_index(const char *root, const struct digest *tree)
 {
 	return layout_host(root, "indexes", tree);
 }
+
+char *layout_host_index_of(const char *root, const struct digest *tree,
+			   const char *upstream)
+{
+	char hex[DIGEST_HEX_LEN + 1], *path;
+
+	ASSERT(depot_name_ok(upstream));
+
+	digest_to_hex(tree, hex);
+	return asprintf(&path, "%s/indexes/%s.%s", root, hex, upstream) < 0
+		   ? NULL
+		   : path;
+}

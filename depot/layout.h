@@ -49,5 +49,8 @@ bool layout_index_parse(const char *file, struct digest *tree,
  */
 char *layout_host_tree(const char *root, const struct digest *tree);
 char *layout_host_index(const char *root, const struct digest *tree);
+/* indexes/HEX.UPSTREAM: of one that the tree did not come from. */
+char *layout_host_index_of(const char *root, const struct digest *tree,
+			   const char *upstream);
 
 #endif

@@ -14,14 +14,22 @@
 #include "depot/log.h"
 #include "depot/registry.h"
 
+struct route_source {
+	enum route_state state;
+	uint64_t absent_until_ms;
+	int64_t refreshed_sec; /* monotonic, 0: never */
+	struct index *index;   /* ref; ROUTE_HAVE only */
+};
+
 struct route {
 	struct route *next; /* routes->lock */
 	unsigned int refs;  /* routes->lock; the list's is not counted */
 	bool listed;        /* routes->lock */
 	struct digest tree;
 	struct registry_origin origin;
-	struct index *index;   /* routes->lock; ref; NULL: none here */
-	int64_t refreshed_sec; /* routes->lock; monotonic, 0: never */
+	struct index *index; /* routes->lock; ref; the origin's, till it has a
+				number */
+	struct route_source sources[ROUTE_SOURCES_MAX]; /* routes->lock */
 };
 
 struct routes {
@@ -49,6 +57,8 @@ int routes_new(struct kv *state, const char *root, struct routes **routes)
 static void route_free(struct route *route)
 {
 	index_put(route->index);
+	for (unsigned int i = 0; i < ROUTE_SOURCES_MAX; i++)
+		index_put(route->sources[i].index);
 	free(route);
 }
 
@@ -187,7 +197,15 @@ void route_put(struct routes *routes, struct route *route)
 		route_free(route);
 }
 
-const char *route_upstream(const struct route *route)
+struct route *route_ref(struct routes *routes, struct route *route)
+{
+	pthread_mutex_lock(&routes->lock);
+	route->refs++;
+	pthread_mutex_unlock(&routes->lock);
+	return route;
+}
+
+const char *route_origin(const struct route *route)
 {
 	return route->origin.upstream;
 }
@@ -197,22 +215,92 @@ const char *route_private(const struct route *route)
 	return route->origin.package[0] ? route->origin.package : NULL;
 }
 
-bool route_same_scope(const struct route *a, const struct route *b)
+/* --- its sources --------------------------------------------------------- */
+
+/* lock; what was there is returned, to be put without it. */
+static struct index *route_change(struct route *route, unsigned int number,
+				  enum route_state state, struct index *index)
 {
-	return strcmp(a->origin.package, b->origin.package) == 0;
+	struct route_source *source = &route->sources[number];
+	struct index *old = source->index;
+
+	ASSERT(number < ROUTE_SOURCES_MAX);
+	ASSERT((state == ROUTE_HAVE) == (index != NULL));
+
+	source->state = state;
+	source->index = index;
+	return old;
 }
 
-bool route_place(struct routes *routes, struct route *route, uint32_t shard,
-		 struct index_place *place)
+static void route_set(struct routes *routes, struct route *route,
+		      unsigned int number, enum route_state state)
 {
-	bool here;
+	struct index *old;
 
 	pthread_mutex_lock(&routes->lock);
-	here = route->index != NULL;
-	if (here)
-		index_place(route->index, shard, place);
+	old = route_change(route, number, state, NULL);
 	pthread_mutex_unlock(&routes->lock);
-	return here;
+	index_put(old);
+}
+
+void route_set_finding(struct routes *routes, struct route *route,
+		       unsigned int number)
+{
+	route_set(routes, route, number, ROUTE_FINDING);
+}
+
+void route_set_unknown(struct routes *routes, struct route *route,
+		       unsigned int number)
+{
+	route_set(routes, route, number, ROUTE_UNKNOWN);
+}
+
+void route_set_absent(struct routes *routes, struct route *route,
+		      unsigned int number, uint64_t until_ms)
+{
+	struct index *old;
+
+	pthread_mutex_lock(&routes->lock);
+	old = route_change(route, number, ROUTE_ABSENT, NULL);
+	route->sources[number].absent_until_ms = until_ms;
+	pthread_mutex_unlock(&routes->lock);
+	index_put(old);
+}
+
+void route_bind_origin(struct routes *routes, struct route *route,
+		       unsigned int number)
+{
+	pthread_mutex_lock(&routes->lock);
+	if (route->index && route->sources[number].state == ROUTE_UNKNOWN)
+		index_put(route_change(route, number, ROUTE_HAVE,
+				       STEAL(route->index)));
+	pthread_mutex_unlock(&routes->lock);
+}
+
+enum route_state route_state(struct routes *routes, struct route *route,
+			     unsigned int number, uint64_t now_ms)
+{
+	struct route_source *source = &route->sources[number];
+	enum route_state state;
+
+	pthread_mutex_lock(&routes->lock);
+	if (source->state == ROUTE_ABSENT && now_ms >= source->absent_until_ms)
+		source->state = ROUTE_UNKNOWN;
+	state = source->state;
+	pthread_mutex_unlock(&routes->lock);
+	return state;
+}
+
+struct index *route_index(struct routes *routes, struct route *route,
+			  unsigned int number)
+{
+	struct index *index = NULL;
+
+	pthread_mutex_lock(&routes->lock);
+	if (route->sources[number].index)
+		index = index_get(route->sources[number].index);
+	pthread_mutex_unlock(&routes->lock);
+	return index;
 }
 
 static bool route_same_index(const struct index *a, const struct index *b)
@@ -228,33 +316,44 @@ static bool route_same_index(const struct index *a, const struct index *b)
 }
 
 bool route_set_index(struct routes *routes, struct route *route,
-		     struct index *index)
+		     unsigned int number, struct index *index)
 {
 	struct index *old;
 	bool same;
 
 	pthread_mutex_lock(&routes->lock);
-	old = route->index;
+	old = route_change(route, number, ROUTE_HAVE, index);
 	same = route_same_index(old, index);
-	route->index = index;
 	pthread_mutex_unlock(&routes->lock);
 	index_put(old);
 	return !same;
 }
 
-bool route_refresh_due(struct routes *routes, struct route *route)
+bool route_refresh_due(struct routes *routes, struct route *route,
+		       unsigned int number)
 {
+	struct route_source *source = &route->sources[number];
 	struct timespec now;
 	bool due;
 
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
 	pthread_mutex_lock(&routes->lock);
-	due = route->refreshed_sec == 0 ||
-	      now.tv_sec - route->refreshed_sec >= ROUTE_REFRESH_S;
+	due = source->refreshed_sec == 0 ||
+	      now.tv_sec - source->refreshed_sec >= ROUTE_REFRESH_S;
 	if (due)
-		route->refreshed_sec = now.tv_sec;
+		source->refreshed_sec = now.tv_sec;
 	pthread_mutex_unlock(&routes->lock);
 	return due;
+}
+
+void routes_forget_source(struct routes *routes, unsigned int number)
+{
+	pthread_mutex_lock(&routes->lock);
+	for (struct route *route = routes->head; route; route = route->next) {
+		index_put(route_change(route, number, ROUTE_UNKNOWN, NULL));
+		route->sources[number].refreshed_sec = 0;
+	}
+	pthread_mutex_unlock(&routes->lock);
 }
 
 void routes_forget(struct routes *routes, const struct digest *tree)

@@ -14,7 +14,7 @@
  *                 such range, a redirect, a Content-Encoding
  *   -EFBIG        longer than asked for
  *   -EHOSTUNREACH no answer, or "later" (429, 5xx); worth another try
- *   -ECANCELED    source_stop() was called
+ *   -ECANCELED    source_stop() was called, or the watch's cancel was set
  *   -ENOMEM
  * and of those that write:
  *   -EEXIST       create: the object is there
@@ -23,6 +23,8 @@
  */
 #ifndef DEPOT_SOURCE_H
 #define DEPOT_SOURCE_H
+
+#include <stdatomic.h>
 
 #include "depot/base.h"
 
@@ -34,6 +36,18 @@ struct source_fault {
 	bool denied; /* -ENOENT because we may not have it (401, 403) */
 };
 
+/*
+ * A range may take long: who asked can look on, and can end it.  Each call has
+ * a watch of its own.
+ */
+struct source_watch {
+	/* Set by anybody, at any time: the call returns -ECANCELED soon. */
+	atomic_bool cancel;
+	/* [0, len) of the bytes asked for are in `buf`; called by the thread
+	 * that asked, now and then, len never falling. */
+	void (*landed)(struct source_watch *watch, size_t len);
+};
+
 struct source; /* each kind embeds it as its first member */
 
 struct source_ops {
@@ -43,6 +57,12 @@ struct source_ops {
 	/* Exactly [off, off + len) of an object, len > 0. */
 	int (*range)(struct source *source, const char *path, uint64_t off,
 		     size_t len, void *buf, struct source_fault *fault);
+	/* The same, watched.  NULL where a kind cannot: a call of range then
+	 * ends when it ends. */
+	int (*range_watched)(struct source *source, const char *path,
+			     uint64_t off, size_t len, void *buf,
+			     struct source_watch *watch,
+			     struct source_fault *fault);
 	/* Make calls under way return soon; may be NULL. */
 	void (*stop)(struct source *source);
 	void (*free)(struct source *source); /* takes source */

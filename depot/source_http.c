@@ -21,11 +21,13 @@ static struct source_http *source_http_of(struct source *source)
 
 static int source_http_ask(struct source *source, const char *path,
 			   struct http_answer *answer,
+			   struct source_watch *watch,
 			   struct source_fault *fault)
 {
 	struct source_http *this = source_http_of(source);
 	char url[HTTP_URL_MAX];
-	struct http_request request = {.method = "GET", .url = url, .fd = -1};
+	struct http_request request = {
+	    .method = "GET", .url = url, .fd = -1, .watch = watch};
 
 	snprintf(url, sizeof(url), "%s%s", this->base, path);
 	return http_call(this->http, &request, answer, fault);
@@ -37,7 +39,7 @@ static int source_http_get(struct source *source, const char *path, size_t max,
 	struct http_answer answer = {.want = max};
 	int rc;
 
-	rc = source_http_ask(source, path, &answer, fault);
+	rc = source_http_ask(source, path, &answer, NULL, fault);
 	if (rc < 0) {
 		free(answer.buf);
 		return rc;
@@ -47,16 +49,25 @@ static int source_http_get(struct source *source, const char *path, size_t max,
 	return 0;
 }
 
-static int source_http_range(struct source *source, const char *path,
-			     uint64_t off, size_t len, void *buf,
-			     struct source_fault *fault)
+static int source_http_range_watched(struct source *source, const char *path,
+				     uint64_t off, size_t len, void *buf,
+				     struct source_watch *watch,
+				     struct source_fault *fault)
 {
 	struct http_answer answer = {
 	    .ranged = true, .off = off, .want = len, .buf = buf};
 
 	ASSERT(len > 0);
 
-	return source_http_ask(source, path, &answer, fault);
+	return source_http_ask(source, path, &answer, watch, fault);
+}
+
+static int source_http_range(struct source *source, const char *path,
+			     uint64_t off, size_t len, void *buf,
+			     struct source_fault *fault)
+{
+	return source_http_range_watched(source, path, off, len, buf, NULL,
+					 fault);
 }
 
 static void source_http_stop(struct source *source)
@@ -76,6 +87,7 @@ static void source_http_free(struct source *source)
 static const struct source_ops source_http_ops = {
     .get = source_http_get,
     .range = source_http_range,
+    .range_watched = source_http_range_watched,
     .stop = source_http_stop,
     .free = source_http_free,
 };

@@ -186,13 +186,14 @@ static int source_s3_get(struct source *source, const char *path, size_t max,
 	return 0;
 }
 
-static int source_s3_range(struct source *source, const char *path,
-			   uint64_t off, size_t len, void *buf,
-			   struct source_fault *fault)
+static int source_s3_range_watched(struct source *source, const char *path,
+				   uint64_t off, size_t len, void *buf,
+				   struct source_watch *watch,
+				   struct source_fault *fault)
 {
 	struct http_answer answer = {
 	    .ranged = true, .off = off, .want = len, .buf = buf};
-	struct http_request request = {.fd = -1};
+	struct http_request request = {.fd = -1, .watch = watch};
 	char url[HTTP_URL_MAX];
 	int rc;
 
@@ -201,6 +202,14 @@ static int source_s3_range(struct source *source, const char *path,
 	rc = source_s3_object(source, "GET", path, &request, url, fault);
 	return rc < 0 ? rc
 		      : source_s3_call(source, &request, NULL, &answer, fault);
+}
+
+static int source_s3_range(struct source *source, const char *path,
+			   uint64_t off, size_t len, void *buf,
+			   struct source_fault *fault)
+{
+	return source_s3_range_watched(source, path, off, len, buf, NULL,
+				       fault);
 }
 
 /* --- writing ------------------------------------------------------------- */
@@ -464,6 +473,7 @@ static void source_s3_free(struct source *source)
 static const struct source_ops source_s3_ops = {
     .get = source_s3_get,
     .range = source_s3_range,
+    .range_watched = source_s3_range_watched,
     .stop = source_s3_stop,
     .free = source_s3_free,
     .put = source_s3_put,

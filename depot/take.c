@@ -31,6 +31,7 @@ struct take {
 	unsigned int tries;
 	const char *private; /* borrows; the scope (layout.h) */
 	bool denied;         /* what was asked for last */
+	bool beside;         /* the tree came from elsewhere */
 
 	struct root_doc depot;     /* owns; of signed upstreams */
 	struct tag_doc tags;       /* owns */
@@ -346,19 +347,31 @@ static int take_tree(struct take *take)
 	return 0;
 }
 
+static char *take_index_file(const struct take *take, const struct tree *tree)
+{
+	return take->beside
+		   ? layout_host_index_of(take->root, tree_digest(tree),
+					  upstream_name(take->upstream))
+		   : layout_host_index(take->root, tree_digest(tree));
+}
+
 static int take_index(struct take *take, const struct tree *tree)
 {
 	struct layout_path path =
 	    layout_index(take->private, tree_digest(tree), take->index_number);
-	CLEANUP_FREE char *file =
-	    layout_host_index(take->root, tree_digest(tree));
+	CLEANUP_FREE char *file = take_index_file(take, tree);
 	CLEANUP_FREE void *bytes = NULL;
 	size_t len;
 	int rc;
 
 	if (!file)
 		return -ENOMEM;
-	rc = take_get_named(take, path.text, INDEX_FILE_MAX, &bytes, &len);
+	/* Beside, nothing says that it is there. */
+	if (take->beside)
+		rc = take_get(take, path.text, INDEX_FILE_MAX, &bytes, &len);
+	else
+		rc = take_get_named(take, path.text, INDEX_FILE_MAX, &bytes,
+				    &len);
 	if (rc < 0)
 		return rc;
 	rc = index_open(bytes, len, tree_digest(tree), tree_shard_count(tree),
@@ -532,15 +545,16 @@ static int take_names_visit(void *ctx, const struct registry_tag *row)
 	return 1;
 }
 
-int take_index_again(struct kv *state, const char *root,
-		     struct upstream *upstream, const struct tree *tree,
-		     struct index **index)
+static int take_index_anew(struct kv *state, const char *root,
+			   struct upstream *upstream, bool beside,
+			   const struct tree *tree, struct index **index)
 {
 	CLEANUP(take_clear)
 	struct take take = {.state = state,
 			    .root = root,
 			    .upstream = upstream,
 			    .tries = 1,
+			    .beside = beside,
 			    .index_number = TAKE_FIRST_INDEX};
 	struct take_names names = {.tree = tree_digest(tree)};
 	struct registry_origin origin;
@@ -568,4 +582,35 @@ int take_index_again(struct kv *state, const char *root,
 		return rc;
 	*index = STEAL(take.index);
 	return 0;
+}
+
+int take_index_again(struct kv *state, const char *root,
+		     struct upstream *upstream, const struct tree *tree,
+		     struct index **index)
+{
+	return take_index_anew(state, root, upstream, false, tree, index);
+}
+
+int take_index_beside(struct kv *state, const char *root,
+		      struct upstream *upstream, const struct tree *tree,
+		      struct index **index)
+{
+	return take_index_anew(state, root, upstream, true, tree, index);
+}
+
+int take_index_kept(const char *root, const char *upstream,
+		    const struct tree *tree, struct index **index)
+{
+	CLEANUP_FREE char *file =
+	    layout_host_index_of(root, tree_digest(tree), upstream);
+	CLEANUP_FREE void *bytes = NULL;
+	size_t len;
+	int rc;
+
+	if (!file)
+		return -ENOMEM;
+	rc = io_read_file(file, INDEX_FILE_MAX, &bytes, &len);
+	return rc < 0 ? rc
+		      : index_open(bytes, len, tree_digest(tree),
+				   tree_shard_count(tree), index);
 }

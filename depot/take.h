@@ -48,4 +48,15 @@ MUST_CHECK int take_index_again(struct kv *state, const char *root,
 				struct upstream *upstream,
 				const struct tree *tree, struct index **index);
 
+/*
+ * The same of an upstream that the tree did not come from, if it has it as
+ * well; kept apart.  -ENOENT, quietly: it has not.
+ */
+MUST_CHECK int take_index_beside(struct kv *state, const char *root,
+				 struct upstream *upstream,
+				 const struct tree *tree, struct index **index);
+/* The one that was kept.  -ENOENT, -EBADMSG. */
+MUST_CHECK int take_index_kept(const char *root, const char *upstream,
+			       const struct tree *tree, struct index **index);
+
 #endif

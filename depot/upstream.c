@@ -35,6 +35,7 @@ struct upstream {
 struct upstreams {
 	struct kv *state;    /* borrows */
 	struct trust *trust; /* owns */
+	atomic_uint generation;
 	pthread_mutex_t lock;
 	struct upstream *all[UPSTREAMS_MAX]; /* lock; ref; sorted by name */
 	unsigned int count;                  /* lock */
@@ -87,6 +88,12 @@ static int upstream_new(const struct registry_upstream *row,
 	return 0;
 }
 
+struct upstream *upstream_ref(struct upstream *upstream)
+{
+	atomic_fetch_add(&upstream->refs, 1);
+	return upstream;
+}
+
 void upstream_put(struct upstream *upstream)
 {
 	if (!upstream || atomic_fetch_sub(&upstream->refs, 1) > 1)
@@ -121,6 +128,9 @@ unsigned int upstream_priority(const struct upstream *upstream)
 static void upstream_account(struct upstream *upstream, int rc, size_t bytes,
 			     const struct source_fault *fault)
 {
+	/* Who asked did not want it any more: that says nothing of it. */
+	if (rc == -ECANCELED)
+		return;
 	pthread_mutex_lock(&upstream->lock);
 	upstream->requests++;
 	if (rc == 0)
@@ -144,6 +154,33 @@ int upstream_range(struct upstream *upstream, const char *path, uint64_t off,
 					  fault);
 	upstream_account(upstream, rc, len, fault);
 	return rc;
+}
+
+int upstream_range_watched(struct upstream *upstream, const char *path,
+			   uint64_t off, size_t len, void *buf,
+			   struct source_watch *watch,
+			   struct source_fault *fault)
+{
+	const struct source_ops *ops = upstream->source->ops;
+	int rc;
+
+	if (!ops->range_watched)
+		return upstream_range(upstream, path, off, len, buf, fault);
+	rc = ops->range_watched(upstream->source, path, off, len, buf, watch,
+				fault);
+	upstream_account(upstream, rc, len, fault);
+	return rc;
+}
+
+bool upstream_can_watch(const struct upstream *upstream)
+{
+	return upstream->source->ops->range_watched != NULL;
+}
+
+void upstream_note_silent(struct upstream *upstream,
+			  const struct source_fault *fault)
+{
+	upstream_account(upstream, -EHOSTUNREACH, 0, fault);
 }
 
 static double upstream_now_s(void)
@@ -245,6 +282,7 @@ static int upstreams_put_in(struct upstreams *list, struct upstream *upstream)
 	if (rc == 0)
 		list->all[i] = upstream;
 	pthread_mutex_unlock(&list->lock);
+	atomic_fetch_add(&list->generation, 1);
 	upstream_put(old);
 	return rc;
 }
@@ -320,6 +358,11 @@ void upstreams_close(struct upstreams *upstreams)
 struct trust *upstreams_trust(struct upstreams *upstreams)
 {
 	return upstreams->trust;
+}
+
+unsigned int upstreams_generation(struct upstreams *upstreams)
+{
+	return atomic_load(&upstreams->generation);
 }
 
 struct upstream *upstreams_find(struct upstreams *upstreams, const char *name)
@@ -438,6 +481,7 @@ int upstreams_remove(struct upstreams *upstreams, const char *name)
 			(upstreams->count - i) * sizeof(upstreams->all[0]));
 	}
 	pthread_mutex_unlock(&upstreams->lock);
+	atomic_fetch_add(&upstreams->generation, 1);
 	return 0;
 }
 

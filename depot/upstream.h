@@ -37,11 +37,15 @@ MUST_CHECK int upstreams_list(struct upstreams *upstreams,
 
 struct trust *upstreams_trust(struct upstreams *upstreams); /* borrowed */
 
+/* Rises with each change of the list. */
+unsigned int upstreams_generation(struct upstreams *upstreams);
 /* With a reference for the caller; NULL: none of that name. */
 struct upstream *upstreams_find(struct upstreams *upstreams, const char *name);
 /* All, in order of names, each with a reference; their number. */
 unsigned int upstreams_all(struct upstreams *upstreams,
 			   struct upstream *all[UPSTREAMS_MAX]);
+/* One more reference, and upstream. */
+struct upstream *upstream_ref(struct upstream *upstream);
 void upstream_put(struct upstream *upstream); /* NULL allowed */
 
 const char *upstream_name(const struct upstream *upstream);
@@ -74,5 +78,16 @@ MUST_CHECK int upstream_get(struct upstream *upstream, const char *path,
 MUST_CHECK int upstream_range(struct upstream *upstream, const char *path,
 			      uint64_t off, size_t len, void *buf,
 			      struct source_fault *fault);
+/* The same, looked at (source.h) as far as its kind lets itself be. */
+MUST_CHECK int upstream_range_watched(struct upstream *upstream,
+				      const char *path, uint64_t off,
+				      size_t len, void *buf,
+				      struct source_watch *watch,
+				      struct source_fault *fault);
+/* Can it tell of bytes as they come? */
+bool upstream_can_watch(const struct upstream *upstream);
+/* The caller ended a request that did not answer: it counts as such. */
+void upstream_note_silent(struct upstream *upstream,
+			  const struct source_fault *fault);
 
 #endif

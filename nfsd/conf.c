@@ -314,34 +314,88 @@ static int conf_set_snapshots(struct conf *conf, const char *value)
 }
 
 /* "24h"; a number alone is seconds. */
-static int conf_set_keep(struct conf *conf, const char *value)
+static int conf_ms(const char *value, uint64_t max_s, uint64_t *ms)
 {
 	static const struct {
-		char letter;
-		unsigned int s;
-	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
-	size_t len = strlen(value);
-	unsigned int unit = 1;
-	char digits[32] = "";
-	uint64_t n;
+		const char *name;
+		uint64_t ms;
+	} units[] = {{"ms", 1},
+		     {"s", 1000},
+		     {"m", 60 * 1000},
+		     {"h", 3600 * 1000},
+		     {"d", 86400 * 1000}};
+	size_t digits = strspn(value, "0123456789");
+	uint64_t unit = 0, n;
+	char number[32];
 
-	if (len > 0 && len < sizeof(digits))
-		memcpy(digits, value, len + 1);
-	for (size_t i = 0; *digits && i < ARRAY_LEN(units); i++) {
-		if (digits[len - 1] != units[i].letter)
-			continue;
-		digits[len - 1] = '\0';
-		unit = units[i].s;
-		break;
-	}
-	if (conf_number(digits, CONF_KEEP_MAX_S / unit, &n) < 0)
+	if (digits == 0 || digits >= sizeof(number))
+		return -EINVAL;
+	memcpy(number, value, digits);
+	number[digits] = '\0';
+	for (size_t i = 0; i < ARRAY_LEN(units); i++)
+		if (strcmp(value + digits, units[i].name) == 0)
+			unit = units[i].ms;
+	if (!value[digits])
+		unit = 1000;
+	if (!unit || conf_number(number, max_s * 1000 / unit, &n) < 0)
+		return -EINVAL;
+	*ms = n * unit;
+	return 0;
+}
+
+static int conf_set_keep(struct conf *conf, const char *value)
+{
+	uint64_t ms;
+
+	if (conf_ms(value, CONF_KEEP_MAX_S, &ms) < 0 || ms % 1000)
 		return conf_error(conf,
 				  "keep: \"%s\" is no time such as 24h, 90m "
 				  "or 7d",
 				  value);
-	conf->keep_s = (unsigned int)n * unit;
+	conf->keep_s = (unsigned int)(ms / 1000);
 	return 0;
 }
+
+static int conf_set_parallel(struct conf *conf, const char *value)
+{
+	uint64_t n;
+
+	if (conf_number(value, CONF_PARALLEL_MAX, &n) < 0 || n == 0)
+		return conf_error(conf,
+				  "parallel: \"%s\" is not a number from 1 to "
+				  "%d",
+				  value, CONF_PARALLEL_MAX);
+	conf->upstream.parallel = (unsigned int)n;
+	return 0;
+}
+
+static int conf_set_inflight(struct conf *conf, const char *value)
+{
+	return conf_set_held(conf, "inflight", value, &conf->upstream.inflight);
+}
+
+static int conf_set_patience_of(struct conf *conf, const char *key,
+				const char *value, uint64_t *ms)
+{
+	if (conf_ms(value, CONF_PATIENCE_MAX_S, ms) < 0 || *ms == 0)
+		return conf_error(conf,
+				  "%s: \"%s\" is no time such as 10s, 500ms "
+				  "or 5m",
+				  key, value);
+	return 0;
+}
+
+#define CONF_PATIENCE(key, member)                                             \
+	static int conf_set_##key(struct conf *conf, const char *value)        \
+	{                                                                      \
+		return conf_set_patience_of(conf, #key, value,                 \
+					    &conf->upstream.member);           \
+	}
+CONF_PATIENCE(hedge, hedge_ms)
+CONF_PATIENCE(timeout, timeout_ms)
+CONF_PATIENCE(retry, retry_ms)
+CONF_PATIENCE(avoid, avoid_ms)
+CONF_PATIENCE(patience, patience_ms)
 
 static int conf_set_level(struct conf *conf, const char *value)
 {
@@ -381,6 +435,13 @@ static const struct conf_key {
     {"upstream", "plans", conf_set_plans, false},
     {"upstream", "plan-bytes", conf_set_plan_bytes, false},
     {"upstream", "fill", conf_set_fill, false},
+    {"upstream", "parallel", conf_set_parallel, false},
+    {"upstream", "inflight", conf_set_inflight, false},
+    {"upstream", "hedge", conf_set_hedge, false},
+    {"upstream", "timeout", conf_set_timeout, false},
+    {"upstream", "retry", conf_set_retry, false},
+    {"upstream", "avoid", conf_set_avoid, false},
+    {"upstream", "patience", conf_set_patience, false},
     {"delta", "quota", conf_set_quota, false},
     {"delta", "snapshots", conf_set_snapshots, false},
     {"admin", "socket", conf_set_socket, false},

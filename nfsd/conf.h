@@ -25,6 +25,14 @@
  *	plan-bytes = 1G			of one plan, at most
  *	fill	= off			fetch what was started in the background
  *					at so many bytes a second, such as 10M
+ *	parallel = 16			requests at once, to all together
+ *	inflight = 64M			bytes asked for and not here yet
+ *	hedge	= 2s			of silence till another is asked, too
+ *	timeout	= 15s			of silence till it is no answer
+ *	retry	= 10s			the longest pause between two tries
+ *	avoid	= 60s			an upstream, for what it had wrong
+ *	patience = 5m			till a read is an I/O error; times of
+ *					[upstream] may also be in ms
  *	[delta]
  *	quota	= 2G			of new guests; or none
  *	snapshots = 5			a guest may have at one time; 0..7
@@ -59,6 +67,8 @@ enum {
 	CONF_SOCKET_MAX = 107,  /* sun_path */
 	CONF_SNAPSHOTS_MAX = 7, /* a delta's layers but one */
 	CONF_KEEP_MAX_S = 3650 * 86400,
+	CONF_PARALLEL_MAX = 64,
+	CONF_PATIENCE_MAX_S = 86400,
 };
 #define CONF_COUNT_MAX  1000000 /* of connections, of calls */
 #define CONF_HELD_MIN   ((uint64_t)1 << 20)
@@ -69,6 +79,13 @@ enum {
 #define CONF_FILL_MAX   ((uint64_t)100 << 30)
 #define CONF_QUOTA_MAX  ((uint64_t)1 << 50)
 
+/* 0: the depot's default. */
+struct conf_upstream {
+	unsigned int parallel;
+	size_t inflight;
+	uint64_t hedge_ms, timeout_ms, retry_ms, avoid_ms, patience_ms;
+};
+
 struct conf {
 	char *listen[SERVER_LISTEN_MAX]; /* owns */
 	unsigned int listen_count;
@@ -78,6 +95,7 @@ struct conf {
 	char *store_path; /* owns; NULL until conf_finish() */
 	uint64_t memory;  /* bytes */
 	unsigned int keep_s;
+	struct conf_upstream upstream;
 	uint64_t quota; /* bytes; 0: none */
 	unsigned int snapshots;
 	bool plans;          /* replay them */

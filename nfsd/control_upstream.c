@@ -16,7 +16,7 @@ int control_upstream_visit(void *ctx, const struct upstream_info *info)
 	return control_append(
 	    ctx,
 	    json_pack("{s:s, s:s, s:s, s:b, s:b, s:s, s:I, s:I, s:I, s:s, s:s, "
-		      "s:s, s:s, s:s, s:i}",
+		      "s:s, s:s, s:s, s:i, s:i, s:I, s:i, s:i, s:i, s:I}",
 		      "upstream", info->name, "kind", info->kind, "url",
 		      info->url, "unsigned", (int)info->is_unsigned, "up",
 		      (int)info->up, "last_error", info->last_error, "requests",
@@ -25,7 +25,11 @@ int control_upstream_visit(void *ctx, const struct upstream_info *info)
 		      (json_int_t)info->bytes, "credentials",
 		      access->credentials, "endpoint", access->endpoint,
 		      "region", access->region, "ca", access->ca_file, "proxy",
-		      access->proxy, "priority", (int)access->priority));
+		      access->proxy, "priority", (int)access->priority,
+		      "latency_ms", (int)info->latency_ms, "bytes_per_s",
+		      (json_int_t)info->bytes_per_s, "score", (int)info->score,
+		      "inflight", (int)info->inflight, "down_s",
+		      (int)info->down_s, "wrong", (json_int_t)info->wrong));
 }
 
 int control_upstream_list(struct control_request *req)

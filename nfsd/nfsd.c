@@ -314,6 +314,13 @@ static int nfsd_open(struct nfsd *nfsd, const struct conf *conf)
 {
 	struct depot_options depot_options = {
 	    .memory_max = conf->memory,
+	    .upstream = {.parallel = conf->upstream.parallel,
+			 .inflight = conf->upstream.inflight,
+			 .hedge_ms = conf->upstream.hedge_ms,
+			 .timeout_ms = conf->upstream.timeout_ms,
+			 .retry_ms = conf->upstream.retry_ms,
+			 .avoid_ms = conf->upstream.avoid_ms,
+			 .patience_ms = conf->upstream.patience_ms},
 	};
 	struct prefetch_options prefetch = {
 	    .plans_off = !conf->plans,

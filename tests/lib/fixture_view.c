@@ -24,7 +24,7 @@ static void fixture_open_depot(struct fixture *fx)
 	struct depot_options options = {
 	    .memory_max = FIXTURE_MEMORY,
 	    .pool_threads = fx->pool_threads,
-	    .fetch_threads = 1,
+	    .upstream.parallel = 1,
 	};
 
 	ASSERT(depot_open(fx->dir, &options, &fx->depot) == 0);

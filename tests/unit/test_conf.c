@@ -64,6 +64,12 @@ static void test_all_keys(void)
 				    "[peer]\n"
 				    "listen = 10.0.0.1:2050\n"
 				    "rate = 100M\n"
+				    "[upstream]\n"
+				    "parallel = 7\n"
+				    "inflight = 8M\n"
+				    "hedge = 250ms\n"
+				    "timeout = 4\n"
+				    "patience = 2m\n"
 				    "[admin]\n"
 				    "socket = /tmp/s\n"
 				    "[log]\n"
@@ -80,6 +86,12 @@ static void test_all_keys(void)
 	CU_ASSERT_FALSE(conf.plans);
 	CU_ASSERT_EQUAL(conf.plan_bytes, 64ull << 20);
 	CU_ASSERT_EQUAL(conf.fill, 10ull << 20);
+	CU_ASSERT_EQUAL(conf.upstream.parallel, 7);
+	CU_ASSERT_EQUAL(conf.upstream.inflight, 8 << 20);
+	CU_ASSERT_EQUAL(conf.upstream.hedge_ms, 250);
+	CU_ASSERT_EQUAL(conf.upstream.timeout_ms, 4000);
+	CU_ASSERT_EQUAL(conf.upstream.patience_ms, 120000);
+	CU_ASSERT_EQUAL(conf.upstream.retry_ms, 0);
 	CU_ASSERT_EQUAL(conf.log_level, LOG_LEVEL_DEBUG);
 	CU_ASSERT_EQUAL(conf_finish(&conf, true), 0);
 	CU_ASSERT_STRING_EQUAL(conf.store_path, "/srv/drive");
@@ -117,6 +129,13 @@ static void test_errors(void)
 static void test_bad_values(void)
 {
 	static const char *const bad[] = {
+	    "[upstream]\nparallel = 0\n",
+	    "[upstream]\nparallel = 65\n",
+	    "[upstream]\ninflight = 1K\n",
+	    "[upstream]\nhedge = 0\n",
+	    "[upstream]\ntimeout = 2x\n",
+	    "[upstream]\npatience = 100000h\n",
+	    "[upstream]\nretry =\n",
 	    "[nfs]\nthreads = 0\n",
 	    "[nfs]\nthreads = 17\n",
 	    "[nfs]\nthreads = -1\n",

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_fetch_sources: one tree, two upstreams: the second is found when it is
+ * needed, asked when the first is down, silent, slow, wrong or without the
+ * pack, and left alone again when the first is well; turns of tenants, shares
+ * of classes, the bound on bytes.  Time is shortened, no network is used.
+ */
+#include <stdio.h>
+
+#include "depot/layout.h"
+#include "depot/log.h"
+#include "tests/fake/fake_fetch.h"
+#include "tests/fake/fake_source.h"
+#include "tests/lib/check.h"
+#include "tests/lib/tmpdir.h"
+
+enum { JOBS = 20 };
+
+static uint64_t ms_since(uint64_t start_ns)
+{
+	return (check_now_ns() - start_ns) / 1000000;
+}
+
+/* JOBS shards while the first source has this fault; all must come, within
+ * `max_ms`, and from the spare one. */
+static uint64_t spare_helps(struct fetchrig *f, enum fake_fault fault,
+			    uint64_t max_ms)
+{
+	static struct rig_job jobs[JOBS];
+	struct rig_jobs all;
+	uint64_t start, took;
+
+	fake_source_set(0, fault, -1);
+	fake_source_set(1, FAKE_FAULT_NONE, 0);
+	start = check_now_ns();
+	rig_jobs_start(f, &all, jobs, 0, JOBS, 1);
+	rig_jobs_wait(&all);
+	took = ms_since(start);
+	CU_ASSERT_EQUAL(all.good, JOBS);
+	CU_ASSERT(took <= max_ms);
+	CU_ASSERT(fake_source_counts(1).ranges > 0);
+	return took;
+}
+
+static void test_refused(void)
+{
+	CLEANUP(fetchrig_close) struct fetchrig f;
+	struct upstream_info info = {.name = "lab"};
+
+	fetchrig_open(&f);
+	check_mute();
+	fetchrig_add_spare(&f, true);
+	spare_helps(&f, FAKE_FAULT_DOWN, 1000);
+	fetch_tell_source(f.fetch, &info);
+	CU_ASSERT_EQUAL(info.score, 0);
+	fetch_stop(f.fetch);
+	check_unmute();
+}
+
+/* The first is silent: late, then asked of the second; the loser is ended. */
+static void test_silent(void)
+{
+	CLEANUP(fetchrig_close) struct fetchrig f;
+	struct fetch_stats stats;
+	uint64_t took;
+
+	fetchrig_open(&f);
+	check_mute();
+	fetchrig_add_spare(&f, true);
+	took = spare_helps(&f, FAKE_FAULT_HANG, 1500);
+	CU_ASSERT(took >= 80);
+	for (int i = 0; i < 200 && fake_source_counts(0).cancelled == 0; i++)
+		usleep(5000);
+	CU_ASSERT(fake_source_counts(0).cancelled > 0);
+	CU_ASSERT_EQUAL(fake_source_counts(0).inflight, 0);
+	fetch_get_stats(f.fetch, &stats);
+	CU_ASSERT(stats.late > 0);
+	fetch_stop(f.fetch);
+	check_unmute();
+}
+
+/* Half of the range has come and is proved; the rest drips. */
+static void test_slow(void)
+{
+	CLEANUP(fetchrig_close) struct fetchrig f;
+	uint64_t took;
+
+	fetchrig_open(&f);
+	check_mute();
+	fetchrig_add_spare(&f, true);
+	took = spare_helps(&f, FAKE_FAULT_TRICKLE, 3000);
+	CU_ASSERT(took >= 80);
+	CU_ASSERT(fake_source_counts(1).bytes < fake_source_counts(0).bytes);
+	fetch_stop(f.fetch);
+	check_unmute();
+}
+
+static void test_not_there(void)
+{
+	CLEANUP(fetchrig_close) struct fetchrig f;
+	static struct rig_job jobs[JOBS];
+	struct rig_jobs all;
+
+	fetchrig_open(&f);
+	check_mute();
+	fetchrig_add_spare(&f, true);
+	spare_helps(&f, FAKE_FAULT_MISSING, 1000);
+	/* For a while it is not asked for this pack at all. */
+	fake_source_set(0, FAKE_FAULT_MISSING, -1);
+	rig_jobs_start(&f, &all, jobs, 30, JOBS, 1);
+	rig_jobs_wait(&all);
+	CU_ASSERT_EQUAL(all.good, JOBS);
+	CU_ASSERT_EQUAL(fake_source_counts(0).ranges, 0);
+	fetch_stop(f.fetch);
+	check_unmute();
+}
+
+static void test_wrong(enum fake_fault fault)
+{
+	CLEANUP(fetchrig_close) struct fetchrig f;
+	struct upstream_info info = {.name = "lab"};
+
+	fetchrig_open(&f);
+	check_mute();
+	fetchrig_add_spare(&f, true);
+	spare_helps(&f, fault, 1000);
+	fetch_tell_source(f.fetch, &info);
+	CU_ASSERT(info.wrong > 0);
+	CU_ASSERT(info.score < 100);
+	fetch_stop(f.fetch);
+	check_unmute();
+}
+
+static void test_wrong_all(void)
+{
+	test_wrong(FAKE_FAULT_WRONG);
+	test_wrong(FAKE_FAULT_ZEROS);
+	test_wrong(FAKE_FAULT_SHORT);
+}
+
+/* Both wrong: an error, in time, and nothing is kept. */
+static void test_both_wrong(void)
+{
+	CLEANUP(fetchrig_close) struct fetchrig f;
+	static struct rig_job jobs[3];
+	struct rig_jobs all;
+	uint64_t start;
+
+	fetchrig_open(&f);
+	check_mute();
+	fetchrig_add_spare(&f, true);
+	fake_source_set(0, FAKE_FAULT_WRONG, -1);
+	fake_source_set(1, FAKE_FAULT_ZEROS, -1);
+	start = check_now_ns();
+	rig_jobs_start(&f, &all, jobs, 5, 3, 7);
+	rig_jobs_wait(&all);
+	check_unmute();
+	CU_ASSERT_EQUAL(all.bad, 3);
+	CU_ASSERT_EQUAL(all.last_rc, -EIO);
+	CU_ASSERT(ms_since(start) >= 390);
+	CU_ASSERT(ms_since(start) < 3000);
+	CU_ASSERT(fake_source_counts(0).ranges < 60);
+	for (uint32_t i = 0; i < 3; i++)
+		CU_ASSERT_FALSE(store_has(
+		    f.store, tree_shard_name(f.package.tree, 5 + i * 7)));
+}
+
+/* The other upstream has other packages only: asked for once, not for ever. */
+static void test_stranger(void)
+{
+	CLEANUP(fetchrig_close) struct fetchrig f;
+	static struct rig_job jobs[3];
+	struct rig_jobs all;
+
+	fetchrig_open(&f);
+	check_mute();
+	fetchrig_add_spare(&f, false);
+	fake_source_set(0, FAKE_FAULT_DOWN, 3);
+	rig_jobs_start(&f, &all, jobs, 5, 3, 7);
+	rig_jobs_wait(&all);
+	fetch_stop(f.fetch);
+	check_unmute();
+	CU_ASSERT_EQUAL(all.good, 3);
+	CU_ASSERT_EQUAL(fake_source_counts(1).ranges, 0);
+	CU_ASSERT(fake_source_counts(1).gets <= 3);
+}
+
+/* The first is tried again while the second serves, and served by it again. */
+static void test_fail_back(void)
+{
+	CLEANUP(fetchrig_close) struct fetchrig f;
+	static struct rig_job jobs[4 * JOBS];
+	struct upstream_info info = {.name = "lab"};
+	struct rig_jobs all;
+
+	fetchrig_open(&f);
+	check_mute();
+	fetchrig_add_spare(&f, true);
+	spare_helps(&f, FAKE_FAULT_DOWN, 1000);
+	fake_source_set(0, FAKE_FAULT_NONE, 0);
+	for (uint32_t i = 0; i < JOBS && !info.score; i++) {
+		usleep(20000);
+		rig_jobs_start(&f, &all, &jobs[i], JOBS + i, 1, 1);
+		rig_jobs_wait(&all);
+		CU_ASSERT_EQUAL(all.good, 1);
+		fetch_tell_source(f.fetch, &info);
+	}
+	CU_ASSERT(info.score > 0);
+	CU_ASSERT(fake_source_counts(0).ranges > 0);
+	fetch_stop(f.fetch);
+	check_unmute();
+}
+
+/* What was found out is known after a restart: no document is read again. */
+static void test_remembered(void)
+{
+	CLEANUP(fetchrig_close) struct fetchrig f;
+	struct fetch_options options = fetchrig_options();
+
+	fetchrig_open(&f);
+	check_mute();
+	fetchrig_add_spare(&f, true);
+	spare_helps(&f, FAKE_FAULT_DOWN, 1000);
+	fetch_free(f.fetch);
+	upstreams_close(f.upstreams);
+	ASSERT(upstreams_open(f.state, &f.upstreams) == 0);
+	ASSERT(fetch_new(f.state, f.host, f.store, f.upstreams, &options,
+			 &f.fetch) == 0);
+	spare_helps(&f, FAKE_FAULT_DOWN, 1000);
+	CU_ASSERT_EQUAL(fake_source_counts(1).gets, 0);
+	fetch_stop(f.fetch);
+	check_unmute();
+}
+
+/* --- turns and shares ---------------------------------------------------- */
+
+static unsigned int landed_first(uint32_t who, unsigned int of)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < of && i < rig_order.count; i++)
+		n += rig_order.who[i] == who;
+	return n;
+}
+
+/* One tenant asks for much, then another for little: they take turns. */
+static void test_turns(void)
+{
+	CLEANUP(fetchrig_close) struct fetchrig f;
+	struct fetch_options options = fetchrig_options();
+	static struct rig_job much[40], little[5];
+	struct rig_jobs a = {.who = 1, .listed = true};
+	struct rig_jobs b = {.who = 2, .listed = true};
+
+	options.threads = 1;
+	options.late_ms = 5000;
+	fetchrig_open_with(&f, &options);
+	rig_order.count = 0;
+	fake_source_hold(true);
+	rig_jobs_more(&f, &a, much, 0, 40, 2);
+	rig_jobs_more(&f, &b, little, 1, 5, 14);
+	fake_source_hold(false);
+	rig_jobs_wait(&a);
+	rig_jobs_wait(&b);
+	CU_ASSERT_EQUAL(a.good, 40);
+	CU_ASSERT_EQUAL(b.good, 5);
+	/* Not behind the forty. */
+	CU_ASSERT_EQUAL(landed_first(2, 30), 5);
+}
+
+/* A fill goes on, if slowly, while guests ask without end. */
+static void test_share(void)
+{
+	CLEANUP(fetchrig_close) struct fetchrig f;
+	struct fetch_options options = fetchrig_options();
+	static struct rig_job fill[1], demand[2000];
+	struct rig_jobs fills = {.fetch_class = FETCH_FILL};
+	struct rig_jobs demands[2] = {{.who = 1}, {.who = 2}};
+	uint64_t start = check_now_ns();
+	uint32_t n = 0, count;
+
+	options.threads = 1;
+	fetchrig_open_with(&f, &options);
+	check_mute();
+	count = tree_shard_count(f.package.tree) - 1;
+	/* Nothing right comes: all go on asking. */
+	fake_source_set(0, FAKE_FAULT_NONE, 0);
+	rig_jobs_more(&f, &fills, fill, count, 1, 1);
+	while (ms_since(start) < 3000 && fills.good == 0 && n < 1000) {
+		/* Two at least wait at any time. */
+		rig_jobs_more(&f, &demands[n % 2], &demand[n], n % count, 1, 1);
+		rig_jobs_wait(&demands[(n + 1) % 2]);
+		n++;
+	}
+	rig_jobs_wait(&fills);
+	rig_jobs_wait(&demands[0]);
+	rig_jobs_wait(&demands[1]);
+	check_unmute();
+	CU_ASSERT_EQUAL(fills.good, 1);
+}
+
+/* Bytes asked for and not here stay within the bound and one shard. */
+static void test_bytes_bound(void)
+{
+	CLEANUP(fetchrig_close) struct fetchrig f;
+	struct fetch_options options = fetchrig_options();
+	static struct rig_job jobs[200];
+	struct rig_jobs all;
+	uint32_t count;
+
+	options.threads = 8;
+	options.bytes_max = 100 << 10;
+	fetchrig_open_with(&f, &options);
+	count = MIN(tree_shard_count(f.package.tree), 200u);
+	rig_jobs_start(&f, &all, jobs, 0, count, 1);
+	rig_jobs_wait(&all);
+	CU_ASSERT_EQUAL(all.good, count);
+	CU_ASSERT(fake_source_counts(0).bytes_inflight_max <=
+		  options.bytes_max + (128 << 10));
+}
+
+int main(void)
+{
+	static const struct check_test tests[] = {
+	    {"refused", test_refused},
+	    {"silent", test_silent},
+	    {"slow", test_slow},
+	    {"not there", test_not_there},
+	    {"wrong", test_wrong_all},
+	    {"both wrong", test_both_wrong},
+	    {"one without the tree", test_stranger},
+	    {"back to the first", test_fail_back},
+	    {"remembered", test_remembered},
+	    {"tenants take turns", test_turns},
+	    {"no class starves", test_share},
+	    {"bytes under way are bounded", test_bytes_bound},
+	};
+
+	return check_main("test_fetch_sources", tests, ARRAY_LEN(tests));
+}
