@@ -43,6 +43,9 @@ cmd_fn cmd_delta_snapshot, cmd_delta_restore, cmd_delta_reset, cmd_delta_clone,
 cmd_fn cmd_delta_diff, cmd_delta_du;
 cmd_fn cmd_export_list;
 
+/* A depot at rest, elsewhere. */
+cmd_fn cmd_depot_clean;
+
 /* Show cli->failure; returns its code. */
 int cmd_fail(struct cli *cli);
 /* Wrong usage: shows the text and what to try; returns 2. */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cmd_depot: packages out of the daemon into a depot at rest, a directory that
+ * cmd_depot: packages out of the daemon into a depot at rest, plain files that
  * any web server can carry (depot/publish.h).
  */
 #include <stdio.h>
 
-#include "admin/cmd.h"
+#include "admin/cmd_depot.h"
 #include "admin/interrupt.h"
 #include "depot/document.h"
 #include "depot/log.h"
@@ -23,7 +23,7 @@ struct cmd_push_package {
 
 struct cmd_push {
 	struct cli *cli;
-	const char *dir;                  /* borrows */
+	const char *url;                  /* borrows */
 	struct publish_package *packages; /* owns */
 	struct cmd_push_package *own;     /* owns */
 	unsigned int count;
@@ -260,6 +260,26 @@ static void cmd_push_progress(void *ctx, uint64_t done, uint64_t total)
 	output_progress(&push->cli->out, &push->progress);
 }
 
+static void cmd_push_say(void *ctx, const char *text)
+{
+	struct cmd_push *push = ctx;
+
+	output_progress_end(&push->cli->out);
+	output_warn(&push->cli->out, "%s: %s", push->url, text);
+}
+
+static bool cmd_push_stop(void *ctx)
+{
+	struct cmd_push *push = ctx;
+
+	if (interrupt_seen())
+		failure_set(&push->cli->failure, -EINTR,
+			    CONTROL_EXIT_INTERRUPTED,
+			    "interrupted; what has been sent will not be sent "
+			    "again");
+	return interrupt_seen();
+}
+
 /* --- result -------------------------------------------------------------- */
 
 static void cmd_push_print_json(const struct cmd_push *push,
@@ -271,15 +291,23 @@ static void cmd_push_print_json(const struct cmd_push *push,
 		json_array_append_new(
 		    tags, json_sprintf("%s:%s", push->packages[i].name,
 				       push->packages[i].tag));
-	json = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
-			 "type", "summary", "schema", "depot-push/1", "depot",
-			 push->dir, "packs_new", (json_int_t)publish->packs_new,
-			 "packs_there", (json_int_t)publish->packs_there,
-			 "pack_bytes_new", (json_int_t)publish->pack_bytes_new,
-			 "shards_new", (json_int_t)publish->shards_new,
-			 "shards_there", (json_int_t)publish->shards_there,
-			 "revisions_new", (json_int_t)publish->revisions_new,
-			 "tags", tags);
+	json = json_pack(
+	    "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+	    "s:I, s:I, s:b, s:o}",
+	    "type", "summary", "schema", "depot-push/1", "depot", push->url,
+	    "packs_new", (json_int_t)publish->packs_new, "packs_there",
+	    (json_int_t)publish->packs_there, "bytes_there",
+	    (json_int_t)publish->bytes_there, "pack_bytes_new",
+	    (json_int_t)publish->pack_bytes_new, "shards_new",
+	    (json_int_t)publish->shards_new, "shards_there",
+	    (json_int_t)publish->shards_there, "revisions_new",
+	    (json_int_t)publish->revisions_new, "repacked",
+	    (json_int_t)publish->repacked, "packs_proved",
+	    (json_int_t)publish->packs_proved, "packs_bad",
+	    (json_int_t)publish->packs_bad, "packs_mended",
+	    (json_int_t)publish->packs_mended, "shards_bad",
+	    (json_int_t)publish->shards_bad, "signed",
+	    (int)(publish->secret != NULL), "tags", tags);
 	if (json)
 		output_json(json);
 	json_decref(json);
@@ -289,69 +317,97 @@ static void cmd_push_print_text(const struct cmd_push *push,
 				const struct publish *publish)
 {
 	struct output *out = &push->cli->out;
-	char size[OUTPUT_NUMBER_MAX];
+	char size[OUTPUT_NUMBER_MAX], there[OUTPUT_NUMBER_MAX];
 
 	output_size(size, publish->pack_bytes_new, out->exact);
-	output_line(out, "packs      %u new (%s), %u there already",
-		    publish->packs_new, size, publish->packs_there);
+	output_size(there, publish->bytes_there, out->exact);
+	output_line(out, "packs      %u new (%s)", publish->packs_new, size);
+	if (publish->packs_there > 0)
+		output_line(out,
+			    "           %u had been sent before (%s), and were "
+			    "not sent again",
+			    publish->packs_there, there);
 	output_line(out, "shards     %ju new, %ju there already",
 		    (uintmax_t)publish->shards_new,
 		    (uintmax_t)publish->shards_there);
 	output_line(out, "revisions  %u new", publish->revisions_new);
+	if (publish->verify)
+		output_line(out, "verified   %u packs, %u bad, %u mended",
+			    publish->packs_proved, publish->packs_bad,
+			    publish->packs_mended);
+	if (publish->repack)
+		output_line(out, "repacked   %u packages", publish->repacked);
 	for (unsigned int i = 0; i < push->count; i++)
 		output_line(out, "%-10s %s:%s", i ? "" : "tags",
 			    push->packages[i].name, push->packages[i].tag);
 }
 
-static int cmd_push_fail(struct cmd_push *push, int rc)
-{
-	struct failure *failure = &push->cli->failure;
-	const char *cause = log_last_error();
+/* --- push ---------------------------------------------------------------- */
 
-	/* A shard that the daemon did not give has been told. */
-	if (failure->code)
-		return cmd_fail(push->cli);
-	if (*cause)
-		failure_set(failure, rc, failure_code(rc),
-			    "cannot push to dir:%s: %s", push->dir, cause);
-	else
-		failure_errno(failure, rc, "cannot push to dir:%s", push->dir);
-	/* Code 4 would say that a package is missing. */
-	if (rc == -ENOENT)
-		failure->code = CONTROL_EXIT_FAILED;
-	if (rc == -EBADMSG || rc == -EPROTONOSUPPORT)
-		failure_hint(failure, "try: a new directory");
-	else if (rc != -EINTR)
-		failure_hint(failure, "try: a directory that you may write to");
-	return cmd_fail(push->cli);
+/* --entitled instead of what this host and the upstream say. */
+static int cmd_push_entitle(struct cmd_push *push)
+{
+	const char *text = push->cli->args.value[ARGS_ENTITLED];
+	int rc;
+
+	for (unsigned int i = 0; text && i < push->count; i++) {
+		package_entitled_clear(&push->own[i].entitled);
+		rc = package_entitled_parse(text, &push->own[i].entitled);
+		if (rc == 0)
+			continue;
+		failure_set(&push->cli->failure, rc, CONTROL_EXIT_USAGE,
+			    "--entitled: \"%s\" is no list of tenants", text);
+		failure_hint(&push->cli->failure,
+			     "try: --entitled red,blue, or all, or none");
+		return rc;
+	}
+	return 0;
+}
+
+static int cmd_push_setup(struct cmd_push *push, struct cmd_place *place,
+			  struct publish *publish, const char *url)
+{
+	const struct args *args = &push->cli->args;
+	int rc;
+
+	rc = cmd_place_open(push->cli, url, place);
+	if (rc < 0)
+		return rc;
+	push->url = place->url;
+	publish->source = place->source;
+	publish->url = place->url;
+	publish->secret = place->is_signed ? &place->secret : NULL;
+	publish->adopt = args_has(args, ARGS_ADOPT);
+	publish->repack = args_has(args, ARGS_REPACK);
+	publish->verify = args_has(args, ARGS_VERIFY);
+	return cmd_place_expiry(push->cli, &publish->expires_sec);
 }
 
 int cmd_depot_push(struct cli *cli, size_t argc, const char *const *argv)
 {
 	CLEANUP(cmd_push_clear)
 	struct cmd_push push = {.cli = cli, .progress.phase = "packing"};
+	CLEANUP(cmd_place_clear) struct cmd_place place = {.source = NULL};
 	struct publish publish = {.level = SHARD_LEVEL_PUBLISH,
 				  .get_shard = cmd_push_get_shard,
 				  .progress = cmd_push_progress,
+				  .say = cmd_push_say,
+				  .stop = cmd_push_stop,
 				  .ctx = &push};
 	int rc;
 
-	if (strncmp(argv[0], "dir:", 4) != 0 || !argv[0][4])
-		return cmd_usage(cli,
-				 "vdrive depot push dir:PATH [NAME:TAG...]",
-				 "\"%s\" is no place to push to: this version "
-				 "knows dir:PATH",
-				 argv[0]);
-	push.dir = argv[0] + 4;
-	publish.dir = push.dir;
-	rc = cmd_push_choose(&push, argc - 1, argv + 1);
+	rc = cmd_push_setup(&push, &place, &publish, argv[0]);
+	if (rc == 0)
+		rc = cmd_push_choose(&push, argc - 1, argv + 1);
+	if (rc == 0)
+		rc = cmd_push_entitle(&push);
 	if (rc < 0)
 		return cmd_fail(cli);
 	log_clear_last_error();
-	rc = publish_dir(&publish, push.packages, push.count);
+	rc = publish_push(&publish, push.packages, push.count);
 	output_progress_end(&cli->out);
 	if (rc < 0)
-		return cmd_push_fail(&push, rc);
+		return cmd_place_fail(cli, rc, "push to", place.url);
 	if (cli->out.json)
 		cmd_push_print_json(&push, &publish);
 	else

@@ -20,6 +20,14 @@
 	 ARGS_BIT(ARGS_REGION) | ARGS_BIT(ARGS_CREDENTIALS) |                  \
 	 ARGS_BIT(ARGS_PRIORITY))
 
+#define PLACE_OPTIONS                                                          \
+	(ARGS_BIT(ARGS_KEY) | ARGS_BIT(ARGS_ADOPT) |                           \
+	 ARGS_BIT(ARGS_CREDENTIALS) | ARGS_BIT(ARGS_ENDPOINT) |                \
+	 ARGS_BIT(ARGS_REGION) | ARGS_BIT(ARGS_CA) | ARGS_BIT(ARGS_PROXY))
+#define PUSH_OPTIONS                                                           \
+	(PLACE_OPTIONS | ARGS_BIT(ARGS_EXPIRES) | ARGS_BIT(ARGS_ENTITLED) |    \
+	 ARGS_BIT(ARGS_REPACK) | ARGS_BIT(ARGS_VERIFY))
+
 static const struct command vdrive_commands[] = {
     {"status", NULL, "", "one screen: daemon, depot, upstreams", 0, 0, 0,
      cmd_status},
@@ -75,8 +83,14 @@ static const struct command vdrive_commands[] = {
      "remove REF [--all]",
      "in which order packages are wanted", 1, 2,
      ARGS_BIT(ARGS_GUEST) | ARGS_BIT(ARGS_ALL), cmd_package_plan},
-    {"depot", "push", "dir:PATH [NAME:TAG...]",
-     "publish packages (all when none is named)", 1, ANY, 0, cmd_depot_push},
+    {"depot", "push",
+     "URL [NAME:TAG...] [--key FILE] [--expires DAYS] [--entitled T,...] "
+     "[--verify] [--repack] [--adopt]",
+     "publish packages (all when none is named)", 1, ANY, PUSH_OPTIONS,
+     cmd_depot_push},
+    {"depot", "clean", "URL [--key FILE] [-n] [--adopt]",
+     "remove packs there that nothing has named for 7 days", 1, 1,
+     PLACE_OPTIONS | ARGS_BIT(ARGS_DRY_RUN), cmd_depot_clean},
     {"depot", "pull", "NAME[:TAG] [--from UPSTREAM] [--all-shards]",
      "take a package over from an upstream, again when its tag has moved", 1, 1,
      ARGS_BIT(ARGS_FROM) | ARGS_BIT(ARGS_ALL_SHARDS), cmd_depot_pull},

@@ -38,6 +38,9 @@
  * root document as {"format":1,"generation":N,"packages":["python3",...]},
  * without an envelope, which nobody can have signed.
  *
+ * What nothing names any more, unused.json, is for publishers only, unsigned:
+ *   {"format":1,"since":{"packs/HH/HEX":SECONDS,"index/TREE-N":SECONDS,...}}
+ *
  * Readers: -EBADMSG for what is no such document, -EPROTONOSUPPORT for a newer
  * format.  Unknown keys of payloads are kept out of the way: ignored.
  */
@@ -46,6 +49,7 @@
 
 #include "depot/base.h"
 #include "depot/depot.h"
+#include "depot/layout.h"
 
 enum { DOCUMENT_MAX = 16 << 20 }; /* bytes of one document */
 
@@ -143,5 +147,22 @@ MUST_CHECK int root_doc_prove(const char *json, size_t len,
 const struct root_package *root_doc_find(const struct root_doc *doc,
 					 const char *name);
 void root_doc_clear(struct root_doc *doc);
+
+/* --- unused.json --------------------------------------------------------- */
+
+struct unused_row {
+	char path[LAYOUT_PATH_MAX];
+	int64_t since_sec; /* when it was first found so */
+};
+struct unused_doc {
+	struct unused_row *rows; /* owns; sorted when read */
+	unsigned int count;
+};
+MUST_CHECK int unused_doc_write(const struct unused_doc *doc, char **json);
+MUST_CHECK int unused_doc_read(const char *json, size_t len,
+			       struct unused_doc *doc);
+const struct unused_row *unused_doc_find(const struct unused_doc *doc,
+					 const char *path);
+void unused_doc_clear(struct unused_doc *doc);
 
 #endif

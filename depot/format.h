@@ -20,6 +20,7 @@ enum {
 	FORMAT_REVISION = 1, /* "format" in the JSON */
 	FORMAT_TAG = 2,	     /* likewise; 1 is read, too */
 	FORMAT_DEPOT = 2,    /* likewise, depot.json; 1 is read, too */
+	FORMAT_UNUSED = 1,   /* likewise, unused.json */
 	FORMAT_STORE = 1,    /* key "format" of both databases */
 	FORMAT_USAGE = 1,
 };

@@ -17,7 +17,9 @@ struct layout_path {
 	char text[LAYOUT_PATH_MAX];
 };
 
-#define LAYOUT_ROOT "depot.json"
+#define LAYOUT_ROOT   "depot.json"
+#define LAYOUT_UNUSED "unused.json"
+#define LAYOUT_LOCK   "publisher.lock"
 
 /*
  * What belongs to a private package lies below private/NAME/, whatever it is,

@@ -1,46 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * publish: one push, from the packs to the root document.
- *
- * Two publishers on one host are kept apart by a lock on the directory; two
- * that see it over a network, where locks may not reach, by the generation in
- * depot.json: a push that finds it moved starts again, and finds its packs
- * there.
+ * publish: one push, as far as others do not see it: packs, indexes, trees,
+ * revisions.
  */
 #include "depot/publish.h"
 
-#include <fcntl.h>
 #include <stdio.h>
-#include <sys/file.h>
 
-#include "depot/document.h"
+#include "depot/index.h"
 #include "depot/layout.h"
 #include "depot/log.h"
 #include "depot/plan.h"
-#include "depot/publish_file.h"
-#include "depot/publish_known.h"
-#include "depot/publish_pack.h"
+#include "depot/publish_inside.h"
 #include "depot/shard.h"
 
 enum { PUBLISH_ATTEMPTS_MAX = 5 };
-
-/* What lies in one place: everybody's, or a private package's own. */
-struct push_scope {
-	struct publish_known *known; /* owns */
-	struct publish_pack pack;    /* owns */
-};
-
-struct push {
-	struct publish *publish;                /* borrows */
-	const struct publish_package *packages; /* borrows */
-	unsigned int count;
-	struct root_doc root; /* owns; as found */
-	bool root_there, changed;
-	struct push_scope *scopes; /* owns */
-	unsigned int scope_count;
-	uint32_t *indexes; /* owns; number of each package's index */
-	uint64_t bytes_done, bytes_total;
-};
 
 static void push_clear(struct push *push)
 {
@@ -53,12 +27,12 @@ static void push_clear(struct push *push)
 	free(push->indexes);
 }
 
-static const char *push_private(const struct publish_package *package)
+const char *push_private(const struct publish_package *package)
 {
 	return tree_salt(package->tree) ? package->name : NULL;
 }
 
-static bool push_same_scope(const char *a, const char *b)
+bool push_same_scope(const char *a, const char *b)
 {
 	return a && b ? strcmp(a, b) == 0 : a == b;
 }
@@ -69,6 +43,7 @@ static int push_scope(struct push *push, const struct publish_package *package,
 {
 	const char *private = push_private(package);
 	struct push_scope *s = push->scopes;
+	int rc;
 
 	for (; s < push->scopes + push->scope_count; s++) {
 		if (push_same_scope(publish_known_private(s->known), private)) {
@@ -80,113 +55,26 @@ static int push_scope(struct push *push, const struct publish_package *package,
 	if (!s->known)
 		return -ENOMEM;
 	s->pack.publish = push->publish;
+	s->pack.target = push->target;
 	s->pack.known = s->known;
 	push->scope_count++;
 	*scope = s;
-	return publish_known_load(s->known, push->publish->dir);
-}
-
-/* --- the root document --------------------------------------------------- */
-
-/* -ENOENT: none yet. */
-static int push_read_root(const struct push *push, struct root_doc *root)
-{
-	CLEANUP_FREE void *text = NULL;
-	size_t len;
-	int rc;
-
-	rc = publish_file_read(push->publish->dir, LAYOUT_ROOT, DOCUMENT_MAX,
-			       &text, &len);
-	if (rc < 0)
-		return rc;
-	rc = root_doc_read(text, len, root);
-	return rc < 0
-		   ? publish_file_refused(push->publish->dir, LAYOUT_ROOT, rc)
-		   : 0;
-}
-
-/* -EAGAIN: somebody else has published since we began. */
-static int push_check_generation(const struct push *push)
-{
-	CLEANUP(root_doc_clear) struct root_doc now = {0};
-	int rc;
-
-	rc = push_read_root(push, &now);
-	if (rc == -ENOENT)
-		return push->root_there ? -EAGAIN : 0;
-	if (rc < 0)
-		return rc;
-	return push->root_there && now.generation == push->root.generation
-		   ? 0
-		   : -EAGAIN;
-}
-
-/* A package is in the root document from its first push on. */
-/* Private ones are nobody else's business. */
-static int push_merge_names(const struct push *push, struct root_doc *merged)
-{
-	const struct root_doc *root = &push->root;
-	size_t at = 0;
-
-	merged->packages = calloc((size_t)root->count + push->count + 1,
-				  sizeof(*merged->packages));
-	if (!merged->packages)
-		return -ENOMEM;
-	if (root->count > 0)
-		memcpy(merged->packages, root->packages,
-		       root->count * sizeof(*root->packages));
-	merged->count = root->count;
-	for (unsigned int i = 0; i < push->count; i++) {
-		const char *name = push->packages[i].name;
-		struct root_package *row;
-
-		if (push_private(&push->packages[i]) ||
-		    root_doc_find(merged, name))
-			continue;
-		for (at = 0; at < merged->count; at++)
-			if (strcmp(merged->packages[at].name, name) > 0)
-				break;
-		row = &merged->packages[at];
-		memmove(row + 1, row, (merged->count - at) * sizeof(*row));
-		memset(row, 0, sizeof(*row));
-		snprintf(row->name, sizeof(row->name), "%s", name);
-		merged->count++;
-	}
-	return 0;
-}
-
-static int push_write_root(struct push *push)
-{
-	CLEANUP(root_doc_clear) struct root_doc merged = {0};
-	CLEANUP_FREE char *json = NULL;
-	int rc;
-
-	rc = push_check_generation(push);
-	if (rc == 0)
-		rc = push_merge_names(push, &merged);
-	if (rc < 0)
-		return rc;
-	if (push->root_there && !push->changed &&
-	    merged.count == push->root.count)
-		return 0;
-	merged.generation = push->root.generation + 1;
-	rc = root_doc_write(&merged, &json);
-	if (rc < 0)
-		return rc;
-	return publish_file_write(push->publish->dir, LAYOUT_ROOT, json,
-				  strlen(json));
+	rc = publish_known_load(s->known, push->target);
+	if (rc == 0 && push->publish->verify)
+		rc = push_verify(push, s);
+	return rc;
 }
 
 /* --- shards -------------------------------------------------------------- */
 
 /* As small as we can make it: sealed anew, unless what we got is smaller. */
-static int push_pack_shard(struct push *push, struct push_scope *scope,
-			   struct tree *tree, uint32_t shard)
+int push_seal(struct push *push, struct tree *tree, uint32_t shard,
+	      void **bytes, size_t *len)
 {
 	const struct digest *name = tree_shard_name(tree, shard);
 	struct publish *publish = push->publish;
 	CLEANUP_FREE uint8_t *chunk = malloc(SHARD_CHUNK_MAX);
-	CLEANUP_FREE uint8_t *sealed = malloc(SHARD_MAX);
+	CLEANUP_FREE void *sealed = malloc(SHARD_MAX);
 	CLEANUP_FREE void *given = NULL;
 	size_t given_len, chunk_len, sealed_len;
 	char hex[DIGEST_HEX_LEN + 1];
@@ -207,10 +95,24 @@ static int push_pack_shard(struct push *push, struct push_scope *scope,
 			&sealed_len);
 	if (rc < 0)
 		return rc;
-	publish->shards_new++;
-	if (given_len <= sealed_len)
-		return publish_pack_add(&scope->pack, name, given, given_len);
-	return publish_pack_add(&scope->pack, name, sealed, sealed_len);
+	*len = MIN(given_len, sealed_len);
+	*bytes = given_len <= sealed_len ? STEAL(given) : STEAL(sealed);
+	return 0;
+}
+
+static int push_pack_shard(struct push *push, struct push_scope *scope,
+			   struct tree *tree, uint32_t shard)
+{
+	CLEANUP_FREE void *bytes = NULL;
+	size_t len;
+	int rc;
+
+	rc = push_seal(push, tree, shard, &bytes, &len);
+	if (rc < 0)
+		return rc;
+	push->publish->shards_new++;
+	return publish_pack_add(&scope->pack, tree_shard_name(tree, shard),
+				bytes, len);
 }
 
 static void push_progress(struct push *push, uint64_t done)
@@ -222,23 +124,70 @@ static void push_progress(struct push *push, uint64_t done)
 				  push->bytes_total);
 }
 
+/*
+ * Does less than half of a tree, in bytes, lie in packs of its own, those of
+ * which it is the half at least?  What is not packed yet will.
+ */
+static int push_is_scattered(const struct push_scope *scope,
+			     const struct tree *tree, bool *scattered)
+{
+	uint32_t packs = publish_known_pack_count(scope->known);
+	uint32_t count = tree_shard_count(tree);
+	CLEANUP_FREE uint64_t *bytes = NULL;
+	uint64_t own = 0, total = 0;
+	struct index_place place;
+
+	bytes = calloc((size_t)packs + 1, sizeof(*bytes));
+	if (!bytes)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < count; i++) {
+		if (publish_known_find(scope->known, tree_shard_name(tree, i),
+				       &place))
+			bytes[place.pack_number] += place.len;
+		else
+			own += tree_content_len(tree) / count;
+	}
+	total = own;
+	for (uint32_t i = 0; i < packs; i++) {
+		total += bytes[i];
+		if (2 * bytes[i] >= publish_known_pack_len(scope->known, i))
+			own += bytes[i];
+	}
+	*scattered = 2 * own < total;
+	return 0;
+}
+
+static int push_place_shard(struct push *push, struct push_scope *scope,
+			    struct tree *tree, uint32_t shard,
+			    struct index_place *place)
+{
+	const struct digest *name = tree_shard_name(tree, shard);
+	int rc;
+
+	if (!scope->pack.anew &&
+	    publish_known_find(scope->known, name, place)) {
+		push->publish->shards_there++;
+		return 0;
+	}
+	rc = push_pack_shard(push, scope, tree, shard);
+	if (rc == 0)
+		ASSERT(publish_known_find(scope->known, name, place));
+	return rc;
+}
+
 static int push_place_shards(struct push *push, struct push_scope *scope,
 			     struct tree *tree, struct index_place *places)
 {
 	uint32_t count = tree_shard_count(tree);
+	bool scattered = false;
 	int rc = 0;
 
+	if (push->publish->repack)
+		rc = push_is_scattered(scope, tree, &scattered);
+	scope->pack.anew = scattered;
+	push->publish->repacked += scattered;
 	for (uint32_t i = 0; rc == 0 && i < count; i++) {
-		const struct digest *name = tree_shard_name(tree, i);
-
-		if (publish_known_find(scope->known, name, &places[i])) {
-			push->publish->shards_there++;
-		} else {
-			rc = push_pack_shard(push, scope, tree, i);
-			if (rc == 0 &&
-			    !publish_known_find(scope->known, name, &places[i]))
-				ASSERT(false);
-		}
+		rc = push_place_shard(push, scope, tree, i, &places[i]);
 		push_progress(push, (uint64_t)((double)tree_content_len(tree) *
 					       (i + 1.0) / count));
 	}
@@ -256,33 +205,50 @@ static bool push_is_there(struct push *push, const char *path)
 {
 	uint64_t len;
 
-	return publish_file_len(push->publish->dir, path, &len) == 0;
+	return publish_target_len(push->target, path, &len) == 0;
 }
 
-/* The newest index stays when it says the same. */
+/* Does that index say the same?  -ENOENT: there is none of that number. */
+static int push_same_index(struct push *push, const char *path,
+			   const void *bytes, size_t len, bool *same)
+{
+	CLEANUP_FREE void *old = NULL;
+	size_t old_len;
+	int rc;
+
+	rc = publish_target_get(push->target, path, INDEX_FILE_MAX, &old,
+				&old_len);
+	*same = rc == 0 && old_len == len && memcmp(old, bytes, len) == 0;
+	return rc;
+}
+
+/* One that says the same stays; another publisher's number is not ours. */
 static int push_write_index(struct push *push, struct push_scope *scope,
 			    const struct digest *tree, const void *bytes,
 			    size_t len, uint32_t *number)
 {
 	const char *private = publish_known_private(scope->known);
-	uint32_t newest = publish_known_index(scope->known, tree);
-	struct layout_path path = layout_index(private, tree, newest);
-	CLEANUP_FREE void *old = NULL;
-	size_t old_len;
-	int rc;
+	uint32_t n = publish_known_index(scope->known, tree);
+	struct layout_path path = layout_index(private, tree, n);
+	bool same = false;
+	int rc = 0;
 
-	*number = newest;
-	if (newest > 0) {
-		rc = publish_file_read(push->publish->dir, path.text,
-				       INDEX_FILE_MAX, &old, &old_len);
-		if (rc < 0)
-			return rc;
-		if (old_len == len && memcmp(old, bytes, len) == 0)
-			return 0;
+	if (n > 0)
+		rc = push_same_index(push, path.text, bytes, len, &same);
+	while (rc == 0 && !same) {
+		path = layout_index(private, tree, ++n);
+		rc = publish_target_create(push->target, path.text, bytes, len);
+		if (rc == -EOPNOTSUPP)
+			rc = publish_target_put(push->target, path.text, bytes,
+						len);
+		if (rc == 0)
+			break;
+		if (rc == -EEXIST)
+			rc =
+			    push_same_index(push, path.text, bytes, len, &same);
 	}
-	*number = newest + 1;
-	path = layout_index(private, tree, *number);
-	return publish_file_write(push->publish->dir, path.text, bytes, len);
+	*number = n;
+	return rc;
 }
 
 static int push_index(struct push *push, const struct publish_package *package,
@@ -322,12 +288,12 @@ static int push_plan(struct push *push, const struct publish_package *package,
 
 	if (!package->plan)
 		return 0;
-	rc = publish_file_read(push->publish->dir, path.text, PLAN_FILE_MAX,
-			       &old, &len);
+	rc = publish_target_get(push->target, path.text, PLAN_FILE_MAX, &old,
+				&len);
 	if (rc == 0 && len == package->plan_len &&
 	    memcmp(old, package->plan, len) == 0)
 		return 0;
-	return publish_file_write(push->publish->dir, path.text, package->plan,
+	return publish_target_put(push->target, path.text, package->plan,
 				  package->plan_len);
 }
 
@@ -345,7 +311,7 @@ static int push_tree(struct push *push, const struct publish_package *package)
 	rc = tree_box_seal(tree, push->publish->level, &box, &len);
 	if (rc < 0)
 		return rc;
-	return publish_file_write(push->publish->dir, path.text, box, len);
+	return publish_target_put(push->target, path.text, box, len);
 }
 
 static int push_revision(struct push *push,
@@ -357,161 +323,10 @@ static int push_revision(struct push *push,
 
 	if (push_is_there(push, path.text))
 		return 0;
-	rc = publish_file_write(push->publish->dir, path.text,
-				package->revision_json,
+	rc = publish_target_put(push->target, path.text, package->revision_json,
 				strlen(package->revision_json));
 	if (rc == 0)
 		push->publish->revisions_new++;
-	return rc;
-}
-
-/* --- tags ---------------------------------------------------------------- */
-
-static int push_read_tags(struct push *push, const char *path, const char *name,
-			  struct tag_doc *doc)
-{
-	CLEANUP_FREE void *text = NULL;
-	size_t len;
-	int rc;
-
-	rc = publish_file_read(push->publish->dir, path, DOCUMENT_MAX, &text,
-			       &len);
-	if (rc == -ENOENT) {
-		snprintf(doc->name, sizeof(doc->name), "%s", name);
-		return 0;
-	}
-	if (rc < 0)
-		return rc;
-	rc = tag_doc_read(text, len, doc);
-	if (rc == 0 && strcmp(doc->name, name) != 0)
-		rc = -EBADMSG;
-	return rc < 0 ? publish_file_refused(push->publish->dir, path, rc) : 0;
-}
-
-/* The row of a tag; a new one has revision zeros. */
-static struct tag_row *push_tag_row(struct tag_doc *doc, const char *tag)
-{
-	unsigned int i = 0;
-
-	while (i < doc->count && strcmp(doc->rows[i].tag, tag) < 0)
-		i++;
-	if (i < doc->count && strcmp(doc->rows[i].tag, tag) == 0)
-		return &doc->rows[i];
-	memmove(&doc->rows[i + 1], &doc->rows[i],
-		(doc->count - i) * sizeof(*doc->rows));
-	memset(&doc->rows[i], 0, sizeof(*doc->rows));
-	snprintf(doc->rows[i].tag, sizeof(doc->rows[i].tag), "%s", tag);
-	doc->count++;
-	return &doc->rows[i];
-}
-
-/* true: that changed something. */
-static bool push_set_tag(struct tag_doc *doc,
-			 const struct publish_package *package, uint32_t index)
-{
-	unsigned int count = doc->count;
-	struct tag_row *row = push_tag_row(doc, package->tag);
-	bool is_new = doc->count > count;
-
-	if (!is_new && digest_equal(&row->revision, &package->revision)) {
-		if (row->index == index)
-			return false;
-	} else if (!is_new) {
-		row->previous = row->revision;
-		row->has_previous = true;
-	}
-	row->revision = package->revision;
-	row->tree = *tree_digest(package->tree);
-	row->index = index;
-	return true;
-}
-
-static bool push_same_entitled(const struct tag_doc *doc,
-			       const struct package_entitled *entitled)
-{
-	if (doc->is_restricted != entitled->is_restricted)
-		return false;
-	if (!doc->is_restricted)
-		return true;
-	if (doc->entitled_count != entitled->count)
-		return false;
-	for (unsigned int i = 0; i < entitled->count; i++)
-		if (strcmp(doc->entitled[i], entitled->tenants[i]) != 0)
-			return false;
-	return true;
-}
-
-/* *changed: that is news to the depot. */
-static int push_entitle(struct tag_doc *doc,
-			const struct package_entitled *entitled, bool *changed)
-{
-	size_t size = sizeof(*doc->entitled);
-
-	if (!entitled || push_same_entitled(doc, entitled))
-		return 0;
-	*changed = true;
-	free(doc->entitled);
-	doc->entitled_count = 0;
-	doc->entitled = calloc((size_t)entitled->count + 1, size);
-	if (!doc->entitled)
-		return -ENOMEM;
-	doc->is_restricted = entitled->is_restricted;
-	if (entitled->count)
-		memcpy(doc->entitled, entitled->tenants,
-		       entitled->count * size);
-	doc->entitled_count = entitled->count;
-	return 0;
-}
-
-/* All tags of one package name, of this push. */
-static int push_tags(struct push *push, const struct publish_package *package)
-{
-	CLEANUP(tag_doc_clear) struct tag_doc doc = {0};
-	const char *name = package->name;
-	struct layout_path path = layout_tags(push_private(package), name);
-	CLEANUP_FREE char *json = NULL;
-	struct tag_row *grown;
-	bool changed = false;
-	int rc;
-
-	rc = push_read_tags(push, path.text, name, &doc);
-	if (rc < 0)
-		return rc;
-	grown = realloc(doc.rows, (doc.count + push->count) * sizeof(*grown));
-	if (!grown)
-		return -ENOMEM;
-	doc.rows = grown;
-	for (unsigned int i = 0; i < push->count; i++)
-		if (strcmp(push->packages[i].name, name) == 0)
-			changed |= push_set_tag(&doc, &push->packages[i],
-						push->indexes[i]);
-	rc = push_entitle(&doc, package->entitled, &changed);
-	if (rc < 0)
-		return rc;
-	if (!changed)
-		return 0;
-	push->changed = true;
-	doc.sequence++;
-	rc = tag_doc_write(&doc, &json);
-	if (rc < 0)
-		return rc;
-	return publish_file_write(push->publish->dir, path.text, json,
-				  strlen(json));
-}
-
-static int push_all_tags(struct push *push)
-{
-	int rc = 0;
-
-	for (unsigned int i = 0; rc == 0 && i < push->count; i++) {
-		unsigned int first = 0;
-
-		while (strcmp(push->packages[first].name,
-			      push->packages[i].name) != 0)
-			first++;
-		if (first == i)
-			rc = push_tags(push, &push->packages[i]);
-	}
 	return rc;
 }
 
@@ -536,7 +351,7 @@ static int push_check_name(struct push *push,
 	return log_err(-EEXIST,
 		       "%s: %s:%s is %sprivate, another package of that name "
 		       "there is %s: give one of them another name",
-		       push->publish->dir, package->name, package->tag,
+		       push->publish->url, package->name, package->tag,
 		       private ? "" : "not ", private ? "not" : "private");
 }
 
@@ -544,33 +359,33 @@ static int push_check_name(struct push *push,
 
 static int push_begin(struct push *push)
 {
+	struct publish *publish = push->publish;
 	int rc;
 
-	push->publish->shards_there = 0;
+	publish->shards_there = publish->repacked = 0;
 	push->scopes = calloc(push->count + 1, sizeof(*push->scopes));
 	push->indexes = calloc(push->count + 1, sizeof(*push->indexes));
 	if (!push->scopes || !push->indexes)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < push->count; i++)
 		push->bytes_total += tree_content_len(push->packages[i].tree);
-	rc = push_read_root(push, &push->root);
-	push->root_there = rc == 0;
-	if (rc < 0 && rc != -ENOENT)
-		return rc;
-	rc = 0;
+	rc = push_read_root(push);
 	for (unsigned int i = 0; rc == 0 && i < push->count; i++)
 		rc = push_check_name(push, &push->packages[i]);
 	return rc;
 }
 
-static int push_once(struct publish *publish,
+static int push_once(struct publish *publish, struct publish_target *target,
 		     const struct publish_package *packages, unsigned int count)
 {
 	CLEANUP(push_clear)
-	struct push push = {
-	    .publish = publish, .packages = packages, .count = count};
+	struct push push = {.publish = publish,
+			    .target = target,
+			    .packages = packages,
+			    .count = count};
 	int rc;
 
+	publish_target_forget(target);
 	rc = push_begin(&push);
 	for (unsigned int i = 0; rc == 0 && i < count; i++) {
 		rc = push_index(&push, &packages[i], &push.indexes[i]);
@@ -580,15 +395,10 @@ static int push_once(struct publish *publish,
 			rc = push_tree(&push, &packages[i]);
 		if (rc == 0)
 			rc = push_revision(&push, &packages[i]);
+		if (rc == 0 && publish->stop && publish->stop(publish->ctx))
+			rc = -EINTR;
 	}
-	/* From here on others see it: not over somebody else's. */
-	if (rc == 0)
-		rc = push_check_generation(&push);
-	if (rc == 0)
-		rc = push_all_tags(&push);
-	if (rc == 0)
-		rc = push_write_root(&push);
-	return rc;
+	return rc < 0 ? rc : push_final(&push);
 }
 
 static int publish_check(const struct publish_package *packages,
@@ -602,31 +412,74 @@ static int publish_check(const struct publish_package *packages,
 	return 0;
 }
 
-int publish_dir(struct publish *publish, const struct publish_package *packages,
-		unsigned int count)
+static void publish_target_put_ptr(struct publish_target **target)
 {
-	CLEANUP_CLOSE int lock = -1;
+	publish_target_free(*target);
+}
+
+static int publish_any(void *ctx, const char *name UNUSED, uint64_t len UNUSED)
+{
+	*(bool *)ctx = true;
+	return 1;
+}
+
+/* A new depot's directory is not there yet, which reads take for a share that
+ * is not mounted: the lock makes it. */
+static int publish_make_root(struct publish *publish,
+			     struct publish_target *target)
+{
+	struct publish_wait wait = {publish->say, publish->stop, publish->ctx};
+	struct publish_lock lock;
+	bool any = false;
 	int rc;
 
-	ASSERT(publish->dir && publish->get_shard);
+	rc = publish_target_list(target, "", publish_any, &any);
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	rc = publish_lock_take(&lock, target, &wait);
+	if (rc == 0)
+		publish_lock_drop(&lock);
+	return rc;
+}
+
+int publish_push(struct publish *publish,
+		 const struct publish_package *packages, unsigned int count)
+{
+	CLEANUP(publish_target_put_ptr) struct publish_target *target = NULL;
+	int rc;
+
+	ASSERT(publish->source && publish->get_shard);
 
 	rc = publish_check(packages, count);
+	if (rc == 0)
+		rc = publish_target_new(publish->source, publish->url, &target);
+	if (rc == 0)
+		rc = publish_make_root(publish, target);
 	if (rc < 0)
 		return rc;
-	rc = publish_file_mkdir(publish->dir);
-	if (rc < 0)
-		return log_err(rc, "%s: not published", publish->dir);
-	lock = open(publish->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	/* Best effort: not every file system has locks. */
-	if (lock >= 0 && flock(lock, LOCK_EX) < 0)
-		log_warn("%s: not locked: %s", publish->dir,
-			 strerrordesc_np(errno));
 	for (int i = 0; i < PUBLISH_ATTEMPTS_MAX; i++) {
-		rc = push_once(publish, packages, count);
-		if (rc != -EAGAIN)
+		rc = push_once(publish, target, packages, count);
+		if (rc != -ESTALE)
 			return rc;
-		log_info("%s: somebody else has published; starting again",
-			 publish->dir);
+		log_info("%s: packs have gone meanwhile; starting again",
+			 publish->url);
 	}
-	return log_err(rc, "%s: others keep publishing there", publish->dir);
+	return log_err(rc, "%s: packs keep going there", publish->url);
+}
+
+int publish_dir(struct publish *publish, const char *dir,
+		const struct publish_package *packages, unsigned int count)
+{
+	struct source *source;
+	int rc;
+
+	rc = source_dir_new(dir, &source);
+	if (rc < 0)
+		return log_err(rc, "%s: not published", dir);
+	publish->source = source;
+	publish->url = dir;
+	rc = publish_push(publish, packages, count);
+	source_free(source);
+	publish->source = NULL;
+	return rc;
 }

@@ -5,13 +5,9 @@
  */
 #include "depot/publish_known.h"
 
-#include <dirent.h>
-#include <stdio.h>
-
 #include "depot/format.h"
 #include "depot/layout.h"
 #include "depot/log.h"
-#include "depot/publish_file.h"
 #include "depot/tree.h"
 
 enum { KNOWN_SLOTS_MIN = 1024 }; /* a power of two */
@@ -19,11 +15,18 @@ enum { KNOWN_SLOTS_MIN = 1024 }; /* a power of two */
 struct known_row {
 	struct digest shard;
 	uint32_t pack, off, len; /* len 0: free */
+	uint16_t salt;           /* 1 + number in salts; 0: none */
+	bool dropped;
 };
 
 struct known_pack {
 	struct digest name;
 	uint64_t len; /* of the file; 0: not here */
+	bool used;    /* by an index of this push */
+};
+
+struct known_salt {
+	uint8_t bytes[32];
 };
 
 struct known_index {
@@ -37,8 +40,11 @@ struct publish_known {
 	size_t row_cap, row_count;
 	struct known_pack *packs; /* owns */
 	size_t pack_count, pack_cap;
-	struct known_index *indexes; /* owns; sorted by tree */
+	struct known_index *indexes; /* owns; by tree, the newest first */
 	size_t index_count, index_cap;
+	struct known_salt *salts; /* owns */
+	uint16_t salt_count;
+	uint16_t salt; /* of what is added now */
 };
 
 const char *publish_known_private(const struct publish_known *known)
@@ -69,6 +75,7 @@ void publish_known_free(struct publish_known *known)
 	free(known->rows);
 	free(known->packs);
 	free(known->indexes);
+	free(known->salts);
 	free(known);
 }
 
@@ -105,8 +112,8 @@ static int known_grow(struct publish_known *known)
 	return 0;
 }
 
-int publish_known_add(struct publish_known *known, const struct digest *shard,
-		      const struct index_place *place)
+static int known_put(struct publish_known *known, const struct digest *shard,
+		     const struct index_place *place, bool moves)
 {
 	struct known_row *row;
 	int rc;
@@ -117,14 +124,33 @@ int publish_known_add(struct publish_known *known, const struct digest *shard,
 	if (rc < 0)
 		return rc;
 	row = known_slot(known->rows, known->row_cap, shard);
-	if (row->len)
+	if (row->len && !row->dropped && !moves)
 		return 0;
+	known->row_count += !row->len;
 	row->shard = *shard;
 	row->pack = place->pack_number;
 	row->off = place->off;
 	row->len = place->len;
-	known->row_count++;
+	row->salt = known->salt;
+	row->dropped = false;
 	return 0;
+}
+
+int publish_known_add(struct publish_known *known, const struct digest *shard,
+		      const struct index_place *place)
+{
+	return known_put(known, shard, place, false);
+}
+
+int publish_known_move(struct publish_known *known, const struct digest *shard,
+		       const struct index_place *place)
+{
+	return known_put(known, shard, place, true);
+}
+
+void publish_known_drop(struct publish_known *known, const struct digest *shard)
+{
+	known_slot(known->rows, known->row_cap, shard)->dropped = true;
 }
 
 bool publish_known_find(const struct publish_known *known,
@@ -133,12 +159,56 @@ bool publish_known_find(const struct publish_known *known,
 	const struct known_row *row =
 	    known_slot(known->rows, known->row_cap, shard);
 
-	if (!row->len)
+	if (!row->len || row->dropped)
 		return false;
 	place->pack_number = row->pack;
 	place->off = row->off;
 	place->len = row->len;
 	return true;
+}
+
+int publish_known_visit(const struct publish_known *known, uint32_t pack,
+			int (*visit)(void *ctx,
+				     const struct publish_known_shard *shard),
+			void *ctx)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < known->row_cap; i++) {
+		const struct known_row *row = &known->rows[i];
+		struct publish_known_shard shard = {&row->shard, NULL, row->off,
+						    row->len};
+
+		if (!row->len || row->dropped || row->pack != pack)
+			continue;
+		if (row->salt)
+			shard.salt = known->salts[row->salt - 1].bytes;
+		rc = visit(ctx, &shard);
+	}
+	return rc;
+}
+
+/* Shards that are added from now on are of trees with this salt. */
+static int known_set_salt(struct publish_known *known, const uint8_t *salt)
+{
+	struct known_salt *grown;
+
+	known->salt = 0;
+	for (uint16_t i = 0; salt && i < known->salt_count; i++)
+		if (memcmp(known->salts[i].bytes, salt, 32) == 0)
+			known->salt = (uint16_t)(i + 1);
+	if (!salt || known->salt)
+		return 0;
+	if (known->salt_count == UINT16_MAX - 1)
+		return -ENOSPC;
+	grown =
+	    realloc(known->salts, (known->salt_count + 1u) * sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	known->salts = grown;
+	memcpy(grown[known->salt_count].bytes, salt, 32);
+	known->salt = ++known->salt_count;
+	return 0;
 }
 
 /* --- packs --------------------------------------------------------------- */
@@ -168,16 +238,51 @@ void publish_known_name(struct publish_known *known, uint32_t pack,
 	known->packs[pack].name = *name;
 }
 
-void publish_known_resolve(const struct publish_known *known,
+void publish_known_resolve(struct publish_known *known,
 			   struct index_place *place)
 {
 	ASSERT(place->pack_number < known->pack_count);
 
+	known->packs[place->pack_number].used = true;
 	place->pack = known->packs[place->pack_number].name;
 }
 
+uint32_t publish_known_pack_count(const struct publish_known *known)
+{
+	return (uint32_t)known->pack_count;
+}
+
+const struct digest *publish_known_pack_name(const struct publish_known *known,
+					     uint32_t pack)
+{
+	return &known->packs[pack].name;
+}
+
+uint64_t publish_known_pack_len(const struct publish_known *known,
+				uint32_t pack)
+{
+	return known->packs[pack].len;
+}
+
+int publish_known_check(const struct publish_known *known,
+			struct publish_target *target)
+{
+	struct layout_path path;
+	uint64_t len;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < known->pack_count; i++) {
+		if (!known->packs[i].used)
+			continue;
+		path = layout_pack(known->private, &known->packs[i].name);
+		rc = publish_target_len(target, path.text, &len);
+	}
+	return rc == -ENOENT ? -ESTALE : rc;
+}
+
 /* A pack that an index names, and how long it is here. */
-static int known_pack_of(struct publish_known *known, const char *root,
+static int known_pack_of(struct publish_known *known,
+			 struct publish_target *target,
 			 const struct digest *name, uint32_t *pack)
 {
 	struct layout_path path = layout_pack(known->private, name);
@@ -193,10 +298,10 @@ static int known_pack_of(struct publish_known *known, const char *root,
 	if (rc < 0)
 		return rc;
 	known->packs[*pack].name = *name;
-	rc = publish_file_len(root, path.text, &known->packs[*pack].len);
+	rc = publish_target_len(target, path.text, &known->packs[*pack].len);
 	if (rc == -ENOENT) {
-		log_warn("%s/%s: an index names it, but it is missing", root,
-			 path.text);
+		log_warn("%s: %s: an index names it, but it is missing",
+			 publish_target_url(target), path.text);
 		rc = 0;
 	}
 	return rc;
@@ -204,8 +309,9 @@ static int known_pack_of(struct publish_known *known, const char *root,
 
 /* --- loading ------------------------------------------------------------- */
 
-static int known_add_all(struct publish_known *known, const char *root,
-			 const struct tree *tree, const struct index *index)
+static int known_add_all(struct publish_known *known,
+			 struct publish_target *target, const struct tree *tree,
+			 const struct index *index)
 {
 	CLEANUP_FREE uint32_t *packs = NULL;
 	struct index_place place;
@@ -215,8 +321,10 @@ static int known_add_all(struct publish_known *known, const char *root,
 	if (!packs)
 		return -ENOMEM;
 	for (uint32_t i = 0; rc == 0 && i < index_pack_count(index); i++)
-		rc = known_pack_of(known, root, index_pack_name(index, i),
+		rc = known_pack_of(known, target, index_pack_name(index, i),
 				   &packs[i]);
+	if (rc == 0)
+		rc = known_set_salt(known, tree_salt(tree));
 	for (uint32_t i = 0; rc == 0 && i < tree_shard_count(tree); i++) {
 		index_place(index, i, &place);
 		place.pack_number = packs[place.pack_number];
@@ -229,22 +337,24 @@ static int known_add_all(struct publish_known *known, const char *root,
 }
 
 /* -ENOENT: a push was cut off between index and tree. */
-static int known_open_tree(const char *root, const char *private,
+static int known_open_tree(struct publish_known *known,
+			   struct publish_target *target,
 			   const struct digest *digest, struct tree **tree)
 {
-	struct layout_path path = layout_tree(private, digest);
+	struct layout_path path = layout_tree(known->private, digest);
 	CLEANUP_FREE void *box = NULL;
 	size_t len;
 	int rc;
 
-	rc = publish_file_read(root, path.text, SIZE_MAX / 4, &box, &len);
+	rc = publish_target_get(target, path.text, SIZE_MAX / 4, &box, &len);
 	if (rc < 0)
 		return rc;
 	rc = tree_box_open(box, len, digest, tree);
-	return rc < 0 ? publish_file_refused(root, path.text, rc) : 0;
+	return rc < 0 ? publish_target_refused(target, path.text, rc) : 0;
 }
 
-static int known_load_index(struct publish_known *known, const char *root,
+static int known_load_index(struct publish_known *known,
+			    struct publish_target *target,
 			    const struct known_index *which)
 {
 	struct layout_path path =
@@ -255,18 +365,19 @@ static int known_load_index(struct publish_known *known, const char *root,
 	size_t len;
 	int rc;
 
-	rc = known_open_tree(root, known->private, &which->tree, &tree);
+	rc = known_open_tree(known, target, &which->tree, &tree);
 	if (rc < 0)
 		return rc == -ENOENT ? 0 : rc;
-	rc = publish_file_read(root, path.text, INDEX_FILE_MAX, &bytes, &len);
+	rc =
+	    publish_target_get(target, path.text, INDEX_FILE_MAX, &bytes, &len);
 	if (rc == 0)
 		rc = index_open(bytes, len, &which->tree,
 				tree_shard_count(tree), &index);
 	if (rc == 0) {
-		rc = known_add_all(known, root, tree, index);
+		rc = known_add_all(known, target, tree, index);
 		index_put(index);
 	} else {
-		rc = publish_file_refused(root, path.text, rc);
+		rc = publish_target_refused(target, path.text, rc);
 	}
 	tree_put(tree);
 	return rc;
@@ -279,12 +390,13 @@ static int known_index_compare(const void *a, const void *b)
 
 	if (order)
 		return order;
-	/* The newest first: it is the one that is kept. */
+	/* The newest first: it is the one that counts. */
 	return x->number > y->number ? -1 : x->number < y->number;
 }
 
-static int known_note_index(struct publish_known *known, const char *file)
+static int known_note_index(void *ctx, const char *file, uint64_t len UNUSED)
 {
+	struct publish_known *known = ctx;
 	struct known_index index, *grown;
 
 	/* What a cut-off push left behind is no index. */
@@ -302,44 +414,41 @@ static int known_note_index(struct publish_known *known, const char *file)
 	return 0;
 }
 
-static int known_list_indexes(struct publish_known *known, const char *root)
+/* Another one than its neighbour before? */
+static bool known_is_newest(const struct publish_known *known, size_t i)
 {
-	CLEANUP_FREE char *path = NULL;
-	struct dirent *entry;
-	size_t kept = 0;
-	int rc = 0;
-	DIR *dir;
+	return i == 0 || !digest_equal(&known->indexes[i].tree,
+				       &known->indexes[i - 1].tree);
+}
 
-	if (asprintf(&path, "%s/%s", root,
-		     layout_index_dir(known->private).text) < 0) {
-		path = NULL;
-		return -ENOMEM;
-	}
-	dir = opendir(path);
-	if (!dir)
-		return errno == ENOENT ? 0 : log_err(-errno, "%s", path);
-	while (rc == 0 && (entry = readdir(dir)))
-		rc = known_note_index(known, entry->d_name);
-	closedir(dir);
-	if (known->index_count == 0)
-		return rc;
-	qsort(known->indexes, known->index_count, sizeof(*known->indexes),
-	      known_index_compare);
-	for (size_t i = 1; i < known->index_count; i++)
-		if (!digest_equal(&known->indexes[i].tree,
-				  &known->indexes[kept].tree))
-			known->indexes[++kept] = known->indexes[i];
-	known->index_count = kept + 1;
+int publish_known_load(struct publish_known *known,
+		       struct publish_target *target)
+{
+	struct layout_path dir = layout_index_dir(known->private);
+	int rc;
+
+	rc = publish_target_list(target, dir.text, known_note_index, known);
+	if (known->index_count > 1)
+		qsort(known->indexes, known->index_count,
+		      sizeof(*known->indexes), known_index_compare);
+	for (size_t i = 0; rc == 0 && i < known->index_count; i++)
+		if (known_is_newest(known, i))
+			rc =
+			    known_load_index(known, target, &known->indexes[i]);
 	return rc;
 }
 
-int publish_known_load(struct publish_known *known, const char *root)
+int publish_known_old_indexes(const struct publish_known *known,
+			      int (*visit)(void *ctx, const struct digest *tree,
+					   uint32_t number),
+			      void *ctx)
 {
-	int rc;
+	int rc = 0;
 
-	rc = known_list_indexes(known, root);
 	for (size_t i = 0; rc == 0 && i < known->index_count; i++)
-		rc = known_load_index(known, root, &known->indexes[i]);
+		if (!known_is_newest(known, i))
+			rc = visit(ctx, &known->indexes[i].tree,
+				   known->indexes[i].number);
 	return rc;
 }
 

@@ -7,7 +7,6 @@
 
 #include "depot/format.h"
 #include "depot/layout.h"
-#include "depot/publish_file.h"
 #include "depot/shard.h"
 
 static int publish_pack_begin(struct publish_pack *pack)
@@ -62,7 +61,30 @@ int publish_pack_add(struct publish_pack *pack, const struct digest *name,
 	memcpy(pack->bytes + pack->len, shard, shard_len);
 	pack->len += shard_len;
 	pack->shard_count++;
-	return publish_known_add(pack->known, name, &place);
+	return pack->anew ? publish_known_move(pack->known, name, &place)
+			  : publish_known_add(pack->known, name, &place);
+}
+
+static int publish_pack_write(struct publish_pack *pack, const char *path)
+{
+	struct publish *publish = pack->publish;
+	uint64_t there;
+	int rc;
+
+	rc = publish_target_len(pack->target, path, &there);
+	if (rc == 0 && there == pack->len) {
+		publish->packs_there++;
+		publish->bytes_there += pack->len;
+		return 0;
+	}
+	if (rc < 0 && rc != -ENOENT)
+		return rc;
+	rc = publish_target_put(pack->target, path, pack->bytes, pack->len);
+	if (rc < 0)
+		return rc;
+	publish->packs_new++;
+	publish->pack_bytes_new += pack->len;
+	return 0;
 }
 
 int publish_pack_finish(struct publish_pack *pack)
@@ -77,13 +99,10 @@ int publish_pack_finish(struct publish_pack *pack)
 	le32_put(&header->shard_count_le, pack->shard_count);
 	name = digest_of(pack->bytes, pack->len);
 	path = layout_pack(publish_known_private(pack->known), &name);
-	rc = publish_file_write(pack->publish->dir, path.text, pack->bytes,
-				pack->len);
+	rc = publish_pack_write(pack, path.text);
 	if (rc < 0)
 		return rc;
 	publish_known_name(pack->known, pack->number, &name);
-	pack->publish->packs_new++;
-	pack->publish->pack_bytes_new += pack->len;
 	pack->len = 0;
 	return 0;
 }

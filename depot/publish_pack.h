@@ -13,18 +13,21 @@
 
 struct publish_pack {
 	struct publish *publish;     /* borrows; its counters go up */
+	struct publish_target *target; /* borrows */
 	struct publish_known *known; /* borrows */
 	uint8_t *bytes;              /* owns */
 	size_t len, cap;
 	uint32_t shard_count;
 	uint32_t number; /* in `known` */
+	bool anew;       /* what is added lies here from now on */
 };
 
 /* Put a shard into the pack at hand, or the next one; `known` then has it. */
 MUST_CHECK int publish_pack_add(struct publish_pack *pack,
 				const struct digest *name, const void *shard,
 				size_t shard_len);
-/* Write the pack at hand, if it holds anything. */
+/* Write the pack at hand, if it holds anything and is not there: a push that
+ * was interrupted has packed the same. */
 MUST_CHECK int publish_pack_finish(struct publish_pack *pack);
 void publish_pack_clear(struct publish_pack *pack);
 

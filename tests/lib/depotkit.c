@@ -180,11 +180,10 @@ int kit_publish(struct depot *depot, const char *dir, const char *name,
 				      .revision = package->revision,
 				      .tree = package->tree};
 
-	*publish = (struct publish){.dir = dir,
-				    .level = SHARD_LEVEL_PUBLISH,
+	*publish = (struct publish){.level = SHARD_LEVEL_PUBLISH,
 				    .get_shard = kit_get_shard,
 				    .ctx = depot};
-	return publish_dir(publish, &row, 1);
+	return publish_dir(publish, dir, &row, 1);
 }
 
 char *kit_url(const char *dir)

@@ -210,7 +210,7 @@ static void test_repack(struct fetchrig *f)
 	CLEANUP_FREE char *maker = tmpdir_path(f->dir, "maker");
 	/* Shards as they come are other bytes than those of level 12. */
 	struct publish publish = {
-	    .dir = f->out, .level = 1, .get_shard = test_get_shard};
+	    .level = 1, .get_shard = test_get_shard};
 	struct layout_path index =
 	    layout_index(NULL, tree_digest(f->package.tree), 2);
 	CLEANUP_FREE char *path = tmpdir_path(f->out, index.text);
@@ -219,7 +219,7 @@ static void test_repack(struct fetchrig *f)
 	snprintf(command, sizeof(command), "rm -r %s/packs", f->out);
 	ASSERT(system(command) == 0);
 	publish.ctx = kit_open(maker);
-	ASSERT(publish_dir(&publish, &row, 1) == 0);
+	ASSERT(publish_dir(&publish, f->out, &row, 1) == 0);
 	depot_close(publish.ctx);
 	ASSERT(access(path, R_OK) == 0);
 }

@@ -464,7 +464,7 @@ static void test_publish_entitled(void)
 				       .revision = r.acme.revision,
 				       .tree = r.acme.tree,
 				       .entitled = &red};
-	CU_ASSERT_EQUAL(publish_dir(&publish, &row, 1), 0);
+	CU_ASSERT_EQUAL(publish_dir(&publish, r.out, &row, 1), 0);
 	url = kit_url(r.out);
 	CU_ASSERT_EQUAL_FATAL(depot_upstream_add(r.b, "lab", url, true), 0);
 	CU_ASSERT_EQUAL_FATAL(package_ref_parse("acme:1", &ref), 0);

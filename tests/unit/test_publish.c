@@ -13,7 +13,7 @@
 #include "depot/layout.h"
 #include "depot/log.h"
 #include "depot/publish.h"
-#include "depot/publish_file.h"
+#include "tests/lib/publish_file.h"
 #include "depot/shard.h"
 #include "tests/lib/check.h"
 #include "tests/lib/depotkit.h"
@@ -293,12 +293,10 @@ static void test_rival(void)
 				       .tree = package.tree};
 	rival.depot = f.depot;
 	rival.dir = f.out;
-	publish = (struct publish){.dir = f.out,
-				   .level = 6,
-				   .get_shard = rival_get_shard,
-				   .ctx = &rival};
+	publish = (struct publish){
+	    .level = 6, .get_shard = rival_get_shard, .ctx = &rival};
 	check_mute();
-	CU_ASSERT_EQUAL_FATAL(publish_dir(&publish, &row, 1), 0);
+	CU_ASSERT_EQUAL_FATAL(publish_dir(&publish, f.out, &row, 1), 0);
 	check_unmute();
 	CU_ASSERT_EQUAL(test_generation(f.out), 1001);
 	ASSERT(publish_file_read(f.out, LAYOUT_ROOT, DOCUMENT_MAX, &text,
@@ -338,11 +336,9 @@ static void test_several(void)
 					   .revision = a.revision,
 					   .tree = a.tree};
 	rival.depot = f.depot;
-	publish = (struct publish){.dir = f.out,
-				   .level = 6,
-				   .get_shard = rival_get_shard,
-				   .ctx = &rival};
-	CU_ASSERT_EQUAL_FATAL(publish_dir(&publish, rows, 3), 0);
+	publish = (struct publish){
+	    .level = 6, .get_shard = rival_get_shard, .ctx = &rival};
+	CU_ASSERT_EQUAL_FATAL(publish_dir(&publish, f.out, rows, 3), 0);
 	CU_ASSERT_EQUAL(publish.packs_new, 2);
 	CU_ASSERT_EQUAL(publish.revisions_new, 2);
 	test_read_tags(f.out, "a", &tags);

@@ -4,8 +4,8 @@
  * writes they are for others to read: a web server, another host.  Paths are
  * those of layout.h, relative to `root`.
  */
-#ifndef DEPOT_PUBLISH_FILE_H
-#define DEPOT_PUBLISH_FILE_H
+#ifndef TESTS_LIB_PUBLISH_FILE_H
+#define TESTS_LIB_PUBLISH_FILE_H
 
 #include "depot/base.h"
 

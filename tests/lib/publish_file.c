@@ -3,7 +3,7 @@
  * publish_file: io writes private files, so each is written beside its place,
  * opened up, and moved there: no reader finds a name he may not read.
  */
-#include "depot/publish_file.h"
+#include "tests/lib/publish_file.h"
 
 #include <stdio.h>
 #include <sys/stat.h>
