@@ -232,9 +232,14 @@ static int target_dir_add(struct publish_target *target, const char *path,
 		return -ENOMEM;
 	target->dir_count++;
 	rc = publish_target_list(target, (*dir)->dir, target_note, *dir);
-	if (rc == 0 && (*dir)->count > 1)
+	if (rc < 0) {
+		free((*dir)->dir);
+		free((*dir)->entries);
+		target->dir_count--;
+	} else if ((*dir)->count > 1) {
 		qsort((*dir)->entries, (*dir)->count, sizeof(*(*dir)->entries),
 		      target_entry_compare);
+	}
 	return rc;
 }
 
@@ -338,8 +343,8 @@ int publish_target_refused(const struct publish_target *target,
 	if (rc == -ENOMEM)
 		return rc;
 	if (rc != -EPROTONOSUPPORT)
-		return log_err(rc, "%s: %s: not what it should be", target->url,
+		return log_err(rc, "%s/%s: not what it should be", target->url,
 			       path);
-	log_err(0, "%s: %s: written by a newer vdrive", target->url, path);
+	log_err(0, "%s/%s: written by a newer vdrive", target->url, path);
 	return rc;
 }
