@@ -239,8 +239,6 @@ fuzz-run: $(FUZZ)
 # --- the house rules a compiler cannot see ----------------------------------
 # Floors, facades, doors, self-contained headers, 70 lines.  See README.
 open_depot   := base|log|killpoint|io|kv|depot|tree|digest|pool|space|gc|du|verify|plan|plan_rows|prefetch
-admin_depot  := $(open_depot)|tree_build|chunker|shard|document|publish|format
-open_depot   := base|log|killpoint|io|kv|depot|tree|digest|pool|space|gc|plan|plan_rows|prefetch
 admin_depot  := $(open_depot)|tree_build|chunker|shard|document|publish|format|source
 layers: | $(GEN_H)
 	@! grep -nE '^#include "(overlay|nfsd|admin|tests)/' depot/*.[ch]
@@ -275,6 +273,7 @@ install: all
 	install -D -m 755 $(B)/vdrived $(DESTDIR)/usr/sbin/vdrived
 	install -D -m 755 $(B)/vdrive $(DESTDIR)/usr/bin/vdrive
 	install -D -m 644 -t $(DESTDIR)/usr/share/man/man8 admin/man/*.8
+	install -D -m 644 -t $(DESTDIR)/usr/share/man/man5 admin/man/*.5
 clean:
 	rm -rf build
 

@@ -180,9 +180,10 @@ static int push_place_shards(struct push *push, struct push_scope *scope,
 {
 	uint32_t count = tree_shard_count(tree);
 	bool scattered = false;
-	int rc = 0;
+	int rc;
 
-	if (push->publish->repack)
+	rc = publish_known_prefer(scope->known, push->target, tree);
+	if (rc == 0 && push->publish->repack)
 		rc = push_is_scattered(scope, tree, &scattered);
 	scope->pack.anew = scattered;
 	push->publish->repacked += scattered;

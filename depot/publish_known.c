@@ -15,6 +15,7 @@ enum { KNOWN_SLOTS_MIN = 1024 }; /* a power of two */
 struct known_row {
 	struct digest shard;
 	uint32_t pack, off, len; /* len 0: free */
+	uint32_t bad_pack;       /* 1 + the pack where it is bad; 0: none */
 	uint16_t salt;           /* 1 + number in salts; 0: none */
 	bool dropped;
 };
@@ -126,6 +127,8 @@ static int known_put(struct publish_known *known, const struct digest *shard,
 	row = known_slot(known->rows, known->row_cap, shard);
 	if (row->len && !row->dropped && !moves)
 		return 0;
+	if (row->bad_pack == place->pack_number + 1)
+		return 0;
 	known->row_count += !row->len;
 	row->shard = *shard;
 	row->pack = place->pack_number;
@@ -150,7 +153,10 @@ int publish_known_move(struct publish_known *known, const struct digest *shard,
 
 void publish_known_drop(struct publish_known *known, const struct digest *shard)
 {
-	known_slot(known->rows, known->row_cap, shard)->dropped = true;
+	struct known_row *row = known_slot(known->rows, known->row_cap, shard);
+
+	row->dropped = true;
+	row->bad_pack = row->pack + 1;
 }
 
 bool publish_known_find(const struct publish_known *known,
@@ -311,7 +317,7 @@ static int known_pack_of(struct publish_known *known,
 
 static int known_add_all(struct publish_known *known,
 			 struct publish_target *target, const struct tree *tree,
-			 const struct index *index)
+			 const struct index *index, bool moves)
 {
 	CLEANUP_FREE uint32_t *packs = NULL;
 	struct index_place place;
@@ -330,8 +336,8 @@ static int known_add_all(struct publish_known *known,
 		place.pack_number = packs[place.pack_number];
 		if ((uint64_t)place.off + place.len <=
 		    known->packs[place.pack_number].len)
-			rc = publish_known_add(known, tree_shard_name(tree, i),
-					       &place);
+			rc = known_put(known, tree_shard_name(tree, i), &place,
+				       moves);
 	}
 	return rc;
 }
@@ -353,34 +359,53 @@ static int known_open_tree(struct publish_known *known,
 	return rc < 0 ? publish_target_refused(target, path.text, rc) : 0;
 }
 
+/* What an index of a tree says; moves: in place of what is known. */
+static int known_load_places(struct publish_known *known,
+			     struct publish_target *target,
+			     const struct tree *tree, uint32_t number,
+			     bool moves)
+{
+	struct layout_path path =
+	    layout_index(known->private, tree_digest(tree), number);
+	CLEANUP_FREE void *bytes = NULL;
+	struct index *index;
+	size_t len;
+	int rc;
+
+	rc =
+	    publish_target_get(target, path.text, INDEX_FILE_MAX, &bytes, &len);
+	if (rc == 0)
+		rc = index_open(bytes, len, tree_digest(tree),
+				tree_shard_count(tree), &index);
+	if (rc < 0)
+		return publish_target_refused(target, path.text, rc);
+	rc = known_add_all(known, target, tree, index, moves);
+	index_put(index);
+	return rc;
+}
+
 static int known_load_index(struct publish_known *known,
 			    struct publish_target *target,
 			    const struct known_index *which)
 {
-	struct layout_path path =
-	    layout_index(known->private, &which->tree, which->number);
-	CLEANUP_FREE void *bytes = NULL;
-	struct index *index;
 	struct tree *tree;
-	size_t len;
 	int rc;
 
 	rc = known_open_tree(known, target, &which->tree, &tree);
 	if (rc < 0)
 		return rc == -ENOENT ? 0 : rc;
-	rc =
-	    publish_target_get(target, path.text, INDEX_FILE_MAX, &bytes, &len);
-	if (rc == 0)
-		rc = index_open(bytes, len, &which->tree,
-				tree_shard_count(tree), &index);
-	if (rc == 0) {
-		rc = known_add_all(known, target, tree, index);
-		index_put(index);
-	} else {
-		rc = publish_target_refused(target, path.text, rc);
-	}
+	rc = known_load_places(known, target, tree, which->number, false);
 	tree_put(tree);
 	return rc;
+}
+
+int publish_known_prefer(struct publish_known *known,
+			 struct publish_target *target, const struct tree *tree)
+{
+	uint32_t number = publish_known_index(known, tree_digest(tree));
+
+	return number ? known_load_places(known, target, tree, number, true)
+		      : known_set_salt(known, tree_salt(tree));
 }
 
 static int known_index_compare(const void *a, const void *b)

@@ -11,6 +11,7 @@
 #include "depot/digest.h"
 #include "depot/index.h"
 #include "depot/publish_target.h"
+#include "depot/tree.h"
 
 struct publish_known;
 
@@ -28,6 +29,13 @@ void publish_known_free(struct publish_known *known);
  */
 MUST_CHECK int publish_known_load(struct publish_known *known,
 				  struct publish_target *target);
+
+/* Of shards that lie in several places the newest index of this tree chooses,
+ * so that a tree that does not change keeps its index; what is added from here
+ * on is of this tree. */
+MUST_CHECK int publish_known_prefer(struct publish_known *known,
+				    struct publish_target *target,
+				    const struct tree *tree);
 
 /* Number of a pack that has no name yet, then its name. */
 MUST_CHECK int publish_known_pack(struct publish_known *known, uint32_t *pack);
