@@ -2,9 +2,12 @@
 /*
  * nfsc: one call at a time on a connection of libnfs.
  *
- * Two faults of libnfs 4.0.0 are kept off here: a connection that breaks while
- * it is read leaves its descriptor open (nfsc_rpc_free), and it writes to
- * sockets that are gone without MSG_NOSIGNAL (nfsc_service).
+ * Three faults of libnfs 4.0.0 are kept off here: a connection that breaks
+ * while it is read leaves its descriptor open (nfsc_rpc_free); it writes to
+ * sockets that are gone without MSG_NOSIGNAL (nfsc_service); and it adds
+ * lengths that the other side sends to its position without regard to overflow,
+ * so that a hostile server makes it read and write where nothing is
+ * (libnfs_zdr_*).
  */
 #include "depot/nfsc.h"
 
@@ -15,6 +18,7 @@
 
 #include <nfsc/libnfs-raw-mount.h>
 #include <nfsc/libnfs-raw-nfs.h>
+#include <dlfcn.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -53,6 +57,75 @@ struct nfsc_call {
 	size_t max; /* take's */
 	char *why;  /* borrows; NFSC_WHY_MAX */
 };
+
+/* --- lengths from outside ------------------------------------------------ */
+
+/*
+ * These stand before libnfs' own of the same names, by which it decodes each
+ * answer: the program's symbols come first.  They look at the length that is
+ * next, and have the real one do the work when there is so much.
+ */
+static void *nfsc_real(const char *name)
+{
+	void *real = dlsym(RTLD_NEXT, name);
+
+	ASSERT(real);
+	return real;
+}
+
+/* The length that stands next, in what is left; false: there is not so much
+ * left as `least` bytes of each. */
+static bool nfsc_zdr_fits(const ZDR *zdr, uint32_t least, uint64_t *count)
+{
+	uint8_t word[4];
+
+	if (zdr->x_op != ZDR_DECODE)
+		return true;
+	if (zdr->pos < 0 || zdr->pos > zdr->size || zdr->size - zdr->pos < 4)
+		return false;
+	memcpy(word, zdr->buf + zdr->pos, sizeof(word));
+	*count = be32_get(word);
+	return *count * least <= (uint64_t)(zdr->size - zdr->pos - 4);
+}
+
+bool_t libnfs_zdr_bytes(ZDR *zdr, char **bytes, uint32_t *size, uint32_t max)
+{
+	static bool_t (*_Atomic real)(ZDR *, char **, uint32_t *, uint32_t);
+	uint64_t count;
+
+	if (!nfsc_zdr_fits(zdr, 1, &count))
+		return 0;
+	if (!real)
+		real = nfsc_real(__func__);
+	return real(zdr, bytes, size, max);
+}
+
+bool_t libnfs_zdr_string(ZDR *zdr, char **text, uint32_t max)
+{
+	static bool_t (*_Atomic real)(ZDR *, char **, uint32_t);
+	uint64_t count;
+
+	if (!nfsc_zdr_fits(zdr, 1, &count))
+		return 0;
+	if (!real)
+		real = nfsc_real(__func__);
+	return real(zdr, text, max);
+}
+
+bool_t libnfs_zdr_array(ZDR *zdr, char **items, uint32_t *size, uint32_t max,
+			uint32_t item_size, zdrproc_t proc)
+{
+	static bool_t (*_Atomic real)(ZDR *, char **, uint32_t *, uint32_t,
+				      uint32_t, zdrproc_t);
+	uint64_t count = 0;
+
+	/* No item is shorter than a word; its struct may be longer. */
+	if (!nfsc_zdr_fits(zdr, 4, &count) || count * item_size > INT32_MAX)
+		return 0;
+	if (!real)
+		real = nfsc_real(__func__);
+	return real(zdr, items, size, max, item_size, proc);
+}
 
 /* --- waiting ------------------------------------------------------------- */
 
