@@ -215,7 +215,7 @@ static void *gc_main(void *arg)
 	while (!gc->stopping) {
 		gc->kicked = false;
 		pthread_mutex_unlock(&gc->lock);
-		rc = depot_gc_step(gc->depot, GC_STEP, &report);
+		rc = depot_gc_step(gc->depot, GC_BACKGROUND, &report);
 		ms = gc_pause_ms(gc, rc, &report);
 		if (rc == 0)
 			gc_told(&report);

@@ -41,8 +41,9 @@ enum {
 	GC_KEEP_S = 24 * 3600, /* a tree after its last pointer */
 	GC_STEP = 4096,        /* shards of a step, unless told otherwise */
 	GC_STEP_MAX = 65536,
-	GC_STEP_MS = 200,  /* of a step */
-	GC_PAUSE_MS = 250, /* between two steps in the background */
+	GC_STEP_MS = 200,    /* of a step */
+	GC_BACKGROUND = 256, /* shards of a step in the background: 8 MB */
+	GC_PAUSE_MS = 250,   /* between two steps in the background */
 };
 
 struct gc_options {

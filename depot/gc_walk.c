@@ -18,7 +18,7 @@ enum {
 	GC_STEP_BYTES = 32 << 20, /* read by a step, about */
 	GC_SAVE_EVERY = 64 << 10, /* shards between two positions saved */
 	GC_WINDOW_BYTES = 8 << 20,
-	GC_COMPACT_RANGES = 16,
+	GC_COMPACT_BYTES = 256 << 20,
 	GC_STOP = 1,   /* a visitor's: enough for now */
 	GC_BEYOND = 2, /* a visitor's: the window ends here */
 };
@@ -318,26 +318,36 @@ static int gc_walk_shards(struct gc *gc, unsigned int shards,
 	return gc->since_saved >= GC_SAVE_EVERY ? gc_walk_save(gc) : 0;
 }
 
-/* Whole ranges of the first four bits. */
+/* How many first bytes a range has: of a small store all, of a large one so few
+ * that a range is about GC_COMPACT_BYTES. */
+static unsigned int gc_compact_width(struct gc *gc)
+{
+	struct store_stats stats;
+	uint64_t ranges;
+
+	store_get_stats(gc->depot->store, &stats);
+	ranges = MIN(stats.bytes / GC_COMPACT_BYTES + 1, (uint64_t)256);
+	return (unsigned int)(256 / ranges);
+}
+
 static int gc_walk_compact(struct gc *gc)
 {
-	unsigned int range =
-	    gc->walk.position.bytes[0] / (256 / GC_COMPACT_RANGES);
+	unsigned int first = gc->walk.position.bytes[0];
+	unsigned int next = MIN(first + gc_compact_width(gc), 256u);
 	struct digest from, to;
 	int rc;
 
 	memset(&from, 0, sizeof(from));
 	memset(&to, 0xff, sizeof(to));
-	from.bytes[0] = (uint8_t)(range * (256 / GC_COMPACT_RANGES));
-	to.bytes[0] = (uint8_t)(from.bytes[0] + 256 / GC_COMPACT_RANGES - 1);
+	from.bytes[0] = (uint8_t)first;
+	to.bytes[0] = (uint8_t)(next - 1);
 	rc = store_compact(gc->depot->store, &from, &to);
 	GC_AT(gc, "gc-compacted");
 	if (rc < 0)
 		return rc;
 	memset(&gc->walk.position, 0, sizeof(gc->walk.position));
-	if (range + 1 < GC_COMPACT_RANGES)
-		gc->walk.position.bytes[0] =
-		    (uint8_t)((range + 1) * (256 / GC_COMPACT_RANGES));
+	if (next < 256)
+		gc->walk.position.bytes[0] = (uint8_t)next;
 	else
 		gc->walk.phase = GC_PHASE_DONE;
 	return gc_row_walk_set(gc->depot->state, &gc->walk);

@@ -175,7 +175,7 @@ static int control_removal_refuse(struct control_removal *removal)
 {
 	size_t count = json_array_size(removal->users);
 	char text[CONTROL_USERS_SAID * CONTROL_USER_TEXT_MAX] = "";
-	char hint[CONTROL_REF_MAX + 96];
+	char hint[CONTROL_REF_MAX + 160];
 	size_t len = 0;
 
 	for (size_t i = 0; i < MIN(count, (size_t)CONTROL_USERS_SAID); i++)
@@ -184,7 +184,8 @@ static int control_removal_refuse(struct control_removal *removal)
 		    json_string_value(json_array_get(removal->users, i)));
 	if (removal->old == count)
 		snprintf(hint, sizeof(hint),
-			 "vdrive package remove %s --force, which gives up "
+			 "vdrive tenant history TENANT; or vdrive package "
+			 "remove %s --force, which gives up "
 			 "going back to %s",
 			 removal->ref,
 			 count == 1 ? "that generation" : "those generations");
