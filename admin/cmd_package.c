@@ -18,6 +18,7 @@ static const struct output_column cmd_package_columns[] = {
     {"SIZE", "content_len", OUTPUT_SIZE, false},
     {"SHARDS", "shards", OUTPUT_COUNT, false},
     {"UPSTREAM", "upstream", OUTPUT_TEXT, false},
+    {"PINNED", "pinned", OUTPUT_YES, false},
     {"SET", "time", OUTPUT_TIME, false},
     {"VERSION", "version", OUTPUT_TEXT, true},
     {"TREE", "tree", OUTPUT_DIGEST, true},
@@ -95,6 +96,10 @@ int cmd_package_show(struct cli *cli, size_t argc UNUSED,
 	output_line(out, "%-10s %s", "made",
 		    *cmd_text(json, "upstream") ? cmd_text(json, "upstream")
 						: "here");
+	output_line(out, "%-10s %s", "pinned",
+		    json_is_true(json_object_get(json, "pinned"))
+			? "yes: none of it is evicted"
+			: "no");
 	output_line(out, "%-10s %s", "tag set", cmd_text(json, "time"));
 	cmd_package_show_entitled(out, json, "entitled", "for");
 	cmd_package_show_entitled(out, json, "entitled_upstream", "upstream");

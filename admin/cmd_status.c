@@ -60,16 +60,29 @@ static void cmd_status_store(struct cli *cli, const json_t *depot)
 	uint64_t cold = cmd_number(depot, "reads_cold");
 	uint64_t here =
 	    cmd_number(depot, "reads_hot") + cmd_number(depot, "reads_warm");
-	char used[OUTPUT_NUMBER_MAX], max[OUTPUT_NUMBER_MAX];
+	uint64_t quota = cmd_number(depot, "store_max");
+	char used[OUTPUT_NUMBER_MAX], max[OUTPUT_NUMBER_MAX] = "no quota";
 	char reads[64] = "nothing read yet";
 
 	if (here + cold)
 		snprintf(reads, sizeof(reads), "%.1f %% of reads answered here",
 			 100.0 * (double)here / (double)(here + cold));
+	output_size(used, cmd_number(depot, "store_bytes"), cli->out.exact);
+	if (quota)
+		output_size(max, quota, cli->out.exact);
+	output_line(&cli->out, "%-15s %s%s%s, %s", "store", used,
+		    quota ? " of " : ", ", max, reads);
+	output_size(used, cmd_number(depot, "evicted_bytes"), cli->out.exact);
+	if (quota)
+		output_line(&cli->out,
+			    "%-15s by %s: %s evicted, %ju shards not stored, "
+			    "%ju pinned",
+			    "", cmd_text(depot, "evict"), used,
+			    (uintmax_t)cmd_number(depot, "refused_shards"),
+			    (uintmax_t)cmd_number(depot, "pins"));
 	output_size(used, cmd_number(depot, "cache_bytes"), cli->out.exact);
 	output_size(max, cmd_number(depot, "cache_max"), cli->out.exact);
-	output_line(&cli->out, "%-15s %s, %s of %s in memory", "store", reads,
-		    used, max);
+	output_line(&cli->out, "%-15s %s of %s in memory", "", used, max);
 }
 
 static void cmd_status_ahead(struct cli *cli, const json_t *prefetch)

@@ -12,15 +12,13 @@
 #include <stdatomic.h>
 
 #include "depot/shard.h"
+#include "depot/usage.h"
 
 enum {
-	CACHE_WAYS = 64,       /* a power of two */
-	CACHE_USAGE_BITS = 14, /* counters of a way, 1 MiB in all */
-	CACHE_USAGES = 1 << CACHE_USAGE_BITS,
+	CACHE_WAYS = 64,          /* a power of two */
 	CACHE_BUCKETS_MIN = 64,   /* a power of two */
 	CACHE_BUFFER_STEP = 4096, /* size classes: freed buffers fit again */
-	CACHE_HALVE_FACTOR = 8,   /* reads per resident between two halvings */
-	CACHE_HALVE_MIN = 1024,
+	CACHE_COUNT_STEP = 64,    /* landings between two counts of residents */
 };
 
 struct chunk {
@@ -32,6 +30,8 @@ struct chunk {
 	unsigned int pins;     /* atomic; raised under the way's lock only */
 	unsigned int resident; /* way: place in residents */
 	bool transient;        /* way: goes with its last pin */
+	uint8_t owner;         /* usage_owner() when it landed; constant */
+	uint64_t used;         /* way: its `touches` at the last use */
 };
 
 struct cache_way {
@@ -41,28 +41,27 @@ struct cache_way {
 	struct chunk **residents; /* lock; borrows: the landed ones */
 	unsigned int resident_count, resident_cap; /* lock */
 	unsigned int chunk_count;                  /* lock; loading ones too */
-	unsigned int touches;                      /* lock */
+	uint64_t touches;                          /* lock */
 	uint64_t evictions;                        /* lock */
-	uint8_t usage[CACHE_USAGES];               /* lock */
 } __attribute__((aligned(64)));
 
 struct cache {
 	size_t bytes_max;
+	struct usage *usage; /* borrows */
+	bool lru;            /* constant */
 	_Atomic size_t bytes;
 	_Atomic uint64_t random;
+	_Atomic uint64_t landings, chunks;
+	_Atomic size_t owned[USAGE_OWNERS]; /* bytes by owner */
+	atomic_uint owners;                 /* of them that have some */
 	struct cache_way ways[CACHE_WAYS];
 };
 
-/* Parts of the digest that do not overlap: way 6 bits, usage 14, bucket 64. */
+/* Parts of the digest that do not overlap: way 6 bits, usage 32, bucket 64. */
 static struct cache_way *cache_way_of(struct cache *cache,
 				      const struct digest *name)
 {
 	return &cache->ways[name->bytes[0] % CACHE_WAYS];
-}
-
-static uint8_t *cache_usage_of(struct cache_way *way, const struct digest *name)
-{
-	return &way->usage[le16_get(name->bytes + 2) % CACHE_USAGES];
 }
 
 static struct chunk **cache_bucket_of(struct cache_way *way,
@@ -91,7 +90,7 @@ static uint64_t cache_random(struct cache *cache)
 	return z ^ (z >> 31);
 }
 
-int cache_new(size_t bytes_max, struct cache **cache)
+int cache_new(size_t bytes_max, struct usage *usage, struct cache **cache)
 {
 	struct cache *c;
 	bool ok = true;
@@ -101,6 +100,8 @@ int cache_new(size_t bytes_max, struct cache **cache)
 		return -ENOMEM;
 	memset(c, 0, sizeof(*c));
 	c->bytes_max = bytes_max;
+	c->usage = usage;
+	c->lru = usage_rule(usage) == USAGE_LRU;
 	for (unsigned int i = 0; i < CACHE_WAYS; i++) {
 		struct cache_way *way = &c->ways[i];
 
@@ -136,6 +137,37 @@ void cache_free(struct cache *cache)
 		pthread_mutex_destroy(&way->lock);
 	}
 	free(cache);
+}
+
+/* --- shares ------------------------------------------------------------- */
+
+static void cache_charge(struct cache *cache, const struct chunk *chunk)
+{
+	size_t cost = cache_cost(chunk->len);
+
+	if (atomic_fetch_add(&cache->owned[chunk->owner], cost) == 0)
+		atomic_fetch_add(&cache->owners, 1);
+	atomic_fetch_add(&cache->bytes, cost);
+}
+
+static void cache_discharge(struct cache *cache, const struct chunk *chunk)
+{
+	size_t cost = cache_cost(chunk->len);
+
+	if (atomic_fetch_sub(&cache->owned[chunk->owner], cost) == cost)
+		atomic_fetch_sub(&cache->owners, 1);
+	atomic_fetch_sub(&cache->bytes, cost);
+}
+
+static bool cache_over(struct cache *cache, unsigned int owner)
+{
+	unsigned int owners =
+	    atomic_load_explicit(&cache->owners, memory_order_relaxed);
+
+	return !cache->lru && owners > 1 &&
+	       atomic_load_explicit(&cache->owned[owner],
+				    memory_order_relaxed) >
+		   cache->bytes_max / owners;
 }
 
 /* --- one way, locked ----------------------------------------------------- */
@@ -235,41 +267,33 @@ static void way_evict(struct cache *cache, struct cache_way *way,
 	way->resident_count--;
 	way_unlink(way, chunk);
 	way->evictions++;
-	atomic_fetch_sub(&cache->bytes, cache_cost(chunk->len));
+	atomic_fetch_sub(&cache->chunks, 1);
+	cache_discharge(cache, chunk);
 	free(chunk->data);
 	free(chunk);
 }
 
-static void way_touch(struct cache_way *way, const struct digest *name)
+/* By recency only the time counts; what the counters know is too coarse. */
+static unsigned int cache_worth(const struct cache *cache,
+				const struct digest *name)
 {
-	uint8_t *usage = cache_usage_of(way, name);
-
-	if (*usage < UINT8_MAX)
-		(*usage)++;
-	way->touches++;
-	if (way->touches <
-	    MAX(CACHE_HALVE_MIN, CACHE_HALVE_FACTOR * way->resident_count))
-		return;
-	way->touches = 0;
-	for (unsigned int i = 0; i < CACHE_USAGES; i++)
-		way->usage[i] /= 2;
+	return cache->lru ? 1 : usage_get(cache->usage, name);
 }
 
-static struct chunk *way_victim(struct cache *cache, struct cache_way *way)
+static struct usage_pick way_victim(struct cache *cache, struct cache_way *way)
 {
-	struct chunk *victim = NULL;
+	struct usage_pick pick = {0};
 
-	for (int i = 0; i < CACHE_SAMPLES && way->resident_count > 0; i++) {
+	for (int i = 0; i < USAGE_SAMPLES && way->resident_count > 0; i++) {
 		struct chunk *chunk =
 		    way->residents[cache_random(cache) % way->resident_count];
 
 		if (__atomic_load_n(&chunk->pins, __ATOMIC_ACQUIRE) > 0)
 			continue;
-		if (!victim || *cache_usage_of(way, &chunk->name) <
-				   *cache_usage_of(way, &victim->name))
-			victim = chunk;
+		usage_pick_offer(&pick, chunk, cache_worth(cache, &chunk->name),
+				 cache_over(cache, chunk->owner), chunk->used);
 	}
-	return victim;
+	return pick;
 }
 
 /* --- all of them --------------------------------------------------------- */
@@ -280,31 +304,31 @@ static bool cache_full(struct cache *cache)
 }
 
 /*
- * Make room.  false: the victims are used more than `usage`, so a newcomer
- * that is used that much should not stay.
+ * Make room.  false: the victims are worth more than a newcomer of that worth
+ * and share, which should not stay.
  */
-static bool cache_trim(struct cache *cache, unsigned int usage)
+static bool cache_trim(struct cache *cache, unsigned int worth, bool over)
 {
 	unsigned int start = (unsigned int)cache_random(cache);
 	bool stays = true;
 
 	for (unsigned int i = 0; i < CACHE_WAYS && stays; i++) {
 		struct cache_way *way = &cache->ways[(start + i) % CACHE_WAYS];
-		struct chunk *victim;
+		struct usage_pick pick;
 
 		if (!cache_full(cache))
 			break;
 		pthread_mutex_lock(&way->lock);
 		while (cache_full(cache)) {
-			victim = way_victim(cache, way);
-			if (!victim)
+			pick = way_victim(cache, way);
+			if (!pick.victim)
 				break;
-			stays = *cache_usage_of(way, &victim->name) <= usage;
+			stays = usage_admits(&pick, worth, over);
 			if (!stays)
 				break;
-			way_evict(cache, way, victim);
+			way_evict(cache, way, pick.victim);
 			/* Spread: emptying one way would be no sample. */
-			if (way->resident_count < CACHE_SAMPLES)
+			if (way->resident_count < USAGE_SAMPLES)
 				break;
 		}
 		pthread_mutex_unlock(&way->lock);
@@ -319,10 +343,12 @@ int cache_ask(struct cache *cache, const struct digest *name,
 	struct chunk *chunk;
 	int answer;
 
+	usage_touch(cache->usage, name, piece->read ? piece->read->who : 0);
 	pthread_mutex_lock(&way->lock);
-	way_touch(way, name);
+	way->touches++;
 	chunk = way_find(way, name);
 	if (chunk && chunk->data) {
+		chunk->used = way->touches;
 		__atomic_fetch_add(&chunk->pins, 1, __ATOMIC_RELAXED);
 		piece->chunk = chunk;
 		answer = CACHE_HOT;
@@ -351,13 +377,21 @@ void *cache_buffer(size_t len)
 		      CACHE_BUFFER_STEP);
 }
 
+/* Now and then the counters are told how many there are. */
+static void cache_count(struct cache *cache)
+{
+	uint64_t chunks = atomic_fetch_add(&cache->chunks, 1) + 1;
+
+	if (atomic_fetch_add(&cache->landings, 1) % CACHE_COUNT_STEP == 0)
+		usage_set_residents(cache->usage, USAGE_MEMORY, chunks);
+}
+
 struct depot_piece *cache_land(struct cache *cache, struct chunk *chunk,
 			       void *data, size_t len)
 {
 	struct cache_way *way = cache_way_of(cache, &chunk->name);
 	struct digest name = chunk->name;
 	struct depot_piece *waiters;
-	unsigned int usage;
 
 	ASSERT(data && !chunk->data);
 
@@ -372,13 +406,16 @@ struct depot_piece *cache_land(struct cache *cache, struct chunk *chunk,
 	}
 	chunk->data = data;
 	chunk->len = len;
+	chunk->owner = (uint8_t)usage_owner(cache->usage, &name);
+	chunk->used = way->touches;
 	chunk->resident = way->resident_count;
 	way->residents[way->resident_count++] = chunk;
-	usage = *cache_usage_of(way, &name);
+	cache_charge(cache, chunk);
 	pthread_mutex_unlock(&way->lock);
 
-	atomic_fetch_add(&cache->bytes, cache_cost(len));
-	if (!cache_trim(cache, usage)) {
+	cache_count(cache);
+	if (!cache_trim(cache, cache_worth(cache, &name),
+			cache_over(cache, chunk->owner))) {
 		pthread_mutex_lock(&way->lock);
 		chunk->transient = true;
 		pthread_mutex_unlock(&way->lock);
@@ -447,7 +484,7 @@ static void cache_release_slow(struct cache *cache, const struct digest *name)
 	pthread_mutex_unlock(&way->lock);
 	/* All was pinned when the budget was passed. */
 	if (cache_full(cache))
-		cache_trim(cache, UINT8_MAX);
+		cache_trim(cache, UINT8_MAX, false);
 }
 
 void cache_release(struct cache *cache, struct chunk *chunk)
@@ -474,6 +511,7 @@ void cache_get_stats(struct cache *cache, struct cache_stats *stats)
 	memset(stats, 0, sizeof(*stats));
 	stats->bytes = atomic_load(&cache->bytes);
 	stats->bytes_max = cache->bytes_max;
+	stats->owners = atomic_load(&cache->owners);
 	for (unsigned int i = 0; i < CACHE_WAYS; i++) {
 		struct cache_way *way = &cache->ways[i];
 

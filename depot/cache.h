@@ -11,8 +11,14 @@
  *    residents drawn at random the unpinned one with the lowest usage.
  *    Newcomers that are used less than their victim go at their last pin.
  *
- * Usage is an 8-bit saturating counter per bits of the digest, also of chunks
- * that are not here, halved now and then (design 5).
+ * Usage is counted in usage.h, which disk and memory share, or it is the time
+ * of the last use when that has the rule USAGE_LRU.
+ *
+ * Shares: a chunk is charged to the tenant that read it first (usage_owner).
+ * The share of each of the n tenants that have chunks here is the n-th part of
+ * the budget; what nobody else needs anybody may have, but chunks of those
+ * above their share go first.  What was not used since its counter was halved
+ * to 0 is protected by no share.
  *
  * Pinned chunks are never dropped: when all are pinned the cache outgrows its
  * budget.  Its callers bound the pins.  Thread-safe.
@@ -24,10 +30,11 @@
 #include "depot/depot.h"
 
 struct cache;
+struct usage;
 
-enum { CACHE_SAMPLES = 16 };
-
-MUST_CHECK int cache_new(size_t bytes_max, struct cache **cache);
+/* usage: borrowed till cache_free(). */
+MUST_CHECK int cache_new(size_t bytes_max, struct usage *usage,
+			 struct cache **cache);
 /* Nothing may be loading or pinned.  takes cache; NULL allowed */
 void cache_free(struct cache *cache);
 
@@ -36,7 +43,8 @@ enum cache_answer {
 	CACHE_WAITING, /* piece is on the list of a chunk under way */
 	CACHE_LOAD,    /* the same, and the caller must load it */
 };
-/* Ask for `name`.  CACHE_*, or -ENOMEM. */
+/* Ask for `name`, by the tenant of piece->read (NULL: nobody's).  CACHE_*, or
+ * -ENOMEM. */
 MUST_CHECK int cache_ask(struct cache *cache, const struct digest *name,
 			 struct depot_piece *piece, struct chunk **load);
 
@@ -64,6 +72,7 @@ struct cache_stats {
 	uint64_t bytes, bytes_max;
 	uint64_t chunks;
 	uint64_t evictions;
+	unsigned int owners; /* tenants that have chunks here */
 };
 void cache_get_stats(struct cache *cache, struct cache_stats *stats);
 

@@ -6,6 +6,7 @@
 #include "depot/depot.h"
 
 #include <stdio.h>
+#include <sys/statvfs.h>
 
 #include "depot/inside.h"
 #include "depot/io.h"
@@ -20,8 +21,12 @@ enum {
 	/* Parts of the memory budget; the rest is for opened chunks. */
 	DEPOT_STATE_SHARE = 8,
 	DEPOT_SHARDS_SHARE = 8,
+	DEPOT_USAGE_SHARE = 16,
+	DEPOT_REST_SHARE = 16, /* metadata, parked calls */
 	DEPOT_POOL_THREADS_MIN = 2,
+	DEPOT_FREE_PART = 20, /* of the file system, by default at most */
 };
+#define DEPOT_FREE_MIN ((uint64_t)1 << 30)
 
 /* --- open, close --------------------------------------------------------- */
 
@@ -51,8 +56,33 @@ static int depot_make_dirs(struct depot *depot)
 	return 0;
 }
 
-static int depot_open_databases(struct depot *depot, size_t memory_max)
+/* The quota and the floor in bytes, of the file system that there is. */
+static int depot_size_store(const struct depot *depot,
+			    const struct depot_options *options,
+			    struct evict_options *evict)
 {
+	struct statvfs st;
+	uint64_t size;
+
+	if (statvfs(depot->path, &st) < 0)
+		return log_err(-errno, "depot %s", depot->path);
+	size = (uint64_t)st.f_blocks * st.f_frsize;
+	evict->quota = options->store_percent
+			   ? size / 100 * options->store_percent
+			   : options->store_max;
+	evict->free_min = options->free_min;
+	if (evict->free_min == DEPOT_FREE_DEFAULT)
+		evict->free_min = MIN(DEPOT_FREE_MIN, size / DEPOT_FREE_PART);
+	return 0;
+}
+
+static int depot_open_databases(struct depot *depot, size_t memory_max,
+				uint64_t disk_max)
+{
+	struct store_options options = {
+	    .memory_max = memory_max / DEPOT_SHARDS_SHARE,
+	    .disk_max = disk_max,
+	};
 	CLEANUP_FREE char *state = NULL;
 	CLEANUP_FREE char *shards = NULL;
 	int rc;
@@ -73,12 +103,29 @@ static int depot_open_databases(struct depot *depot, size_t memory_max)
 		rc = store_check_format(depot->state, KV_STATE, state);
 	if (rc < 0)
 		return rc;
-	return store_open(shards, memory_max / DEPOT_SHARDS_SHARE, depot->space,
-			  &depot->store);
+	options.space = depot->space;
+	return store_open_with(shards, &options, &depot->store);
+}
+
+static int depot_start_evict(struct depot *depot, struct evict_options *options)
+{
+	CLEANUP_FREE char *path = NULL;
+	int rc = depot_below(depot, "usage", &path);
+
+	if (rc < 0)
+		return rc;
+	options->store = depot->store;
+	options->usage = depot->usage;
+	options->space = depot->space;
+	options->usage_path = path;
+	options->leases = depot_leases(depot);
+	options->kept = depot_kept;
+	options->ctx = depot;
+	return evict_new(options, &depot->evict);
 }
 
 static int depot_start(struct depot *depot, const struct depot_options *options,
-		       size_t memory_max)
+		       struct evict_options *evict, size_t memory_max)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	unsigned int threads = options->pool_threads;
@@ -96,9 +143,15 @@ static int depot_start(struct depot *depot, const struct depot_options *options,
 
 	if (threads == 0)
 		threads = (unsigned int)MAX(cpus, DEPOT_POOL_THREADS_MIN);
-	rc = cache_new(memory_max - memory_max / DEPOT_STATE_SHARE -
-			   memory_max / DEPOT_SHARDS_SHARE,
-		       &depot->cache);
+	rc = usage_new(memory_max / DEPOT_USAGE_SHARE,
+		       options->lru ? USAGE_LRU : USAGE_FREQUENCY,
+		       &depot->usage);
+	if (rc == 0)
+		rc = cache_new(memory_max - memory_max / DEPOT_STATE_SHARE -
+				   memory_max / DEPOT_SHARDS_SHARE -
+				   memory_max / DEPOT_USAGE_SHARE -
+				   memory_max / DEPOT_REST_SHARE,
+			       depot->usage, &depot->cache);
 	if (rc == 0)
 		rc = pool_new(MIN(threads, POOL_THREADS_MAX), "pool",
 			      &depot->pool);
@@ -111,6 +164,8 @@ static int depot_start(struct depot *depot, const struct depot_options *options,
 		rc = prefetch_new(depot, &depot->prefetch);
 	if (rc == 0)
 		rc = gc_new(depot, &depot->gc);
+	if (rc == 0)
+		rc = depot_start_evict(depot, evict);
 	return rc;
 }
 
@@ -118,6 +173,7 @@ int depot_open(const char *path, const struct depot_options *options,
 	       struct depot **depot)
 {
 	size_t memory_max = options->memory_max;
+	struct evict_options evict = {0};
 	struct depot *d;
 	int rc;
 
@@ -130,9 +186,11 @@ int depot_open(const char *path, const struct depot_options *options,
 	d->path = strdup(path);
 	rc = d->path ? depot_make_dirs(d) : -ENOMEM;
 	if (rc == 0)
-		rc = depot_open_databases(d, memory_max);
+		rc = depot_size_store(d, options, &evict);
 	if (rc == 0)
-		rc = depot_start(d, options, memory_max);
+		rc = depot_open_databases(d, memory_max, evict.quota);
+	if (rc == 0)
+		rc = depot_start(d, options, &evict, memory_max);
 	if (rc < 0) {
 		depot_close(d);
 		return rc;
@@ -149,14 +207,17 @@ void depot_close(struct depot *depot)
 	 * fetch closed; after that nothing is loading. */
 	space_stop(depot->space);
 	prefetch_stop(depot->prefetch);
+	evict_stop(depot->evict); /* it asks gc's leases */
 	gc_free(depot->gc);
 	if (depot->fetch)
 		fetch_stop(depot->fetch);
 	pool_free(depot->pool);
 	fetch_free(depot->fetch);
 	prefetch_free(depot->prefetch);
+	evict_free(depot->evict);
 	upstreams_close(depot->upstreams);
 	cache_free(depot->cache);
+	usage_free(depot->usage);
 	for (unsigned int i = 0; i < depot->tree_count; i++)
 		tree_put(depot->trees[i]);
 	store_close(depot->store);
@@ -346,7 +407,10 @@ bool depot_shard_here(struct depot *depot, const struct digest *name)
 
 int depot_upstream_set(struct depot *depot, const struct upstream_spec *spec)
 {
-	return upstreams_add(depot->upstreams, spec);
+	int rc = upstreams_add(depot->upstreams, spec);
+
+	evict_kept_changed(depot->evict);
+	return rc;
 }
 
 int depot_upstream_get(struct depot *depot, const char *name,
@@ -443,7 +507,10 @@ int depot_key_list(struct depot *depot,
 
 int depot_upstream_remove(struct depot *depot, const char *name)
 {
-	return upstreams_remove(depot->upstreams, name);
+	int rc = upstreams_remove(depot->upstreams, name);
+
+	evict_kept_changed(depot->evict);
+	return rc;
 }
 
 struct depot_listing {
@@ -486,6 +553,7 @@ int depot_pin_set(struct depot *depot, const struct digest *tree, bool pinned)
 		registry_pin_delete(batch, tree);
 	rc = registry_commit(depot->state, batch);
 	kv_batch_free(batch);
+	evict_kept_changed(depot->evict);
 	return rc;
 }
 
@@ -533,12 +601,21 @@ static int depot_tally_visit(void *ctx, const struct package_info *info)
 	return depot_tally_tree(tally, info);
 }
 
+static int depot_count_pin(void *ctx, const struct digest *tree UNUSED)
+{
+	uint64_t *pins = ctx;
+
+	(*pins)++;
+	return 0;
+}
+
 void depot_get_stats(struct depot *depot, struct depot_stats *stats)
 {
 	struct depot_tally tally = {.depot = depot, .stats = stats};
 	struct store_stats store;
 	struct cache_stats cache;
 	struct fetch_stats fetch;
+	struct evict_stats evict;
 
 	memset(stats, 0, sizeof(*stats));
 	store_get_stats(depot->store, &store);
@@ -548,6 +625,18 @@ void depot_get_stats(struct depot *depot, struct depot_stats *stats)
 	stats->shards = store.shards;
 	stats->cache_bytes = cache.bytes;
 	stats->cache_max = cache.bytes_max;
+	stats->cache_evictions = cache.evictions;
+	evict_get_stats(depot->evict, &evict);
+	stats->disk_bytes = evict.disk_bytes;
+	stats->disk_max = evict.quota;
+	stats->kept_bytes = evict.kept_bytes;
+	stats->evicted_shards = evict.shards;
+	stats->evicted_bytes = evict.bytes;
+	stats->refused_shards = evict.refused;
+	stats->full = evict.full;
+	stats->lru = usage_rule(depot->usage) == USAGE_LRU;
+	if (registry_pin_list(depot->state, depot_count_pin, &stats->pins) < 0)
+		log_warn("depot %s: pins not counted to the end", depot->path);
 	stats->reads_hot = atomic_load(&depot->reads_hot);
 	stats->reads_warm = atomic_load(&depot->reads_warm);
 	stats->reads_cold = atomic_load(&depot->reads_cold);

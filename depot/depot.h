@@ -11,6 +11,7 @@
  *   indexes/HEX   where upstream keeps the shards of tree HEX (a hint), and
  *                 indexes/HEX.UPSTREAM for another one that has them
  *   data/         host files of deltas (overlay/data.h)
+ *   usage         how often shards are read (a hint, usage.h)
  *
  * Life: opening (locks the store, opens both databases, starts pool and fetch
  * threads) -> serving -> closing (waits for every read under way).
@@ -46,7 +47,15 @@ struct depot_options {
 	size_t memory_max;          /* bytes: databases and opened chunks */
 	unsigned int pool_threads;  /* 0: one per CPU, 2 at least */
 	struct depot_upstream_options upstream;
+	/* What shards/ may take: bytes, or percent of the file system; both 0:
+	 * no quota.  The rest is evict.h's. */
+	uint64_t store_max;
+	unsigned int store_percent;
+	uint64_t free_min; /* bytes left free; DEPOT_FREE_DEFAULT */
+	bool lru;	   /* evict by recency, not by frequency */
 };
+/* 1 GiB, at most a 20th of the file system. */
+#define DEPOT_FREE_DEFAULT UINT64_MAX
 
 /*
  * -EBUSY: another process has the store open.  -EPROTONOSUPPORT: the store was
@@ -384,6 +393,15 @@ struct depot_stats {
 	uint64_t packages;               /* tags */
 	uint64_t logical_bytes;          /* content of all tagged trees */
 	uint64_t cache_bytes, cache_max; /* opened chunks */
+	uint64_t cache_evictions;
+	uint64_t disk_bytes;	/* files of shards/, about */
+	uint64_t disk_max;	/* its quota; 0: none */
+	uint64_t kept_bytes;	/* never evicted, about */
+	uint64_t pins;		/* trees */
+	uint64_t evicted_shards, evicted_bytes; /* since the start */
+	uint64_t refused_shards; /* fetched, served, not stored */
+	bool full; /* what is never evicted leaves no room within the quota */
+	bool lru;
 	uint64_t reads_hot, reads_warm, reads_cold; /* chunks asked for */
 	uint64_t fetched_bytes, fetched_shards, fetch_errors, fetch_waiting;
 	uint64_t verify_failures_store, verify_failures_upstream;

@@ -60,7 +60,8 @@ static int fetch_prove(struct fetch *fetch, struct fetch_batch *batch,
 		return rc;
 	}
 	/* A full disk must not stop reading: served, but not kept. */
-	if (store_put_proved(fetch->store, &flight->name, shard, item->len) < 0)
+	rc = store_put_fetched(fetch->store, &flight->name, shard, item->len);
+	if (rc < 0 && rc != -EDQUOT)
 		log_warn("shard not stored; it will be fetched again");
 	fetch_land(fetch, batch, item, &result);
 	free(result.chunk);

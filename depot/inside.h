@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * inside: struct depot, for the files that make up the facade: depot.c (open,
- * close, trees, figures), read.c (opened chunks), package.c (names).
+ * close, trees, figures), read.c (opened chunks), package.c (names),
+ * depot_kept.c (what must not be evicted).
  */
 #ifndef DEPOT_INSIDE_H
 #define DEPOT_INSIDE_H
@@ -11,6 +12,7 @@
 
 #include "depot/cache.h"
 #include "depot/depot.h"
+#include "depot/evict.h"
 #include "depot/fetch.h"
 #include "depot/gc.h"
 #include "depot/kv.h"
@@ -19,6 +21,7 @@
 #include "depot/space.h"
 #include "depot/store.h"
 #include "depot/upstream.h"
+#include "depot/usage.h"
 
 enum { DEPOT_TREES_MAX = 1024 }; /* kept open while nobody uses them */
 
@@ -27,6 +30,8 @@ struct depot {
 	struct space *space;         /* owns */
 	struct kv *state;            /* owns */
 	struct store *store;         /* owns */
+	struct usage *usage;         /* owns */
+	struct evict *evict;         /* owns */
 	struct cache *cache;         /* owns */
 	struct pool *pool;           /* owns */
 	struct upstreams *upstreams; /* owns */
@@ -51,5 +56,10 @@ bool depot_tree_forget(struct depot *depot, const struct digest *digest);
 
 MUST_CHECK int gc_new(struct depot *depot, struct gc **gc);
 void gc_free(struct gc *gc); /* stops; takes; NULL allowed */
+enum { DEPOT_SHARD_AVERAGE = 64 << 10 }; /* bytes of a chunk, for estimates */
+
+struct leases *depot_leases(struct depot *depot); /* gc's */
+/* As evict.h wants it; arg: the depot. */
+MUST_CHECK int depot_kept(void *arg, struct kept **kept, uint64_t *known);
 
 #endif

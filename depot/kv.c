@@ -28,7 +28,7 @@
 
 enum {
 	KV_BLOOM_BITS = 10,
-	KV_WRITE_BUFFER_MIN = 1 << 20,
+	KV_WRITE_BUFFER_MIN = 256 << 10,
 	KV_WRITE_BUFFER_MAX = 64 << 20,
 	KV_WRITE_BUFFER_COUNT = 3,
 	KV_CACHE_MIN = 1 << 20,
@@ -42,6 +42,12 @@ enum {
 	KV_MANIFEST_STEP = 64 << 10, /* 4 MiB ahead would count as store */
 	KV_TRY_MS = 5000,
 	KV_DRAIN_S = 20,     /* for values and iterators to be given back */
+	KV_DISK_FILES = 256, /* of a bounded database, about */
+	KV_FILE_MIN = 256 << 10,
+	KV_LEVELS = 7,        /* RocksDB's default */
+	KV_DISK_STEPS = 64,   /* a part that a compaction takes */
+	KV_DISK_BUFFERS = 64, /* what its write buffers may hold of it */
+	KV_FILE_MAX = 32 << 20,
 	KV_RECORD_HEAD = 32, /* of a record in the log, about */
 };
 
@@ -54,6 +60,8 @@ struct kv {
 	bool lost; /* recover_lock; something that was written is gone */
 	uint64_t tried_free, tried_ms;  /* recover_lock: when it was full */
 	struct space *space;            /* borrows; NULL */
+	size_t write_buffer;            /* bytes of one */
+	uint64_t step;                  /* of a compaction; 0: any number */
 	rocksdb_options_t *options;     /* owns */
 	rocksdb_cache_t *cache;         /* owns; NULL for KV_SHARDS */
 	rocksdb_readoptions_t *reads;   /* owns */
@@ -236,11 +244,13 @@ static void kv_set_common(rocksdb_options_t *o)
 	rocksdb_options_set_stats_persist_period_sec(o, 0);
 }
 
-static void kv_set_write_buffer(rocksdb_options_t *o, size_t total)
+static void kv_set_write_buffer(struct kv *kv, size_t total)
 {
-	rocksdb_options_set_write_buffer_size(
-	    o, kv_clamp(total / KV_WRITE_BUFFER_COUNT, KV_WRITE_BUFFER_MIN,
-			KV_WRITE_BUFFER_MAX));
+	rocksdb_options_t *o = kv->options;
+
+	kv->write_buffer = kv_clamp(total / KV_WRITE_BUFFER_COUNT,
+				    KV_WRITE_BUFFER_MIN, KV_WRITE_BUFFER_MAX);
+	rocksdb_options_set_write_buffer_size(o, kv->write_buffer);
 	rocksdb_options_set_db_write_buffer_size(
 	    o, MAX(total, KV_WRITE_BUFFER_MIN));
 }
@@ -256,12 +266,31 @@ static size_t kv_write_buffers(const struct kv *kv, size_t total)
 
 /* Shards: one long value a key, the page cache serves, lost memtables are
  * fetched again. */
+static void kv_set_disk(struct kv *kv, uint64_t disk_max)
+{
+	rocksdb_options_t *o = kv->options;
+	uint64_t file =
+	    MIN(MAX(disk_max / KV_DISK_FILES, (uint64_t)KV_FILE_MIN),
+		(uint64_t)KV_FILE_MAX);
+
+	/* A compaction writes anew before it deletes: what one takes at a
+	 * time, and the level that all of level 0 is merged into. */
+	kv->step = MAX(disk_max / KV_DISK_STEPS, 4 * file);
+	rocksdb_options_set_target_file_size_base(o, file);
+	rocksdb_options_set_max_bytes_for_level_base(o, kv->step);
+	rocksdb_options_set_max_compaction_bytes(o, kv->step);
+}
+
 static void kv_set_shards(struct kv *kv,
 			  rocksdb_block_based_table_options_t *table,
-			  size_t memory_max)
+			  size_t memory_max, uint64_t disk_max)
 {
 	rocksdb_block_based_options_set_no_block_cache(table, 1);
-	kv_set_write_buffer(kv->options, kv_write_buffers(kv, memory_max));
+	if (disk_max > 0) {
+		kv_set_disk(kv, disk_max);
+		memory_max = MIN(memory_max, disk_max / KV_DISK_BUFFERS);
+	}
+	kv_set_write_buffer(kv, kv_write_buffers(kv, memory_max));
 	rocksdb_writeoptions_disable_WAL(kv->writes, 1);
 }
 
@@ -288,7 +317,7 @@ static void kv_set_state(struct kv *kv,
 	kv->cache =
 	    rocksdb_cache_create_lru(MAX(memory_max / 2, (size_t)KV_CACHE_MIN));
 	rocksdb_block_based_options_set_block_cache(table, kv->cache);
-	kv_set_write_buffer(o, kv_write_buffers(kv, memory_max / 2));
+	kv_set_write_buffer(kv, kv_write_buffers(kv, memory_max / 2));
 	rocksdb_options_set_memtable_prefix_bloom_size_ratio(o, 0.05);
 	rocksdb_options_set_memtable_whole_key_filtering(o, 1);
 	rocksdb_options_set_wal_recovery_mode(o,
@@ -302,7 +331,7 @@ static void kv_set_state(struct kv *kv,
 	rocksdb_options_set_level0_stop_writes_trigger(o, KV_L0_STOP);
 }
 
-static void kv_set_options(struct kv *kv, size_t memory_max)
+static void kv_set_options(struct kv *kv, size_t memory_max, uint64_t disk_max)
 {
 	rocksdb_block_based_table_options_t *table;
 
@@ -311,7 +340,7 @@ static void kv_set_options(struct kv *kv, size_t memory_max)
 	    table, rocksdb_filterpolicy_create_bloom_full(KV_BLOOM_BITS));
 	kv_set_common(kv->options);
 	if (kv->kind == KV_SHARDS)
-		kv_set_shards(kv, table, memory_max);
+		kv_set_shards(kv, table, memory_max, disk_max);
 	else
 		kv_set_state(kv, table, memory_max);
 	rocksdb_options_set_block_based_table_factory(kv->options, table);
@@ -319,8 +348,8 @@ static void kv_set_options(struct kv *kv, size_t memory_max)
 }
 
 /* The C API aborts where it has no memory, so nothing of it is NULL. */
-static struct kv *kv_new(const char *path, enum kv_kind kind, size_t memory_max,
-			 struct space *space)
+static struct kv *kv_new(const char *path, enum kv_kind kind,
+			 const struct kv_options *options)
 {
 	CLEANUP_FREE struct kv *kv = calloc(1, sizeof(*kv));
 
@@ -330,7 +359,7 @@ static struct kv *kv_new(const char *path, enum kv_kind kind, size_t memory_max,
 	if (!kv->path)
 		return NULL;
 	kv->kind = kind;
-	kv->space = space;
+	kv->space = options->space;
 	kv->exact = true;
 	gate_init(&kv->gate);
 	pthread_mutex_init(&kv->recover_lock, NULL);
@@ -340,7 +369,7 @@ static struct kv *kv_new(const char *path, enum kv_kind kind, size_t memory_max,
 	kv->writes = rocksdb_writeoptions_create();
 	kv->flush = rocksdb_flushoptions_create();
 	rocksdb_flushoptions_set_wait(kv->flush, 1);
-	kv_set_options(kv, memory_max);
+	kv_set_options(kv, options->memory_max, options->disk_max);
 	return STEAL(kv);
 }
 
@@ -388,8 +417,8 @@ static int kv_open_somehow(struct kv *kv)
 	return 0;
 }
 
-int kv_open_on(const char *path, enum kv_kind kind, size_t memory_max,
-	       struct space *space, struct kv **kv)
+int kv_open_with(const char *path, enum kv_kind kind,
+		 const struct kv_options *options, struct kv **kv)
 {
 	struct kv *made;
 	int rc;
@@ -397,7 +426,7 @@ int kv_open_on(const char *path, enum kv_kind kind, size_t memory_max,
 	ASSERT(path && kv);
 	ASSERT(kind == KV_SHARDS || kind == KV_STATE);
 
-	made = kv_new(path, kind, memory_max, space);
+	made = kv_new(path, kind, options);
 	if (!made)
 		return -ENOMEM;
 	rc = kv_open_somehow(made);
@@ -407,6 +436,14 @@ int kv_open_on(const char *path, enum kv_kind kind, size_t memory_max,
 	}
 	*kv = made;
 	return 0;
+}
+
+int kv_open_on(const char *path, enum kv_kind kind, size_t memory_max,
+	       struct space *space, struct kv **kv)
+{
+	struct kv_options options = {.memory_max = memory_max, .space = space};
+
+	return kv_open_with(path, kind, &options, kv);
 }
 
 int kv_open(const char *path, enum kv_kind kind, size_t memory_max,
@@ -892,6 +929,34 @@ void kv_iter_free(struct kv_iter *it)
 	free(it);
 }
 
+/*
+ * What the next compaction writes before it deletes: all of level 0 is merged
+ * with all of the first level below it that has files, which while much is
+ * written grows far beyond its bound, since level 0 comes first; unless that is
+ * the last: RocksDB then puts a level between.  By one who has entered.
+ */
+static uint64_t kv_unmerged(struct kv *kv)
+{
+	uint64_t levels[KV_LEVELS] = {0};
+	const rocksdb_livefiles_t *files;
+	int base = 1, count, level;
+
+	if (!kv->db || kv->step == 0)
+		return 0;
+	files = rocksdb_livefiles(kv->db);
+	count = rocksdb_livefiles_count(files);
+	for (int i = 0; i < count; i++) {
+		level = rocksdb_livefiles_level(files, i);
+		if (level < KV_LEVELS)
+			levels[level] += rocksdb_livefiles_size(files, i);
+	}
+	rocksdb_livefiles_destroy(files);
+	while (base < KV_LEVELS - 1 && levels[base] == 0)
+		base++;
+	return levels[0] + (base < KV_LEVELS - 1 ? levels[base] : 0) +
+	       2 * kv->step;
+}
+
 void kv_get_stats(struct kv *kv, struct kv_stats *stats)
 {
 	kv_enter(kv);
@@ -900,6 +965,9 @@ void kv_get_stats(struct kv *kv, struct kv_stats *stats)
 	    kv_property(kv, "rocksdb.size-all-mem-tables") +
 	    kv_property(kv, "rocksdb.estimate-table-readers-mem") +
 	    kv_property(kv, "rocksdb.block-cache-usage");
+	stats->unmerged_bytes = kv_unmerged(kv);
+	stats->unwritten_bytes =
+	    kv_property(kv, "rocksdb.cur-size-all-mem-tables");
 	stats->keys_estimate = kv_property(kv, "rocksdb.estimate-num-keys");
 	kv_leave(kv);
 }

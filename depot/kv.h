@@ -52,6 +52,15 @@ MUST_CHECK int kv_open(const char *path, enum kv_kind kind, size_t memory_max,
 MUST_CHECK int kv_open_on(const char *path, enum kv_kind kind,
 			  size_t memory_max, struct space *space,
 			  struct kv **kv);
+/* The same with all that can be said about it. */
+struct kv_options {
+	size_t memory_max;
+	uint64_t disk_max;   /* KV_SHARDS: its files, and what a compaction
+				takes besides, are cut to fit; 0: any number */
+	struct space *space; /* borrowed; NULL */
+};
+MUST_CHECK int kv_open_with(const char *path, enum kv_kind kind,
+			    const struct kv_options *options, struct kv **kv);
 void kv_close(struct kv *kv); /* takes kv; NULL allowed */
 
 /* A value, pinned inside the database until kv_value_release(). */
@@ -147,6 +156,9 @@ void kv_iter_free(struct kv_iter *it);
 struct kv_stats {
 	uint64_t live_bytes;   /* of SST files */
 	uint64_t memory_bytes; /* memtables, table readers, block cache */
+	uint64_t unwritten_bytes; /* memtables: in no file yet */
+	uint64_t unmerged_bytes;  /* about, of files that a compaction will
+				     write again, all at once */
 	uint64_t keys_estimate;
 };
 void kv_get_stats(struct kv *kv, struct kv_stats *stats);

@@ -219,6 +219,7 @@ static int package_take(struct depot *depot, const struct package_ref *ref,
 	if (rc < 0)
 		return worst;
 	fetch_forget(depot->fetch, &tree);
+	evict_kept_changed(depot->evict);
 	return 0;
 }
 
@@ -387,6 +388,7 @@ int depot_package_commit(struct depot *depot, const char *name, const char *tag,
 	depot_lease_close(depot, lease, true);
 	if (rc < 0)
 		return rc;
+	evict_kept_changed(depot->evict);
 	*revision = row.revision;
 	return 0;
 }

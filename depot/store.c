@@ -30,9 +30,11 @@ enum {
 };
 
 struct store {
-	struct kv *kv;       /* owns */
-	struct space *space; /* borrows; NULL */
-	char *path;          /* owns */
+	struct kv *kv;                 /* owns */
+	struct space *space;           /* borrows; NULL */
+	char *path;                    /* owns */
+	const struct store_gate *gate; /* borrows; NULL */
+	void *gate_ctx;
 	atomic_bool dirty;
 	_Atomic int64_t flushed_sec;
 	_Atomic uint64_t verify_failures;
@@ -145,10 +147,15 @@ static void store_kv_failed(void *ctx)
 	space_trouble(store->space);
 }
 
-static int store_open_kv(struct store *store, size_t memory_max)
+static int store_open_kv(struct store *store,
+			 const struct store_options *options)
 {
-	int rc = kv_open_on(store->path, KV_SHARDS, memory_max, store->space,
-			    &store->kv);
+	struct kv_options kv = {
+	    .memory_max = options->memory_max,
+	    .disk_max = options->disk_max,
+	    .space = options->space,
+	};
+	int rc = kv_open_with(store->path, KV_SHARDS, &kv, &store->kv);
 
 	if (rc == 0)
 		kv_on_failure(store->kv, store_kv_failed, store);
@@ -160,6 +167,16 @@ static int store_open_kv(struct store *store, size_t memory_max)
 int store_open(const char *path, size_t memory_max, struct space *space,
 	       struct store **store)
 {
+	struct store_options options = {.memory_max = memory_max,
+					.space = space};
+
+	return store_open_with(path, &options, store);
+}
+
+int store_open_with(const char *path, const struct store_options *options,
+		    struct store **store)
+{
+	struct space *space = options->space;
 	struct store *s;
 	int rc;
 
@@ -170,7 +187,7 @@ int store_open(const char *path, size_t memory_max, struct space *space,
 	s->path = strdup(path);
 	s->flushed_sec = store_now_sec();
 	s->space = space;
-	rc = s->path ? store_open_kv(s, memory_max) : -ENOMEM;
+	rc = s->path ? store_open_kv(s, options) : -ENOMEM;
 	if (rc == 0)
 		rc = store_check_format(s->kv, KV_SHARDS, path);
 	if (rc == 0)
@@ -197,6 +214,18 @@ void store_close(struct store *store)
 	pthread_mutex_destroy(&store->lock);
 	free(store->path);
 	free(store);
+}
+
+void store_set_gate(struct store *store, const struct store_gate *gate,
+		    void *ctx)
+{
+	store->gate = gate;
+	store->gate_ctx = ctx;
+}
+
+int store_error(struct store *store)
+{
+	return kv_error(store->kv);
 }
 
 int store_get(struct store *store, const struct digest *name,
@@ -275,7 +304,18 @@ int store_put_proved(struct store *store, const struct digest *name,
 	pthread_mutex_lock(&store->lock);
 	rc = store_change(store, name, shard, shard_len);
 	pthread_mutex_unlock(&store->lock);
+	if (rc == 0 && store->gate)
+		store->gate->was_put(store->gate_ctx, shard_len);
 	return rc;
+}
+
+int store_put_fetched(struct store *store, const struct digest *name,
+		      const void *shard, size_t shard_len)
+{
+	if (store->gate &&
+	    !store->gate->admits(store->gate_ctx, name, shard_len))
+		return -EDQUOT;
+	return store_put_proved(store, name, shard, shard_len);
 }
 
 static int store_prove(const uint8_t *salt, const struct digest *name,
@@ -333,6 +373,10 @@ int store_put(struct store *store, const uint8_t *salt,
 		*added = !here;
 	if (here)
 		return 0;
+	rc = store->gate ? store->gate->make_room(store->gate_ctx, shard_len)
+			 : 0;
+	if (rc < 0)
+		return rc;
 	return store_put_proved(store, name, shard, shard_len);
 }
 
@@ -514,6 +558,22 @@ uint64_t store_disk_bytes(struct store *store)
 	if (dir)
 		closedir(dir);
 	return bytes;
+}
+
+uint64_t store_unwritten_bytes(struct store *store)
+{
+	struct kv_stats stats;
+
+	kv_get_stats(store->kv, &stats);
+	return stats.unwritten_bytes;
+}
+
+uint64_t store_unmerged_bytes(struct store *store)
+{
+	struct kv_stats stats;
+
+	kv_get_stats(store->kv, &stats);
+	return stats.unmerged_bytes;
 }
 
 void store_get_stats(struct store *store, struct store_stats *stats)

@@ -136,6 +136,12 @@ MUST_CHECK int store_check_format(struct kv *kv, enum kv_kind kind,
 struct store;
 struct space;
 
+struct store_options {
+	size_t memory_max;   /* bytes */
+	uint64_t disk_max;   /* bytes its files may take; 0: any number */
+	struct space *space; /* borrowed till store_close(); NULL allowed */
+};
+
 /*
  * `path` is the database's directory.  Errors of kv_open and
  * store_check_format.
@@ -145,6 +151,9 @@ struct space;
  * again as soon as there is room.  Shards put since the last flush may be lost
  * then: they are cold again.  Reads go on throughout.
  */
+MUST_CHECK int store_open_with(const char *path,
+			       const struct store_options *options,
+			       struct store **store);
 MUST_CHECK int store_open(const char *path, size_t memory_max,
 			  struct space *space, struct store **store);
 void store_close(struct store *store); /* takes store; NULL allowed */
@@ -164,6 +173,23 @@ MUST_CHECK int store_put(struct store *store, const uint8_t *salt,
 /* The same for one that the caller has just opened with shard_open(). */
 MUST_CHECK int store_put_proved(struct store *store, const struct digest *name,
 				const void *shard, size_t shard_len);
+/*
+ * Who decides about room (evict.h); set before threads use the store, taken
+ * away (NULL) after.  All three must be quick but make_room().
+ */
+struct store_gate {
+	/* May a shard from upstream be kept? */
+	bool (*admits)(void *ctx, const struct digest *name, size_t shard_len);
+	/* A package is being made: 0, or -ENOSPC after a while, logged. */
+	int (*make_room)(void *ctx, size_t shard_len);
+	void (*was_put)(void *ctx, size_t shard_len);
+};
+void store_set_gate(struct store *store, const struct store_gate *gate,
+		    void *ctx);
+/* As store_put_proved(), of a shard from upstream.  -EDQUOT: the gate does not
+ * let it in, which is no failure: it can be fetched again. */
+MUST_CHECK int store_put_fetched(struct store *store, const struct digest *name,
+				 const void *shard, size_t shard_len);
 /* Take a shard out that is not what its name says.  Logged and counted. */
 void store_quarantine(struct store *store, const struct digest *name,
 		      size_t shard_len, const char *why);
@@ -200,6 +226,12 @@ void store_flush_by_timer(struct store *store);
 /* Blocks that the database's files take up on the disk, in bytes: looks at each
  * of them. */
 uint64_t store_disk_bytes(struct store *store);
+/* Shards that are in no file yet, about. */
+uint64_t store_unwritten_bytes(struct store *store);
+/* What the next compaction will take besides while it runs, about. */
+uint64_t store_unmerged_bytes(struct store *store);
+/* 0, or why changes are refused. */
+int store_error(struct store *store);
 
 struct store_stats {
 	uint64_t bytes, shards; /* of the shards here, as stored */

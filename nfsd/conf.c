@@ -186,6 +186,57 @@ static int conf_set_memory(struct conf *conf, const char *value)
 	return 0;
 }
 
+static int conf_set_store_size(struct conf *conf, const char *value)
+{
+	size_t len = strlen(value);
+	char digits[4];
+	uint64_t n;
+
+	conf->store_size = conf->store_percent = 0;
+	if (strcmp(value, "none") == 0)
+		return 0;
+	if (len > 1 && len <= sizeof(digits) && value[len - 1] == '%') {
+		memcpy(digits, value, len - 1);
+		digits[len - 1] = '\0';
+		if (conf_number(digits, 100, &n) == 0 && n > 0) {
+			conf->store_percent = (unsigned int)n;
+			return 0;
+		}
+	} else if (conf_size(value, CONF_STORE_MIN, CONF_QUOTA_MAX,
+			     &conf->store_size) == 0) {
+		return 0;
+	}
+	return conf_error(conf,
+			  "size: \"%s\" is neither \"none\" nor a size of 32M "
+			  "or more, such as 20G, nor a part of the file "
+			  "system, such as 30%%",
+			  value);
+}
+
+static int conf_set_store_free(struct conf *conf, const char *value)
+{
+	conf->store_free = 0;
+	if (strcmp(value, "none") == 0 ||
+	    conf_size(value, CONF_QUOTA_MIN, CONF_QUOTA_MAX,
+		      &conf->store_free) == 0)
+		return 0;
+	return conf_error(conf,
+			  "free: \"%s\" is neither \"none\" nor a size of 1M "
+			  "or more, such as 1G",
+			  value);
+}
+
+static int conf_set_store_evict(struct conf *conf, const char *value)
+{
+	conf->store_lru = strcmp(value, "lru") == 0;
+	if (conf->store_lru || strcmp(value, "frequency") == 0)
+		return 0;
+	return conf_error(conf,
+			  "evict: \"%s\" is neither \"frequency\" nor "
+			  "\"lru\"",
+			  value);
+}
+
 static int conf_set_count(struct conf *conf, const char *key, const char *value,
 			  size_t *count)
 {
@@ -432,6 +483,9 @@ static const struct conf_key {
     {"store", "path", conf_set_store, false},
     {"store", "memory", conf_set_memory, false},
     {"store", "keep", conf_set_keep, false},
+    {"store", "size", conf_set_store_size, false},
+    {"store", "free", conf_set_store_free, false},
+    {"store", "evict", conf_set_store_evict, false},
     {"upstream", "plans", conf_set_plans, false},
     {"upstream", "plan-bytes", conf_set_plan_bytes, false},
     {"upstream", "fill", conf_set_fill, false},
@@ -541,6 +595,8 @@ int conf_init(struct conf *conf)
 	    .poll_us = CONF_POLL_US_DEFAULT,
 	    .limits = share_defaults(),
 	    .memory = (uint64_t)CONF_MEMORY_DEFAULT_MB << 20,
+	    .store_size = CONF_STORE,
+	    .store_free = UINT64_MAX, /* DEPOT_FREE_DEFAULT */
 	    .quota = (uint64_t)CONF_QUOTA_DEFAULT_GB << 30,
 	    .snapshots = CONF_SNAPSHOTS_DEFAULT,
 	    .plans = true,

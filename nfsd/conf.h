@@ -20,6 +20,10 @@
  *	memory	= 512M			databases and opened chunks
  *	keep	= 24h			a tree after its last pointer went: s,
  *					m, h, d
+ *	size	= 20G			of shards on disk; or 30%, none
+ *	free	= 1G			of the file system, left free; the
+ *					default is at most a 20th of it; or none
+ *	evict	= frequency		what goes first: read least; or lru
  *	[upstream]
  *	plans	= on			replay plans when guests start: on, off
  *	plan-bytes = 1G			of one plan, at most
@@ -74,6 +78,8 @@ enum {
 #define CONF_HELD_MIN   ((uint64_t)1 << 20)
 #define CONF_MEMORY_MIN ((uint64_t)64 << 20)
 #define CONF_MEMORY_MAX ((uint64_t)1 << 40)
+#define CONF_STORE_MIN  ((uint64_t)32 << 20)
+#define CONF_STORE      ((uint64_t)20 << 30) /* by default */
 #define CONF_QUOTA_MIN  ((uint64_t)1 << 20)
 #define CONF_FILL_MIN   ((uint64_t)64 << 10)
 #define CONF_FILL_MAX   ((uint64_t)100 << 30)
@@ -94,6 +100,10 @@ struct conf {
 	struct share_limits limits;
 	char *store_path; /* owns; NULL until conf_finish() */
 	uint64_t memory;  /* bytes */
+	uint64_t store_size;	    /* bytes; 0: none, or by percent */
+	unsigned int store_percent; /* 0: by bytes */
+	uint64_t store_free;	    /* bytes; DEPOT_FREE_DEFAULT's value */
+	bool store_lru;
 	unsigned int keep_s;
 	struct conf_upstream upstream;
 	uint64_t quota; /* bytes; 0: none */

@@ -33,22 +33,32 @@ json_t *control_package_json(const struct package_info *info)
 	    "upstream", info->upstream, "time", control_time(info->time_sec));
 }
 
+struct control_packages {
+	struct depot *depot;
+	json_t *list;
+};
+
 static int control_package_visit(void *ctx, const struct package_info *info)
 {
+	struct control_packages *packages = ctx;
 	json_t *json = control_package_json(info);
 
-	return json && json_array_append_new(ctx, json) == 0 ? 0 : -ENOMEM;
+	control_pinned(packages->depot, info, json);
+	return json && json_array_append_new(packages->list, json) == 0
+		   ? 0
+		   : -ENOMEM;
 }
 
 int control_package_list(struct control_request *req)
 {
 	json_t *list = json_array();
+	struct control_packages packages = {req->control->daemon.depot, list};
 	int rc;
 
 	if (!list)
 		return -ENOMEM;
-	rc = depot_package_list(req->control->daemon.depot,
-				control_package_visit, list);
+	rc = depot_package_list(packages.depot, control_package_visit,
+				&packages);
 	if (rc < 0) {
 		json_decref(list);
 		return control_fail(req, rc, NULL, "cannot list packages");
@@ -99,6 +109,7 @@ int control_package_get(struct control_request *req)
 	json = control_package_json(&info);
 	if (!json)
 		return -ENOMEM;
+	control_pinned(req->control->daemon.depot, &info, json);
 	json_object_set_new(json, "schema", json_string("package-show/1"));
 	json_object_set_new(json, "revision_json", json_string(text));
 	rc = control_entitled_show(req, &info, json);

@@ -102,6 +102,13 @@ control_handler control_lease_open, control_lease_close, control_package_remove,
     control_gc_step, control_gc_look;
 /* What the depot holds, and whether it is whole (control_look.c). */
 control_handler control_depot_du, control_depot_verify;
+/* The data cache: pins (control_cache.c). */
+control_handler control_package_pin;
+struct depot;
+struct package_info;
+/* Adds "pinned" to a package as listed or shown; json NULL: nothing. */
+void control_pinned(struct depot *depot, const struct package_info *info,
+		    json_t *json);
 /* Tenants, guests, exports, status (control_site.c). */
 control_handler control_tenant_list, control_tenant_create,
     control_tenant_quota, control_assign, control_guest_list, control_guest_add,

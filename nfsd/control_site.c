@@ -862,6 +862,15 @@ static json_t *control_warnings(struct site *site,
 			 (uintmax_t)stats->verify_failures_upstream);
 		control_warn(list, text);
 	}
+	if (stats->full) {
+		snprintf(text, sizeof(text),
+			 "packages made here or pinned (about %ju MiB) leave "
+			 "no room within the store's quota of %ju MiB: what is "
+			 "fetched is not stored",
+			 (uintmax_t)(stats->kept_bytes >> 20),
+			 (uintmax_t)(stats->disk_max >> 20));
+		control_warn(list, text);
+	}
 	json_array_foreach((json_t *)(uintptr_t)upstreams, i, up)
 	{
 		if (json_is_true(json_object_get(up, "up")))
@@ -880,7 +889,7 @@ static json_t *control_depot_json(const struct depot_stats *stats)
 {
 	return json_pack(
 	    "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-	    "s:I, s:I, s:I}",
+	    "s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:s}",
 	    "packages", (json_int_t)stats->packages, "shards",
 	    (json_int_t)stats->shards, "bytes_stored",
 	    (json_int_t)stats->shard_bytes, "bytes_logical",
@@ -896,7 +905,15 @@ static json_t *control_depot_json(const struct depot_stats *stats)
 	    (json_int_t)stats->fetch_waiting, "verify_failures_store",
 	    (json_int_t)stats->verify_failures_store,
 	    "verify_failures_upstream",
-	    (json_int_t)stats->verify_failures_upstream);
+	    (json_int_t)stats->verify_failures_upstream, "cache_evictions",
+	    (json_int_t)stats->cache_evictions, "store_bytes",
+	    (json_int_t)stats->disk_bytes, "store_max",
+	    (json_int_t)stats->disk_max, "store_kept_bytes",
+	    (json_int_t)stats->kept_bytes, "pins", (json_int_t)stats->pins,
+	    "evicted_shards", (json_int_t)stats->evicted_shards,
+	    "evicted_bytes", (json_int_t)stats->evicted_bytes,
+	    "refused_shards", (json_int_t)stats->refused_shards, "store_full",
+	    (int)stats->full, "evict", stats->lru ? "lru" : "frequency");
 }
 
 int control_status(struct control_request *req)

@@ -321,6 +321,10 @@ static int nfsd_open(struct nfsd *nfsd, const struct conf *conf)
 			 .retry_ms = conf->upstream.retry_ms,
 			 .avoid_ms = conf->upstream.avoid_ms,
 			 .patience_ms = conf->upstream.patience_ms},
+	    .store_max = conf->store_size,
+	    .store_percent = conf->store_percent,
+	    .free_min = conf->store_free,
+	    .lru = conf->store_lru,
 	};
 	struct prefetch_options prefetch = {
 	    .plans_off = !conf->plans,

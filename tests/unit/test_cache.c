@@ -8,6 +8,7 @@
 
 #include "depot/cache.h"
 #include "depot/shard.h"
+#include "depot/usage.h"
 #include "tests/lib/check.h"
 
 enum { TEST_CHUNK = 4096 };
@@ -17,12 +18,26 @@ static struct digest test_name(unsigned int number)
 	return digest_of(&number, sizeof(number));
 }
 
-static struct cache *test_cache(size_t bytes_max)
+static struct usage *test_counters;
+
+static struct cache *test_cache_by(size_t bytes_max, enum usage_rule rule)
 {
 	struct cache *cache;
 
-	ASSERT(cache_new(bytes_max, &cache) == 0);
+	ASSERT(usage_new(USAGE_COUNTERS_MIN, rule, &test_counters) == 0);
+	ASSERT(cache_new(bytes_max, test_counters, &cache) == 0);
 	return cache;
+}
+
+static struct cache *test_cache(size_t bytes_max)
+{
+	return test_cache_by(bytes_max, USAGE_FREQUENCY);
+}
+
+static void test_cache_free(struct cache *cache)
+{
+	cache_free(cache);
+	usage_free(test_counters);
 }
 
 static void *test_data(unsigned int number, size_t len)
@@ -52,13 +67,20 @@ static bool test_use(struct cache *cache, unsigned int number, size_t len,
 	return answer == CACHE_HOT;
 }
 
-static bool test_touch(struct cache *cache, unsigned int number)
+static bool test_touch_by(struct cache *cache, unsigned int number,
+			  uint32_t who)
 {
-	struct depot_piece piece = {0};
+	struct depot_read read = {.who = who};
+	struct depot_piece piece = {.read = &read};
 	bool hot = test_use(cache, number, TEST_CHUNK, &piece);
 
 	cache_release(cache, piece.chunk);
 	return hot;
+}
+
+static bool test_touch(struct cache *cache, unsigned int number)
+{
+	return test_touch_by(cache, number, 0);
 }
 
 static void test_hot_and_cold(void)
@@ -73,7 +95,7 @@ static void test_hot_and_cold(void)
 	CU_ASSERT_EQUAL(stats.chunks, 2);
 	CU_ASSERT(stats.bytes >= 2 * TEST_CHUNK);
 	CU_ASSERT(stats.bytes < 3 * TEST_CHUNK);
-	cache_free(cache);
+	test_cache_free(cache);
 }
 
 static void test_waiters(void)
@@ -102,7 +124,7 @@ static void test_waiters(void)
 	CU_ASSERT_FALSE(cache_leave(cache, &name, &piece[0]));
 	cache_release(cache, load);
 	cache_release(cache, load);
-	cache_free(cache);
+	test_cache_free(cache);
 }
 
 static void test_fail_and_again(void)
@@ -125,7 +147,7 @@ static void test_fail_and_again(void)
 	CU_ASSERT_PTR_NULL(
 	    cache_land(cache, load, test_data(1, TEST_CHUNK), TEST_CHUNK));
 	CU_ASSERT(test_touch(cache, 1));
-	cache_free(cache);
+	test_cache_free(cache);
 }
 
 static void test_budget(void)
@@ -140,7 +162,7 @@ static void test_budget(void)
 	}
 	CU_ASSERT(stats.chunks > 80);
 	CU_ASSERT(stats.evictions > 4000);
-	cache_free(cache);
+	test_cache_free(cache);
 }
 
 /* More pinned than the budget has: everything goes on, then it shrinks. */
@@ -162,7 +184,7 @@ static void test_all_pinned(void)
 	}
 	cache_get_stats(cache, &stats);
 	CU_ASSERT(stats.bytes <= stats.bytes_max);
-	cache_free(cache);
+	test_cache_free(cache);
 }
 
 /* A scan over much more than the budget does not drive out what is used. */
@@ -183,7 +205,7 @@ static void test_frequency(void)
 		}
 	}
 	CU_ASSERT(hits * 10 > asked * 9);
-	cache_free(cache);
+	test_cache_free(cache);
 }
 
 /* What was used much long ago gives way to what is used now. */
@@ -203,7 +225,87 @@ static void test_ageing(void)
 	for (unsigned int i = 0; i < SET; i++)
 		hits += test_touch(cache, 1000 + i);
 	CU_ASSERT(hits > SET * 9 / 10);
-	cache_free(cache);
+	test_cache_free(cache);
+}
+
+/* The same scan with the other rule: what is used goes, as it must. */
+static void test_recency(void)
+{
+	enum { HOT = 50, SCAN = 5000 };
+	struct cache *cache = test_cache_by(2 * HOT * TEST_CHUNK, USAGE_LRU);
+	unsigned int hits = 0, asked = 0;
+
+	for (unsigned int round = 0; round < 20; round++)
+		for (unsigned int i = 0; i < HOT; i++)
+			test_touch(cache, i);
+	for (unsigned int i = 0; i < SCAN; i++) {
+		test_touch(cache, 1000 + i);
+		if (i % 4 == 0) {
+			hits += test_touch(cache, i / 4 % HOT);
+			asked++;
+		}
+	}
+	CU_ASSERT(hits * 10 < asked * 4);
+	/* What was used last is here, what was used long ago is not. */
+	CU_ASSERT(test_touch(cache, 1000 + SCAN - 1));
+	CU_ASSERT_FALSE(test_touch(cache, 1000));
+	test_cache_free(cache);
+}
+
+/*
+ * Tenant 1 has a working set that fits its share; tenant 2 reads a large
+ * package again and again, each chunk more often than tenant 1 its own.
+ * Returns the hit ratio of tenant 1 in percent.
+ */
+static unsigned int test_shared(bool scan)
+{
+	enum { OWN = 40, SCAN = 1000, ROUNDS = 200 };
+	struct cache *cache = test_cache(100 * TEST_CHUNK);
+	unsigned int hits = 0, next = 0;
+
+	for (unsigned int round = 0; round < ROUNDS; round++) {
+		for (unsigned int i = 0; i < OWN; i++)
+			hits += test_touch_by(cache, i, 1);
+		for (unsigned int i = 0; scan && i < 8 * OWN; i++, next++)
+			for (int times = 0; times < 3; times++)
+				test_touch_by(cache, 5000 + next % SCAN, 2);
+	}
+	test_cache_free(cache);
+	return hits * 100 / (OWN * ROUNDS);
+}
+
+static void test_shares(void)
+{
+	unsigned int alone = test_shared(false), with = test_shared(true);
+
+	printf("  hits of a tenant alone %u %%, beside a scan %u %%\n", alone,
+	       with);
+	CU_ASSERT(alone >= 99);
+	CU_ASSERT(with * 10 >= alone * 9);
+}
+
+/* Whoever is alone may have all; what is not used protects nobody. */
+static void test_share_is_no_wall(void)
+{
+	struct cache *cache = test_cache(100 * TEST_CHUNK);
+	struct cache_stats stats;
+	unsigned int hits = 0;
+
+	for (unsigned int i = 0; i < 90; i++)
+		test_touch_by(cache, i, 1);
+	for (unsigned int i = 0; i < 90; i++)
+		hits += test_touch_by(cache, i, 1);
+	CU_ASSERT(hits > 85);
+	/* Tenant 1 has gone: its counters sink, tenant 2 gets the room. */
+	hits = 0;
+	for (unsigned int round = 0; round < 400; round++)
+		for (unsigned int i = 0; i < 80; i++)
+			hits +=
+			    test_touch_by(cache, 1000 + i, 2) && round == 399;
+	CU_ASSERT(hits > 76);
+	cache_get_stats(cache, &stats);
+	CU_ASSERT(stats.owners <= 2);
+	test_cache_free(cache);
 }
 
 static void test_sizes(void)
@@ -218,7 +320,7 @@ static void test_sizes(void)
 		CU_ASSERT_FALSE(test_use(cache, i, len, &piece));
 		cache_release(cache, piece.chunk);
 	}
-	cache_free(cache);
+	test_cache_free(cache);
 }
 
 struct test_crowd {
@@ -261,7 +363,7 @@ static void test_crowded(void)
 		CU_ASSERT(crowd[i].loads > 0);
 	cache_get_stats(cache, &stats);
 	CU_ASSERT(stats.bytes <= stats.bytes_max);
-	cache_free(cache);
+	test_cache_free(cache);
 }
 
 int main(void)
@@ -274,6 +376,9 @@ int main(void)
 	    {"all pinned: goes on, then shrinks", test_all_pinned},
 	    {"a scan does not drive out what is used", test_frequency},
 	    {"old use is forgotten", test_ageing},
+	    {"by recency a scan does", test_recency},
+	    {"a scan of one tenant leaves the other its share", test_shares},
+	    {"a share is no wall", test_share_is_no_wall},
 	    {"sizes", test_sizes},
 	    {"many threads", test_crowded},
 	};

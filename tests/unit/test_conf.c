@@ -293,6 +293,49 @@ static void test_file(void)
 	conf_free(&conf);
 }
 
+static int test_store_text(struct conf *conf, const char *line)
+{
+	char text[128];
+
+	conf_free(conf);
+	ASSERT(conf_init(conf) == 0);
+	snprintf(text, sizeof(text), "[store]\n%s\n", line);
+	return conf_load_text(conf, "c", text);
+}
+
+/* What the store may take, what is left free, and who goes first. */
+static void test_store_keys(void)
+{
+	static const char *const bad[] = {
+	    "size = 1M", "size = 0%", "size = 101%", "size = %", "size = 2000%",
+	    "size = -1", "size = many", "free = 3", "free = x", "evict = fifo",
+	    "size = 5.5%"};
+	struct conf conf;
+
+	ASSERT(conf_init(&conf) == 0);
+	CU_ASSERT_EQUAL(conf.store_size, CONF_STORE);
+	CU_ASSERT_EQUAL(conf.store_free, UINT64_MAX);
+	CU_ASSERT_FALSE(conf.store_lru);
+	CU_ASSERT_EQUAL(test_store_text(&conf, "size = 64M"), 0);
+	CU_ASSERT_EQUAL(conf.store_size, 64 << 20);
+	CU_ASSERT_EQUAL(test_store_text(&conf, "size = 30%"), 0);
+	CU_ASSERT_EQUAL(conf.store_size, 0);
+	CU_ASSERT_EQUAL(conf.store_percent, 30);
+	CU_ASSERT_EQUAL(test_store_text(&conf, "size = none"), 0);
+	CU_ASSERT_EQUAL(conf.store_size + conf.store_percent, 0);
+	CU_ASSERT_EQUAL(test_store_text(&conf, "free = 2G"), 0);
+	CU_ASSERT_EQUAL(conf.store_free, UINT64_C(2) << 30);
+	CU_ASSERT_EQUAL(test_store_text(&conf, "free = none"), 0);
+	CU_ASSERT_EQUAL(conf.store_free, 0);
+	CU_ASSERT_EQUAL(test_store_text(&conf, "evict = lru"), 0);
+	CU_ASSERT(conf.store_lru);
+	CU_ASSERT_EQUAL(test_store_text(&conf, "evict = frequency"), 0);
+	CU_ASSERT_FALSE(conf.store_lru);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		CU_ASSERT_EQUAL(test_store_text(&conf, bad[i]), -EINVAL);
+	conf_free(&conf);
+}
+
 static const struct check_test tests[] = {
     {"defaults", test_defaults},
     {"all keys", test_all_keys},
@@ -302,6 +345,7 @@ static const struct check_test tests[] = {
     {"too many listen", test_listen_max},
     {"paths of a user", test_user_paths},
     {"files", test_file},
+    {"what the store may take", test_store_keys},
 };
 
 int main(void)
