@@ -30,6 +30,7 @@ BROKEN_drc-memory := -DBROKEN_DRC_MEMORY=1
 BROKEN_no-reserve  := -DBROKEN_NO_RESERVE=1
 BROKEN_ignore-sync := -DBROKEN_IGNORE_SYNC=1
 BROKEN_no-verify   := -DBROKEN_NO_VERIFY=1
+BROKEN_no-hedge    := -DBROKEN_NO_HEDGE=1
 BROKEN_gc-no-lease := -DBROKEN_GC_NO_LEASE=1
 ALL_C   := -std=gnu11 -D_GNU_SOURCE -I. -I$(B) -MMD -MP \
            -DHAVE_LIBDEFLATE=$(HAVE_LIBDEFLATE) $(BROKEN_$(BROKEN)) \
@@ -65,7 +66,7 @@ TESTLIB := $(call objs,tests/lib)
 .SECONDARY:
 .PHONY: all check check-unit check-nfs check-fuzz check-model check-e2e \
         check-guest model listing sweep corrupt probe capture \
-        demo bench referee fuzz torture torture-full \
+        demo bench referee fuzz faults torture torture-full \
         variants lint format layers clean install
 
 all: $(B)/vdrived $(B)/vdrive
@@ -204,6 +205,10 @@ corrupt: all $(TOOLS) variants
 probe: all $(TOOLS)
 	@B=$(B) PROBES=$(or $(PROBES),2000) sh tests/e2e/probe.sh
 
+# The whole fault matrix of upstreams (tests/e2e/faults).
+faults: all $(TOOLS) variants
+	@B=$(B) FULL=1 sh tests/e2e/faults $(CASE)
+
 # Each call of the write path failed in turn, all of them (tests/e2e/sweep).
 sweep: all $(TOOLS)
 	@B=$(B) POINTS= sh tests/e2e/sweep
@@ -219,6 +224,7 @@ variants:
 	@$(MAKE) -s BROKEN=no-reserve all $(B)-broken-no-reserve/tests/tools/filler
 	@$(MAKE) -s BROKEN=ignore-sync $(B)-broken-ignore-sync/vdrived
 	@$(MAKE) -s BROKEN=no-verify all
+	@$(MAKE) -s BROKEN=no-hedge $(B)-broken-no-hedge/vdrived
 
 # Coverage-guided fuzzing, SECONDS each: make fuzz SECONDS=300.  Stores on a
 # tmpfs; libFuzzer takes what living threads of a store hold for leaks.
