@@ -27,9 +27,9 @@ enum {
 	AHEAD_MAX = 2048,
 	AHEAD_SKIP = 64,  /* a read of the same file may be ahead of its turn */
 	AHEAD_BACK = 128, /* or come late by so many */
-	AHEAD_CROSS = 24, /* likewise one of another file */
+	AHEAD_CROSS = 16, /* likewise one of another file */
 	AHEAD_BYTES = 16 << 20, /* of chunks, about: a window is no larger */
-	AHEAD_HITS = 3,         /* reads of several files that make a stream */
+	AHEAD_HITS = 8,         /* reads of several files that make a stream */
 };
 
 struct view;

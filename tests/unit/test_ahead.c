@@ -206,7 +206,7 @@ static void test_ahead_across(void)
 
 	test_open(&t);
 	ASSERT(tree_find_path(t.tree, "d/f00", &first) == 0);
-	for (uint32_t i = 0; i < 8; i++) {
+	for (uint32_t i = 0; i < 10; i++) {
 		struct tree_chunk chunk;
 
 		snprintf(name, sizeof(name), "d/f%02u", i);
@@ -215,7 +215,7 @@ static void test_ahead_across(void)
 		CU_ASSERT_EQUAL(inode, first + i);
 		shard = chunk.shard;
 		ahead_read(t.view, t.tree, inode, shard, shard, true);
-		if (i < 3)
+		if (i < AHEAD_HITS)
 			CU_ASSERT_EQUAL(test_fetched(&t), 0);
 	}
 	CU_ASSERT(test_fetched(&t) > 0);
