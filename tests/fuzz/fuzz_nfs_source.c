@@ -213,7 +213,9 @@ static bool fuzz_send(int fd, const void *bytes, size_t len)
 /* false: the connection ends. */
 static bool fuzz_reply(int fd, const uint8_t *call, size_t len)
 {
-	uint8_t head[4 * FUZZ_HEAD_WORDS] = {0};
+	/* In one piece: two would wait for each other's acknowledgement. */
+	uint8_t all[4 * FUZZ_HEAD_WORDS + FUZZ_BODY_MAX] = {0};
+	size_t head = (size_t)4 * FUZZ_HEAD_WORDS;
 	struct fuzz_body body;
 	unsigned int how;
 	bool more;
@@ -233,11 +235,11 @@ static bool fuzz_reply(int fd, const uint8_t *call, size_t len)
 		fuzz_send(fd, body.bytes, body.len);
 		return false;
 	}
-	be32_put(head, (uint32_t)(sizeof(head) - 4 + body.len) | 1u << 31);
-	memcpy(head + 4, call, 4);
-	be32_put(head + 8, 1);
-	return fuzz_send(fd, head, sizeof(head)) &&
-	       fuzz_send(fd, body.bytes, body.len);
+	be32_put(all, (uint32_t)(head - 4 + body.len) | 1u << 31);
+	memcpy(all + 4, call, 4);
+	be32_put(all + 8, 1);
+	memcpy(all + head, body.bytes, body.len);
+	return fuzz_send(fd, all, head + body.len);
 }
 
 static bool fuzz_recv(int fd, uint8_t *bytes, size_t len)
