@@ -94,6 +94,10 @@ static const struct args_row args_rows[ARGS_OPTION_COUNT] = {
     [ARGS_NO_NETWORK] = {0, "no-network", NULL, "without the host's network"},
     [ARGS_ALLOW_FAILURE] = {0, "allow-failure", NULL,
 			    "whatever status it ends with"},
+    [ARGS_FOR] = {0, "for", "TIME", "so long: 30s, 10m, 2h"},
+    [ARGS_SIZE] = {0, "size", "SIZE,...", "caches of these sizes"},
+    [ARGS_PERCENT] = {0, "percent", "N,...",
+		      "caches of so much of what the trace reads"},
 };
 
 uint64_t args_global_options(void)

@@ -72,6 +72,9 @@ enum args_option {
 	ARGS_VERIFY,
 	ARGS_ALL_SHARDS,
 	ARGS_FROM,
+	ARGS_FOR,
+	ARGS_SIZE,
+	ARGS_PERCENT,
 	ARGS_OPTION_COUNT,
 };
 #define ARGS_BIT(option) (UINT64_C(1) << (option))

@@ -143,6 +143,9 @@ static int depot_start(struct depot *depot, const struct depot_options *options,
 
 	if (threads == 0)
 		threads = (unsigned int)MAX(cpus, DEPOT_POOL_THREADS_MIN);
+	depot->trace = trace_new();
+	if (!depot->trace)
+		return -ENOMEM;
 	rc = usage_new(memory_max / DEPOT_USAGE_SHARE,
 		       options->lru ? USAGE_LRU : USAGE_FREQUENCY,
 		       &depot->usage);
@@ -218,6 +221,7 @@ void depot_close(struct depot *depot)
 	upstreams_close(depot->upstreams);
 	cache_free(depot->cache);
 	usage_free(depot->usage);
+	trace_free(depot->trace);
 	for (unsigned int i = 0; i < depot->tree_count; i++)
 		tree_put(depot->trees[i]);
 	store_close(depot->store);
@@ -536,6 +540,18 @@ int depot_upstream_list(struct depot *depot,
 	struct depot_listing listing = {depot->fetch, visit, ctx};
 
 	return upstreams_list(depot->upstreams, depot_list_visit, &listing);
+}
+
+/* --- traces -------------------------------------------------------------- */
+
+int depot_trace_start(struct depot *depot, int fd)
+{
+	return trace_start(depot->trace, fd);
+}
+
+int depot_trace_stop(struct depot *depot, uint64_t *records)
+{
+	return trace_stop(depot->trace, records);
 }
 
 /* --- pins ---------------------------------------------------------------- */

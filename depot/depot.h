@@ -277,6 +277,13 @@ size_t chunk_len(const struct chunk *chunk);
  * -EHOSTUNREACH: nothing came within 20 s; the fetch may go on. */
 MUST_CHECK int depot_read_wait(struct depot *depot, struct depot_read *read);
 
+/* --- traces -------------------------------------------------------------- */
+
+/* Record which chunks are read to a file (trace.h), from start to stop, which
+ * tells how many records it has.  -EBUSY: somebody does already. */
+MUST_CHECK int depot_trace_start(struct depot *depot, int fd);
+MUST_CHECK int depot_trace_stop(struct depot *depot, uint64_t *records);
+
 /* --- pins ---------------------------------------------------------------- */
 
 /*

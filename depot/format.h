@@ -23,6 +23,7 @@ enum {
 	FORMAT_UNUSED = 1,   /* likewise, unused.json */
 	FORMAT_STORE = 1,    /* key "format" of both databases */
 	FORMAT_USAGE = 1,
+	FORMAT_TRACE = 1,
 };
 
 /*
@@ -240,5 +241,26 @@ struct format_plan_header {
 	uint8_t tree[32]; /* digest */
 };
 _Static_assert(sizeof(struct format_plan_header) == 64, "plan header");
+
+/*
+ * Trace of accesses to chunks (trace.h): header, then records in the order of
+ * their end.  Shards and tenants are hashed by a key that is thrown away.
+ */
+#define FORMAT_TRACE_MAGIC "VDtrace\n"
+
+struct format_trace {
+	char magic[8];
+	uint32_t format_le;
+	uint32_t reserved_le; /* 0 */
+};
+_Static_assert(sizeof(struct format_trace) == 16, "trace header");
+
+struct format_trace_record {
+	uint64_t time_us_le; /* since the start of the recording */
+	uint64_t shard_le;
+	uint32_t len_le; /* of the chunk, plain */
+	uint32_t who_le; /* tenant; 0: nobody's */
+};
+_Static_assert(sizeof(struct format_trace_record) == 24, "trace record");
 
 #endif

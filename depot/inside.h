@@ -20,6 +20,7 @@
 #include "depot/prefetch.h"
 #include "depot/space.h"
 #include "depot/store.h"
+#include "depot/trace.h"
 #include "depot/upstream.h"
 #include "depot/usage.h"
 
@@ -31,6 +32,7 @@ struct depot {
 	struct kv *state;            /* owns */
 	struct store *store;         /* owns */
 	struct usage *usage;         /* owns */
+	struct trace *trace;         /* owns */
 	struct evict *evict;         /* owns */
 	struct cache *cache;         /* owns */
 	struct pool *pool;           /* owns */

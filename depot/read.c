@@ -345,7 +345,14 @@ bool depot_read_cancel(struct depot *depot, struct depot_read *read)
 
 void depot_read_release(struct depot *depot, struct depot_read *read)
 {
+	bool traced = trace_is_on(depot->trace);
+
 	for (unsigned int i = 0; i < read->count; i++) {
+		if (traced && read->piece[i].chunk)
+			trace_note(depot->trace,
+				   tree_shard_name(read->piece[i].tree,
+						   read->piece[i].shard),
+				   read->who, chunk_len(read->piece[i].chunk));
 		if (read->piece[i].chunk)
 			cache_release(depot->cache, read->piece[i].chunk);
 		read->piece[i].chunk = NULL;

@@ -42,6 +42,7 @@ static const struct control_route control_routes[] = {
     {"GET", "/v1/packages", control_package_list, 0, 0},
     {"GET", "/v1/package", control_package_get, 0, 0},
     {"POST", "/v1/packages/pin", control_package_pin, 0, 0},
+    {"GET", "/v1/cache/record", control_cache_record, 0, ROUTE_LONG},
     {"POST", "/v1/packages", control_package_commit, CONTROL_BODY_MAX,
      ROUTE_DEPOT},
     {"POST", "/v1/packages/entitle", control_package_entitle, CONTROL_BODY_MAX,

@@ -102,8 +102,8 @@ control_handler control_lease_open, control_lease_close, control_package_remove,
     control_gc_step, control_gc_look;
 /* What the depot holds, and whether it is whole (control_look.c). */
 control_handler control_depot_du, control_depot_verify;
-/* The data cache: pins (control_cache.c). */
-control_handler control_package_pin;
+/* The data cache: pins, traces (control_cache.c). */
+control_handler control_package_pin, control_cache_record;
 struct depot;
 struct package_info;
 /* Adds "pinned" to a package as listed or shown; json NULL: nothing. */
