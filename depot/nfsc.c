@@ -100,6 +100,19 @@ bool_t libnfs_zdr_bytes(ZDR *zdr, char **bytes, uint32_t *size, uint32_t max)
 	return real(zdr, bytes, size, max);
 }
 
+bool_t libnfs_zdr_opaque(ZDR *zdr, char *bytes, uint32_t size)
+{
+	static bool_t (*_Atomic real)(ZDR *, char *, uint32_t);
+
+	if (zdr->x_op == ZDR_DECODE &&
+	    (zdr->pos < 0 || zdr->pos > zdr->size ||
+	     size > (uint32_t)(zdr->size - zdr->pos)))
+		return 0;
+	if (!real)
+		real = nfsc_real(__func__);
+	return real(zdr, bytes, size);
+}
+
 bool_t libnfs_zdr_string(ZDR *zdr, char **text, uint32_t max)
 {
 	static bool_t (*_Atomic real)(ZDR *, char **, uint32_t);
