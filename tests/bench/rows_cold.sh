@@ -85,7 +85,6 @@ cold_package() { # host, program
 cold_make_depot() { # program
 	[ ! -s "$COLD_DEPOTS/$1/depot.json" ] || return 0
 	bench_say "depot of $1"
-	rm -rf "${COLD_DEPOTS:?}/$1"
 	cold_start "a-$1" - "$COLD_NFS_PORT"
 	cold_package "a-$1" "$1" &&
 		cold_cli "a-$1" depot push "dir:$COLD_DEPOTS/$1" >>"$COLD/out"
