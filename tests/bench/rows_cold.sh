@@ -12,8 +12,11 @@
 # link to it is shaped by tbf in both directions; the round trip is made by the
 # tests' fault proxy in front of a real nginx, which writes down what it sent.
 #
-#	cold	empty store, tree and index just taken over, no plan
-#	plan	the same, but other guests' starts have become a plan
+#	cold	empty store, tree and index just taken over, plans not followed
+#	fill	the same, and what is started is fetched in the background, at
+#		most at the link's rate (upstream.fill)
+#	plan	the same as cold, but three guests' starts have become the plan
+#		of the depot, and it is followed
 #	warm	store of the run before, server started anew
 #	copy	one curl that fetches the package's packs: what copying the whole
 #		package before the start costs at least (unpacking is free here)
@@ -28,7 +31,7 @@
 : "${COLD_PROGRAMS:=python3 nginx openjdk-17-jre-headless gimp}"
 : "${COLD_LINKS:=1000:1 1000:20 100:1 100:20}"
 : "${COLD_WHOLE:=gimp}" "${COLD_DEPTH:=16}"
-: "${COLD_MODES:=cold plan}"
+: "${COLD_MODES:=cold fill plan}"
 : "${BENCH_DISK:=/var/tmp}"
 COLD_NS=bench-b COLD_A=10.78.0.1 COLD_B=10.78.0.2
 COLD_WEB_PORT=18090 COLD_PROXY_PORT=18091 COLD_NFS_PORT=20499
@@ -53,19 +56,22 @@ cold_cli() { # host, words
 }
 
 # vdrived with the store $COLD/HOST, in a namespace (or "-").
-cold_start() { # host, namespace, port
-	mkdir -p "$COLD/$1"
-	cold_in=
+cold_start() { # host, namespace, more options
+	cold_host=$1 cold_in=
 	[ "$2" = - ] || cold_in="ip netns exec $2"
-	(cold_exec $cold_in "$B/vdrived" --user root -o "store.path=$COLD/$1" \
-		-o "nfs.listen=127.0.0.1:$3" \
-		-o "admin.socket=$COLD/$1/sock") >>"$COLD/$1.log" 2>&1 &
+	shift 2
+	mkdir -p "$COLD/$cold_host"
+	(cold_exec $cold_in "$B/vdrived" --user root \
+		-o "store.path=$COLD/$cold_host" \
+		-o "nfs.listen=127.0.0.1:$COLD_NFS_PORT" \
+		-o "admin.socket=$COLD/$cold_host/sock" "$@") \
+		>>"$COLD/$cold_host.log" 2>&1 &
 	cold_pid=$!
 	cold_pids="$cold_pids $cold_pid"
-	bench_wait cold_cli "$1" status
+	bench_wait cold_cli "$cold_host" status
 }
 
-cold_stop() { # host
+cold_stop() {
 	bench_end "$cold_pid"
 }
 
@@ -82,14 +88,30 @@ cold_package() { # host, program
 		"dir:$BENCH_CORPUS/trees/new/$2" >>"$COLD/out"
 }
 
+# Three guests start it, which makes the plan.  What a host has noted of starts
+# it writes down when it ends.
+cold_make_plan() { # program
+	cold_export "a-$1" "$1"
+	for cold_guest in g g2 g3; do
+		[ $cold_guest = g ] ||
+			cold_cli "a-$1" guest add t/$cold_guest >>"$COLD/out"
+		"$BENCH_BIN/coldstart" -p "$COLD_NFS_PORT" -e "/t/$cold_guest" \
+			"$COLD_TRACES/$1" >>"$COLD/out"
+	done
+	cold_stop
+	cold_start "a-$1" -
+	cold_cli "a-$1" package plan publish "$1:1" >>"$COLD/out"
+}
+
 cold_make_depot() { # program
-	[ ! -s "$COLD_DEPOTS/$1/depot.json" ] || return 0
+	[ ! -d "$COLD_DEPOTS/$1/plans" ] || return 0
 	bench_say "depot of $1"
-	cold_start "a-$1" - "$COLD_NFS_PORT"
-	cold_package "a-$1" "$1" &&
+	cold_start "a-$1" -
+	cold_package "a-$1" "$1" && cold_make_plan "$1" &&
 		cold_cli "a-$1" depot push "dir:$COLD_DEPOTS/$1" >>"$COLD/out"
-	cold_stop "a-$1"
+	cold_stop
 	rm -rf "${COLD:?}/a-$1"
+	[ -d "$COLD_DEPOTS/$1/plans" ]
 }
 
 cold_record() { # program
@@ -97,7 +119,7 @@ cold_record() { # program
 	bench_say "$1 is started in a real guest"
 	mkdir -p "$COLD/files" "$COLD/guest-$1"
 	echo "$1" >"$COLD/files/program"
-	cold_start "r-$1" - "$COLD_NFS_PORT"
+	cold_start "r-$1" -
 	cold_package "r-$1" "$1"
 	cold_export "r-$1" "$1"
 	"$BENCH_BIN/nfstap" -l "$COLD_PROXY_PORT" -p "$COLD_NFS_PORT" \
@@ -112,7 +134,7 @@ cold_record() { # program
 		sh tests/guest/guest.sh run "start-${1%%.*}" "$COLD/fstab" \
 		tests/bench/job_start.sh "$COLD/guest-$1" >&2 || cold_rc=$?
 	bench_end "$cold_tap"
-	cold_stop "r-$1"
+	cold_stop
 	rm -rf "${COLD:?}/r-$1"
 	if [ $cold_rc -ne 0 ]; then
 		bench_say "$1 did not start in the guest:"
@@ -215,9 +237,12 @@ cold_now() {
 }
 
 # Host B with an empty store and the program's depot as its upstream.
-cold_fresh() { # program
+cold_fresh() { # program, more options
+	cold_program=$1
+	shift
 	rm -rf "${COLD:?}/b"
-	cold_start b "$COLD_NS" "$COLD_NFS_PORT"
+	cold_start b "$COLD_NS" "$@"
+	set -- "$cold_program"
 	cold_cli b upstream add lab "$COLD_URL/$1/" --unsigned >>"$COLD/out"
 	cold_mark
 	cold_from=$(cold_now)
@@ -236,25 +261,39 @@ cold_names() { # program, ranges
 		cut -d' ' -f1)
 }
 
-cold_start_of() { # program, cold or plan
-	cold_fresh "$1"
-	cold_mark
-	cold_line_json=$(cold_ask "$COLD_TRACES/$1" -l "$COLD/ranges")
-	sleep 0.2
-	cold_names "$1" "$COLD/ranges"
-	cold_sample "$2" "$1" "$cold_line_json" \
-		"$cold_fields,\"packs\":$(cold_sent "$1" packs),\"named\":$cold_named,\"plan\":$(cold_sent "$1" plans)"
-	cold_stop b
+# What host B counted: bytes fetched before they were asked for, and how many of
+# them were asked for later.
+cold_ahead() {
+	cold_cli b status --json | jq -r '(.depot // .).prefetch // .prefetch |
+		[.plan, .ahead, .fill] | map(.fetched, .used) |
+		",\"planned\":\(.[0]),\"planned_used\":\(.[1])" +
+		",\"ahead\":\(.[2]),\"ahead_used\":\(.[3])" +
+		",\"filled\":\(.[4]),\"filled_used\":\(.[5])"'
 }
 
-cold_warm() { # program; after a cold start
-	cold_start b "$COLD_NS" "$COLD_NFS_PORT"
+cold_start_of() { # program, mode, options of vdrived
+	cold_program=$1 cold_kind=$2
+	shift 2
+	cold_fresh "$cold_program" "$@"
+	set -- "$cold_program"
+	cold_mark
+	cold_line_json=$(cold_ask "$COLD_TRACES/$1" -l "$COLD/ranges")
+	cold_more=$(cold_ahead)
+	sleep 0.2
+	cold_names "$1" "$COLD/ranges"
+	cold_sample "$cold_kind" "$1" "$cold_line_json" \
+		"$cold_fields$cold_more,\"packs\":$(cold_sent "$1" packs),\"named\":$cold_named,\"plan\":$(cold_sent "$1" plans)"
+	cold_stop
+}
+
+cold_warm() { # program; after a start that fetched no more than it asked for
+	cold_start b "$COLD_NS" -o upstream.plans=off
 	cold_mark
 	cold_line_json=$(cold_ask "$COLD_TRACES/$1")
 	sleep 0.2
 	cold_sample warm "$1" "$cold_line_json" \
 		",\"packs\":$(cold_sent "$1" packs)"
-	cold_stop b
+	cold_stop
 }
 
 # All packs, one after another over one connection.
@@ -278,7 +317,7 @@ cold_all_packs() { # program
 
 # The whole package, read once, file by file.
 cold_whole() { # program
-	cold_fresh "$1"
+	cold_fresh "$1" -o upstream.plans=off
 	"$B/tests/tools/treetrace" "$COLD"/b/trees/* "$COLD_DEPTH" \
 		>"$COLD/whole"
 	cold_mark
@@ -286,7 +325,7 @@ cold_whole() { # program
 	sleep 0.2
 	cold_sample whole "$1" "$cold_line_json" \
 		"$cold_fields,\"packs\":$(cold_sent "$1" packs)"
-	cold_stop b
+	cold_stop
 }
 
 # --- all -----------------------------------------------------------------------
@@ -294,16 +333,19 @@ cold_whole() { # program
 cold_round_of() { # program
 	for cold_mode in $COLD_MODES; do
 		case $cold_mode in
-		cold) cold_start_of "$1" cold; cold_warm "$1" ;;
-		plan) cold_plan_there "$1" && cold_start_of "$1" plan ;;
+		cold)
+			cold_start_of "$1" cold -o upstream.plans=off
+			cold_warm "$1"
+			;;
+		fill)
+			cold_start_of "$1" fill -o upstream.plans=off \
+				-o "upstream.fill=$((cold_mbit / 8))M"
+			;;
+		plan) cold_start_of "$1" plan ;;
 		esac
 	done
 	cold_copy "$1"
 	[ "$1" != "$COLD_WHOLE" ] || cold_whole "$1"
-}
-
-cold_plan_there() {
-	false
 }
 
 cold_rows() {
@@ -312,8 +354,8 @@ cold_rows() {
 	COLD_TRACES=$PWD/$BENCH_OUT/traces COLD_DEPOTS=$PWD/$BENCH_OUT/depots
 	mkdir -p "$COLD_TRACES" "$COLD_DEPOTS"
 	for program in $COLD_PROGRAMS; do
-		cold_make_depot "$program" || return 1
 		cold_record "$program" || return 1
+		cold_make_depot "$program" || return 1
 	done
 	cold_net_up
 	cold_web_up

@@ -13,6 +13,10 @@
 	keep("index")
 	keep("plan")
 	keep("ahead")
+	keep("ahead_used")
+	keep("planned")
+	keep("planned_used")
+	keep("filled")
 	keep("assign_s")
 	keep("read_bytes")
 	if (!(program in program_seen)) {
@@ -39,32 +43,50 @@ function s(x) {
 	return x < 0 ? "-" : sprintf("%.3f", x)
 }
 
+# packs less what was fetched without being asked for
+function demand(mode, where) {
+	return median(mode, where, "packs") - median(mode, where, "ahead") - \
+	       median(mode, where, "planned") - median(mode, where, "filled")
+}
+
+function of(mode, where, name, used) {
+	return median(mode, where, name) > 0 ? \
+	       mb(median(mode, where, name)) " (" \
+	       mb(median(mode, where, used)) ")" : "0"
+}
+
 function bytes_row(program, mode, where, packs, named) {
 	packs = median(mode, where, "packs")
 	named = median(mode, where, "named")
 	if (packs < 0)
 		return
-	printf "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n",
+	printf "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n",
 	       program, mode, mb(median(mode, where, "read_bytes")), mb(packs),
-	       mb(named), ratio(packs, named), mb(median(mode, where, "ahead")),
+	       mb(named), ratio(packs, named),
+	       ratio(demand(mode, where), named),
+	       of(mode, where, "ahead", "ahead_used"),
+	       of(mode, where, "planned", "planned_used"),
+	       mb(median(mode, where, "filled")),
 	       mb(median(mode, where, "plan")), mb(median(mode, where, "tree")),
 	       mb(median(mode, where, "index"))
 }
 
-function time_row(program, link, where, field, cold, plan, warm, copy, packs,
-		  bound) {
+function time_row(program, link, where, field, cold, fill, plan, warm, copy,
+		  packs, bound) {
 	where = program SUBSEP link
 	split(link, field, SUBSEP)
 	cold = median("cold", where, "seconds")
+	fill = median("fill", where, "seconds")
 	plan = median("plan", where, "seconds")
 	warm = median("warm", where, "seconds")
 	copy = median("copy", where, "seconds")
-	packs = median("plan", where, "packs")
+	packs = median("plan", where, "planned")
 	bound = plan < 0 ? -1 : warm + 1.15 * packs * 8 / field[1] / 1e6 + \
 				3 * field[2] / 1000
-	printf "| %s | %s Mbit/s, %s ms | %s | %s | %s | %s | %s | %s | %s |\n",
-	       program, field[1], field[2], s(warm), s(cold), s(plan), s(bound),
+	printf "| %s | %s Mbit/s, %s ms | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n",
+	       program, field[1], field[2], s(warm), s(cold), s(fill),
 	       s(copy + warm), ratio(cold, copy + warm),
+	       ratio(fill, copy + warm), s(plan), s(bound),
 	       s(median("cold", where, "assign_s"))
 }
 
@@ -85,14 +107,14 @@ function whole_row(program, link, where, field, packs, seconds, copy, curl) {
 }
 
 END {
-	print "| program | start | MB read | of packs | named by READs | ratio | read ahead | plan | tree | index |"
-	print "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|"
-	for (i = 1; i <= program_count; i++) {
-		bytes_row(programs[i], "cold", programs[i] SUBSEP links[1])
-		bytes_row(programs[i], "plan", programs[i] SUBSEP links[1])
-	}
-	print "\n| program | link | warm s | cold s | with a plan | at most | copy, then start | cold / that | assign s |"
-	print "|---|---|--:|--:|--:|--:|--:|--:|--:|"
+	print "| program | start | MB read | of packs | named by READs | ratio | asked for / named | ahead (used) | planned (used) | filled | plan | tree | index |"
+	print "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
+	for (i = 1; i <= program_count; i++)
+		for (k = 1; k <= split("cold fill plan", mode, " "); k++)
+			bytes_row(programs[i], mode[k],
+				  programs[i] SUBSEP links[1])
+	print "\n| program | link | warm s | cold s | with fill | copy, then start | cold / that | fill / that | with a plan | at most | assign s |"
+	print "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
 	for (i = 1; i <= program_count; i++)
 		for (k = 1; k <= link_count; k++)
 			time_row(programs[i], links[k])
