@@ -141,6 +141,19 @@ storage_image() { # format, what makes the image of one, of two
 
 # --- all ----------------------------------------------------------------------
 
+storage_there() { # format
+	case $1 in
+	squashfs) storage_program=mksquashfs ;;
+	erofs) storage_program=mkfs.erofs ;;
+	tar_zstd) storage_program=zstd ;;
+	*) storage_program=$1 ;;
+	esac
+	[ "$1" = vdrive ] || command -v "$storage_program" >/dev/null || {
+		bench_say "$1: SKIPPED, $storage_program is not installed"
+		return 1
+	}
+}
+
 # Bytes of the regular files, each path counted; those of the distinct files.
 storage_corpus() {
 	for release in old new; do
@@ -161,6 +174,7 @@ storage_rows() {
 	STORAGE_TREES=$PWD/$BENCH_CORPUS/trees
 	storage_corpus >"$BENCH_TMP/memory"
 	for storage_format in $STORAGE_FORMATS; do
+		storage_there "$storage_format" || continue
 		case $storage_format in
 		vdrive | casync) "storage_$storage_format" ;;
 		*) storage_image "$storage_format" ;;
