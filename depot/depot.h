@@ -10,6 +10,7 @@
  *   trees/HEX     trees, mapped while in use
  *   indexes/HEX   where upstream keeps the shards of tree HEX (a hint), and
  *                 indexes/HEX.UPSTREAM for another one that has them
+ *   documents/    signed documents of upstreams, to be passed on (papers.h)
  *   data/         host files of deltas (overlay/data.h)
  *   usage         how often shards are read (a hint, usage.h)
  *

@@ -19,6 +19,7 @@
 #include "depot/inside.h"
 #include "depot/io.h"
 #include "depot/layout.h"
+#include "depot/papers.h"
 #include "depot/shard.h"
 
 enum {
@@ -673,13 +674,6 @@ static bool shelf_path_digest(const char *path, const char *dir,
 	       digest_from_hex(hex, DIGEST_HEX_LEN, digest) == 0;
 }
 
-bool shelf_is_pack(const char *path)
-{
-	struct digest digest;
-
-	return shelf_path_digest(path, "packs", &digest);
-}
-
 static bool shelf_path_tags(const char *path, char name[PACKAGE_NAME_MAX + 1])
 {
 	size_t len = strlen(path);
@@ -693,12 +687,46 @@ static bool shelf_path_tags(const char *path, char name[PACKAGE_NAME_MAX + 1])
 	return depot_name_ok(name);
 }
 
+/* "upstreams/NAME/REST": REST, or NULL when it is none. */
+static const char *shelf_path_upstream(const char *path,
+				       char name[PACKAGE_NAME_MAX + 1])
+{
+	static const char prefix[] = "upstreams/";
+	size_t len;
+
+	if (strncmp(path, prefix, sizeof(prefix) - 1) != 0)
+		return NULL;
+	path += sizeof(prefix) - 1;
+	len = strcspn(path, "/");
+	if (!path[len] || len > PACKAGE_NAME_MAX)
+		return NULL;
+	memcpy(name, path, len);
+	name[len] = '\0';
+	return depot_name_ok(name) ? path + len + 1 : NULL;
+}
+
+static int shelf_paper(struct shelf *shelf, const char *upstream,
+		       const char *path, void **bytes, size_t *len)
+{
+	char name[PACKAGE_NAME_MAX + 1];
+	int rc;
+
+	if (strcmp(path, LAYOUT_ROOT) != 0 && !shelf_path_tags(path, name))
+		return shelf_get(shelf, path, bytes, len);
+	rc = papers_read(shelf->depot->path, upstream, path, bytes, len);
+	return rc == -ENOMEM ? rc : rc < 0 ? -ENOENT : 0;
+}
+
 int shelf_get(struct shelf *shelf, const char *path, void **bytes, size_t *len)
 {
+	char upstream[PACKAGE_NAME_MAX + 1];
+	const char *below = shelf_path_upstream(path, upstream);
 	char name[PACKAGE_NAME_MAX + 1];
 	struct digest digest;
 	uint32_t number;
 
+	if (below && strncmp(below, "upstreams/", 10) != 0)
+		return shelf_paper(shelf, upstream, below, bytes, len);
 	if (strcmp(path, LAYOUT_ROOT) == 0)
 		return shelf_root(shelf, bytes, len);
 	if (shelf_path_tags(path, name))
@@ -714,6 +742,21 @@ int shelf_get(struct shelf *shelf, const char *path, void **bytes, size_t *len)
 	return -ENOENT;
 }
 
+static bool shelf_path_pack(const char *path, struct digest *pack)
+{
+	char upstream[PACKAGE_NAME_MAX + 1];
+	const char *below = shelf_path_upstream(path, upstream);
+
+	return shelf_path_digest(below ? below : path, "packs", pack);
+}
+
+bool shelf_is_pack(const char *path)
+{
+	struct digest pack;
+
+	return shelf_path_pack(path, &pack);
+}
+
 int shelf_range(struct shelf *shelf, const char *path, uint64_t off, size_t len,
 		void **bytes)
 {
@@ -723,8 +766,7 @@ int shelf_range(struct shelf *shelf, const char *path, uint64_t off, size_t len,
 
 	ASSERT(len > 0 && len <= SHELF_RANGE_MAX);
 
-	if (!shelf_path_digest(path, "packs", &pack) ||
-	    off > UINT32_MAX - (uint64_t)len)
+	if (!shelf_path_pack(path, &pack) || off > UINT32_MAX - (uint64_t)len)
 		return -ENOENT;
 	out = malloc(len);
 	if (!out)

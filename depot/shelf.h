@@ -12,6 +12,13 @@
  *   packs/..                     ranges only: put together from the shards that
  *                                are here
  *
+ * Below upstreams/NAME/ it is the depot NAME as this host knows it: depot.json
+ * and tags/ are the signed documents as they were last accepted here, byte by
+ * byte (papers.h), so that their signatures hold for the reader; the rest is
+ * the same as above.  After another package has moved there, its root may ask
+ * for a newer document than the one that is here: then the reader refuses it,
+ * and asks its next source.
+ *
  * A range that touches a shard that is not here, or is here in another form
  * than in that pack, or bytes that belong to no tree of this host, is -ENOENT,
  * so that the reader asks its next source: what is given is right.  Nothing is

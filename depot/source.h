@@ -120,7 +120,9 @@ struct source_options {
  *                                      read and written; without ports the
  *                                      port mapper is asked; with one, MOUNT
  *                                      is there too unless it has its own
- *   vdrive://HOST:PORT/                read: another host's vdrived
+ *   vdrive://HOST:PORT/[UPSTREAM]      read: another host's vdrived; all that
+ *                                      it has, unsigned, or what it has of one
+ *                                      upstream, with its signed documents
  * Nothing is asked yet.  options may be NULL.  -EINVAL: not such a URL, one
  * with user, query or fragment, or an option that this kind has no use for.
  */

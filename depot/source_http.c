@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 
+#include "depot/depot.h"
 #include "depot/http.h"
 #include "depot/source.h"
 
@@ -123,17 +124,21 @@ int source_http_new(const char *url, const struct source_options *options,
 	return 0;
 }
 
-/* A peer speaks HTTP: "HOST:PORT/". */
+/* A peer speaks HTTP: "HOST:PORT/", or "HOST:PORT/UPSTREAM" for what it has of
+ * that upstream, with the upstream's own documents (shelf.h). */
 int source_peer_new(const char *rest, const struct source_options *options,
 		    struct source **source)
 {
 	size_t len = strcspn(rest, "/");
 	CLEANUP_FREE char *url = NULL;
 
-	/* There is no port that everybody knows, and nothing below. */
-	if (!memchr(rest, ':', len) || (rest[len] && rest[len + 1]))
+	const char *name = rest[len] ? rest + len + 1 : "";
+
+	/* There is no port that everybody knows. */
+	if (!memchr(rest, ':', len) || (*name && !depot_name_ok(name)))
 		return -EINVAL;
-	if (asprintf(&url, "http://%s", rest) < 0) {
+	if (asprintf(&url, "http://%.*s/%s%s", (int)len, rest,
+		     *name ? "upstreams/" : "", name) < 0) {
 		url = NULL;
 		return -ENOMEM;
 	}

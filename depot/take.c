@@ -14,6 +14,7 @@
 #include "depot/io.h"
 #include "depot/layout.h"
 #include "depot/log.h"
+#include "depot/papers.h"
 #include "depot/plan_rows.h"
 #include "depot/registry.h"
 
@@ -162,6 +163,18 @@ static int take_check_age(struct take *take, const char *path)
 	return rc;
 }
 
+/* For hosts that read from this one; without it they ask elsewhere. */
+static void take_pass_on(struct take *take, const char *path, const void *text,
+			 size_t len)
+{
+	if (take->private)
+		return;
+	if (papers_keep(take->root, upstream_name(take->upstream), path, text,
+			len) < 0)
+		log_warn("upstream %s: %s: not kept for other hosts",
+			 upstream_name(take->upstream), path);
+}
+
 /* Of a signed upstream: which depot this is, and how far it has come. */
 static int take_depot(struct take *take)
 {
@@ -178,6 +191,8 @@ static int take_depot(struct take *take)
 	if (rc == 0)
 		rc = trust_root(take->trust, name, &keys, false, text, len,
 				&take->depot);
+	if (rc == 0)
+		take_pass_on(take, LAYOUT_ROOT, text, len);
 	return rc;
 }
 
@@ -221,10 +236,14 @@ static int take_tags_of(struct take *take, const char *name)
 		return rc;
 	if (is_signed && !take->trust)
 		return take_tags_hint(take, path.text, text, len);
-	if (is_signed)
-		return trust_tags(take->trust, upstream_name(take->upstream),
-				  path.text, name, &take->depot, text, len,
-				  &take->tags);
+	if (is_signed) {
+		rc = trust_tags(take->trust, upstream_name(take->upstream),
+				path.text, name, &take->depot, text, len,
+				&take->tags);
+		if (rc == 0)
+			take_pass_on(take, path.text, text, len);
+		return rc;
+	}
 	return take_tags_plain(take, name, path.text, text, len);
 }
 

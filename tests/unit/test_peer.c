@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 
+#include "depot/document.h"
 #include "depot/layout.h"
 #include "depot/source.h"
 #include "nfsd/peer.h"
@@ -163,6 +164,75 @@ static void test_half(void)
 	fixture_end(&f);
 }
 
+/* What the publisher would have signed. */
+static void test_sign(const char *dir, const struct sign_key *secret)
+{
+	CLEANUP_FREE char *root_path = tmpdir_path(dir, "depot.json");
+	CLEANUP_FREE char *tags_path = tmpdir_path(dir, "tags/far.json");
+	CLEANUP(root_doc_clear) struct root_doc root = {0};
+	CLEANUP(tag_doc_clear) struct tag_doc tags = {0};
+	CLEANUP_FREE char *json = NULL;
+	CLEANUP_FREE char *json2 = NULL;
+	CLEANUP_FREE uint8_t *text = NULL;
+	CLEANUP_FREE uint8_t *text2 = NULL;
+	size_t len;
+
+	kit_file_read(root_path, &text, &len);
+	ASSERT(root_doc_read((char *)text, len, &root) == 0);
+	kit_file_read(tags_path, &text2, &len);
+	ASSERT(tag_doc_read((char *)text2, len, &tags) == 0);
+	memset(root.depot.bytes, 7, sizeof(root.depot.bytes));
+	tags.depot = root.depot;
+	root.packages[0].sequence = tags.sequence;
+	ASSERT(root_doc_sign(&root, secret, &json) == 0);
+	ASSERT(tag_doc_sign(&tags, secret, &json2) == 0);
+	kit_file_write(root_path, json, strlen(json));
+	kit_file_write(tags_path, json2, strlen(json2));
+}
+
+/* The signatures of an upstream of a hold for b, who reads from a alone. */
+static void test_signed(void)
+{
+	CLEANUP_FREE char *out_url = NULL;
+	CLEANUP_FREE char *gone = NULL;
+	struct sign_key secret, public, other;
+	struct upstream_spec spec = {.name = "lab", .key = &public};
+	struct fixture f;
+	struct tree *tree;
+	char url[200];
+
+	fixture_start(&f);
+	test_take_over(&f);
+	sign_secret_new(&secret);
+	public = sign_public(&secret);
+	test_sign(f.out, &secret);
+	out_url = kit_url(f.out);
+	spec.url = out_url;
+	CU_ASSERT_EQUAL_FATAL(depot_upstream_set(f.a, &spec), 0);
+	tree = test_resolve(f.a, "far:2");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(tree);
+	CU_ASSERT_TRUE(kit_read_all(f.a, tree, 16) > 0);
+	tree_put(tree);
+	gone = tmpdir_path(f.dir, "gone");
+	ASSERT(rename(f.out, gone) == 0);
+
+	snprintf(url, sizeof(url), "%slab", f.url);
+	spec.url = url;
+	sign_secret_new(&secret);
+	other = sign_public(&secret);
+	spec.key = &other;
+	check_mute();
+	CU_ASSERT_TRUE(depot_upstream_set(f.b, &spec) < 0);
+	check_unmute();
+	spec.key = &public;
+	CU_ASSERT_EQUAL(depot_upstream_set(f.b, &spec), 0);
+	tree = test_resolve(f.b, "far:2");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(tree);
+	CU_ASSERT_TRUE(kit_read_all(f.b, tree, 16) > 0);
+	tree_put(tree);
+	fixture_end(&f);
+}
+
 static void test_private(void)
 {
 	static const uint8_t salt[32] = {1, 2, 3};
@@ -212,6 +282,10 @@ static void test_names(void)
 	    "index/x-1",
 	    "trees/aa/bb",
 	    "state/CURRENT",
+	    "upstreams/",
+	    "upstreams/x/depot.json",
+	    "upstreams/x/upstreams/x/depot.json",
+	    "upstreams/../depot.json/x",
 	    "../a/state/CURRENT",
 	    "packs/00/"
 	    "00000000000000000000000000000000000000000000000000000000000000",
@@ -299,6 +373,7 @@ int main(void)
 	static const struct check_test tests[] = {
 	    {"a package that was made there", test_made},
 	    {"half of one that was taken over there", test_half},
+	    {"signatures are passed on", test_signed},
 	    {"private packages", test_private},
 	    {"names of nothing", test_names},
 	    {"the rate", test_rate},
