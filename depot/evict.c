@@ -214,6 +214,21 @@ static bool evict_must(struct evict *evict)
 		    evict_percent(evict, EVICT_TIGHT));
 }
 
+/* Is there much that is not merged, besides what a step takes anyway and what
+ * level 0 has at any time? */
+static bool evict_can_merge(struct evict *evict)
+{
+	return atomic_load(&evict->coming) >
+	       evict_window_bytes(evict) + evict->options.quota / 16 * 3;
+}
+
+/* Does it help to evict some more? */
+static bool evict_may_evict(struct evict *evict)
+{
+	return evict_wants(evict, EVICT_LOW) ||
+	       (evict_must(evict) && !evict_can_merge(evict));
+}
+
 static bool evict_stopping(struct evict *evict)
 {
 	bool stop;
@@ -235,13 +250,6 @@ static void evict_say_full(struct evict *evict)
 			 (uintmax_t)(evict->options.quota >> 20),
 			 (uintmax_t)(evict->options.free_min >> 20));
 	evict->rest_until_ms = evict_now_ms() + EVICT_STUCK_MS;
-}
-
-/* Is there much that is not merged, besides what a step takes anyway? */
-static bool evict_can_merge(struct evict *evict)
-{
-	return atomic_load(&evict->coming) >
-	       evict_window_bytes(evict) + evict->options.quota / 16;
 }
 
 /*
@@ -275,7 +283,7 @@ static void evict_pass(struct evict *evict)
 	unsigned int barren = 0;
 	uint64_t freed;
 
-	while (evict_wants(evict, EVICT_LOW) && !evict_stopping(evict)) {
+	while (evict_may_evict(evict) && !evict_stopping(evict)) {
 		if (store_error(evict->options.store) < 0 ||
 		    evict_learn_kept(evict) < 0)
 			return;
