@@ -45,7 +45,8 @@ static void fetch_mark_bad(struct fetch *fetch, struct fetch_batch *batch,
 	struct fetch_flight *flight = item->flight;
 
 	fetch_flight_mark(flight, lane->number, until);
-	if (item->rc == -ENOENT)
+	/* Of a pack that is there in parts the next one may be. */
+	if (item->rc == -ENOENT && !batch->fault.partial)
 		fetch_lane_gone(lane, &batch->pack, until);
 	if (!flight->bad_since_ms)
 		flight->bad_since_ms = now;

@@ -33,7 +33,8 @@ enum { SOURCE_FAULT_MAX = 512 };
 struct source_fault {
 	char text[SOURCE_FAULT_MAX]; /* "GET http://...: 503" */
 	unsigned int retry_after_s;  /* the server's wish, or 0 */
-	bool denied; /* -ENOENT because we may not have it (401, 403) */
+	bool denied;  /* -ENOENT because we may not have it (401, 403) */
+	bool partial; /* -ENOENT of this range: others of the object may do */
 };
 
 /*

@@ -13,6 +13,7 @@ struct source_http {
 	struct source source;
 	struct http *http; /* owns */
 	char *base;        /* owns; ends in '/' */
+	bool is_peer;      /* has parts of packs */
 };
 
 static struct source_http *source_http_of(struct source *source)
@@ -58,9 +59,13 @@ static int source_http_range_watched(struct source *source, const char *path,
 	struct http_answer answer = {
 	    .ranged = true, .off = off, .want = len, .buf = buf};
 
+	int rc;
+
 	ASSERT(len > 0);
 
-	return source_http_ask(source, path, &answer, watch, fault);
+	rc = source_http_ask(source, path, &answer, watch, fault);
+	fault->partial = rc == -ENOENT && source_http_of(source)->is_peer;
+	return rc;
 }
 
 static int source_http_range(struct source *source, const char *path,
@@ -131,6 +136,7 @@ int source_peer_new(const char *rest, const struct source_options *options,
 {
 	size_t len = strcspn(rest, "/");
 	CLEANUP_FREE char *url = NULL;
+	int rc;
 
 	const char *name = rest[len] ? rest + len + 1 : "";
 
@@ -142,5 +148,8 @@ int source_peer_new(const char *rest, const struct source_options *options,
 		url = NULL;
 		return -ENOMEM;
 	}
-	return source_http_new(url, options, source);
+	rc = source_http_new(url, options, source);
+	if (rc == 0)
+		source_http_of(*source)->is_peer = true;
+	return rc;
 }
