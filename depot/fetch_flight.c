@@ -41,7 +41,6 @@ static struct fetch_flight *fetch_flight_new(struct fetch_job *job)
 	flight->fetch_class = job->fetch_class;
 	flight->who = job->who;
 	flight->refs = 1;
-	flight->submitted_ms = fetch_now_ms();
 	return flight;
 }
 

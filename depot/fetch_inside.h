@@ -60,7 +60,8 @@ struct fetch_flight {
 	bool ended;
 	unsigned int tries; /* rounds without right bytes */
 	uint32_t narrow;    /* half of the range that last failed */
-	uint64_t submitted_ms, bad_since_ms, not_before_ms, unwanted_since_ms;
+	uint64_t bad_since_ms, not_before_ms, unwanted_since_ms;
+	uint64_t stuck_since_ms; /* no source is well; 0: one is */
 	struct fetch_mark marks[FETCH_MARKS];
 	unsigned int next_mark;
 };
@@ -73,7 +74,6 @@ struct fetch_group {
 	uint32_t who;
 	struct route *route; /* borrows: of its flights */
 	struct fetch_flights flights;
-	uint64_t stuck_since_ms; /* no source is well; 0: one is */
 };
 TAILQ_HEAD(fetch_groups, fetch_group);
 

@@ -178,18 +178,21 @@ void fetch_settle(struct fetch *fetch, struct fetch_batch *batch)
 
 /* Since when has it been without a hope?  0: it has one. */
 static uint64_t fetch_hopeless_since(struct fetch *fetch,
-				     struct fetch_flight *flight, uint64_t now)
+				     struct fetch_flight *flight, bool well,
+				     uint64_t now)
 {
-	uint64_t stuck = flight->group->stuck_since_ms;
-
 	/* What others found gone is gone for it, too. */
 	if (!flight->bad_since_ms && fetch_all_marked(fetch, flight, now))
 		flight->bad_since_ms = now;
-	if (stuck)
-		stuck = MAX(stuck, flight->submitted_ms);
-	if (stuck && flight->bad_since_ms)
-		return MIN(stuck, flight->bad_since_ms);
-	return stuck ? stuck : flight->bad_since_ms;
+	/* Of the flight, since a trial takes it out of its group. */
+	if (well)
+		flight->stuck_since_ms = 0;
+	else if (!flight->stuck_since_ms)
+		flight->stuck_since_ms = now;
+	if (flight->stuck_since_ms && flight->bad_since_ms)
+		return MIN(flight->stuck_since_ms, flight->bad_since_ms);
+	return flight->stuck_since_ms ? flight->stuck_since_ms
+				      : flight->bad_since_ms;
 }
 
 static struct fetch_job *
@@ -198,20 +201,16 @@ fetch_sweep_group(struct fetch *fetch, struct fetch_group *group, uint64_t now)
 	struct fetch_flight *flight, *next;
 	struct fetch_job *over = NULL;
 	bool none = fetch_route_void(fetch, group->route, now);
+	bool well = !none && fetch_route_well(fetch, group->route, now);
 	unsigned int left = 0;
 	uint64_t since;
 
-	if (none || !fetch_route_well(fetch, group->route, now))
-		group->stuck_since_ms =
-		    group->stuck_since_ms ? group->stuck_since_ms : now;
-	else
-		group->stuck_since_ms = 0;
 	TAILQ_FOREACH(flight, &group->flights, link)
 	left++;
 	/* The last one takes the group with it. */
 	for (flight = TAILQ_FIRST(&group->flights); left > 0; flight = next) {
 		next = --left > 0 ? TAILQ_NEXT(flight, link) : NULL;
-		since = fetch_hopeless_since(fetch, flight, now);
+		since = fetch_hopeless_since(fetch, flight, well, now);
 		if (!since || flight->hand_lanes ||
 		    fetch_flight_turn(fetch, flight, none))
 			continue;
