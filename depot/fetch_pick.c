@@ -407,8 +407,13 @@ static struct fetch_flight *fetch_trial_flight(struct fetch *fetch,
 
 			if ((state != ROUTE_HAVE && state != ROUTE_UNKNOWN) ||
 			    flight->not_before_ms > now ||
-			    fetch_in_hand(flight, lane) ||
-			    fetch_flight_marked(flight, lane->number, now))
+			    fetch_in_hand(flight, lane))
+				continue;
+			/* Marked, and all that there is? */
+			choice->marked =
+			    fetch_flight_marked(flight, lane->number, now);
+			if (choice->marked &&
+			    fetch_has_other(fetch, flight, now))
 				continue;
 			choice->lane = lane;
 			choice->find = state == ROUTE_UNKNOWN;

@@ -211,6 +211,32 @@ static void test_fail_back(void)
 	check_unmute();
 }
 
+/* Wrong, then down: when it is well again, what it had wrong is asked of it
+ * although it is marked, since there is nobody else. */
+static void test_marked_and_down(void)
+{
+	CLEANUP(fetchrig_close) struct fetchrig f;
+	struct fetch_options options = fetchrig_options();
+	static struct rig_job jobs[1];
+	struct rig_jobs all;
+	uint64_t start = check_now_ns();
+
+	options.avoid_ms = 60000;
+	options.give_up_ms = 20000;
+	fetchrig_open_with(&f, &options);
+	check_mute();
+	fake_source_set(0, FAKE_FAULT_WRONG, -1);
+	rig_jobs_start(&f, &all, jobs, 5, 1, 1);
+	while (fake_source_counts(0).ranges == 0 && ms_since(start) < 5000)
+		usleep(1000);
+	fake_source_set(0, FAKE_FAULT_DOWN, 2);
+	start = check_now_ns();
+	rig_jobs_wait(&all);
+	check_unmute();
+	CU_ASSERT_EQUAL(all.good, 1);
+	CU_ASSERT(ms_since(start) < 5000);
+}
+
 /* What was found out is known after a restart: no document is read again. */
 static void test_remembered(void)
 {
@@ -330,6 +356,7 @@ int main(void)
 	    {"both wrong", test_both_wrong},
 	    {"one without the tree", test_stranger},
 	    {"back to the first", test_fail_back},
+	    {"marked, then down", test_marked_and_down},
 	    {"remembered", test_remembered},
 	    {"tenants take turns", test_turns},
 	    {"no class starves", test_share},
