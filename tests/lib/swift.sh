@@ -126,14 +126,23 @@ swift_again()
 	SWIFT_PIDS="$SWIFT_PIDS $!"
 }
 
-# Until they answer.
+swift_token()
+{
+	curl -s --max-time 5 -D - -o /dev/null "$S3/auth/v1.0" \
+		-H "X-Auth-User: $S3_KEY" -H "X-Auth-Key: $S3_SECRET" |
+		sed -n 's/^[Xx]-[Aa]uth-[Tt]oken: *\([^[:space:]]*\).*/\1/p'
+}
+
+# Until they answer: the token is memcached's, the listing of all others.
 swift_up()
 {
 	tries=0
-	until curl -s -o "$SWIFT/up" "$S3/" && grep -q AccessDenied "$SWIFT/up"
+	until token=$(swift_token) && [ -n "$token" ] &&
+		curl -s -f --max-time 5 -o /dev/null \
+			-H "X-Auth-Token: $token" "$S3/v1/AUTH_depot"
 	do
 		tries=$((tries + 1))
-		if [ $tries -gt 1200 ] || ! swift_alive; then
+		if [ $tries -gt 600 ] || ! swift_alive; then
 			cat "$SWIFT/log" >&2
 			return 1
 		fi
@@ -148,9 +157,7 @@ swift_start()
 
 swift_bucket()
 {
-	token=$(curl -s -D - -o /dev/null "$S3/auth/v1.0" \
-		-H "X-Auth-User: $S3_KEY" -H "X-Auth-Key: $S3_SECRET" |
-		sed -n 's/^[Xx]-[Aa]uth-[Tt]oken: *\([^[:space:]]*\).*/\1/p')
+	token=$(swift_token)
 	curl -s -f -X PUT -H "X-Auth-Token: $token" \
 		"$S3/v1/AUTH_depot/$1"
 }
