@@ -391,6 +391,23 @@ static int kv_open_rocksdb(struct kv *kv, bool read_only)
 }
 
 /*
+ * What can be read of a damaged shards database is saved, the rest goes into
+ * its directory lost/: a shard that is not here is fetched again.  Never the
+ * state database: there a part is worse than none.
+ */
+static int kv_salvage(struct kv *kv)
+{
+	char *error = NULL;
+	int rc;
+
+	log_warn("database %s: damaged; what can be read of it is saved",
+		 kv->path);
+	rocksdb_repair_db(kv->options, kv->path, &error);
+	rc = kv_result(kv->path, "repair", error);
+	return rc < 0 ? rc : kv_open_rocksdb(kv, false);
+}
+
+/*
  * For writing; else, on a full disk, without the reserve's bytes; else for
  * reading: that writes nothing, and shows what the log has, too.  Sets
  * kv->failed.  < 0: kv->db is NULL.
@@ -399,6 +416,8 @@ static int kv_open_somehow(struct kv *kv)
 {
 	int rc = kv_open_rocksdb(kv, false), why;
 
+	if (rc == -EBADMSG && kv->kind == KV_SHARDS)
+		rc = kv_salvage(kv);
 	if (kv_is_full(rc) && kv->kind == KV_STATE && space_give_up(kv->space))
 		rc = kv_open_rocksdb(kv, false);
 	why = rc;

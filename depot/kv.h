@@ -39,7 +39,9 @@ enum kv_kind { KV_SHARDS, KV_STATE };
 
 /*
  * Open, creating it if absent.  -EBUSY: another process has it open.
- * -EBADMSG: damaged.  memory_max bounds write buffers and block cache, bytes.
+ * -EBADMSG: damaged (of a shards database what can be read is saved first, and
+ * the rest moved into its directory lost/).  memory_max bounds write buffers
+ * and block cache, bytes.
  */
 MUST_CHECK int kv_open(const char *path, enum kv_kind kind, size_t memory_max,
 		       struct kv **kv);
@@ -154,8 +156,8 @@ MUST_CHECK int kv_iter_error(const struct kv_iter *it);
 void kv_iter_free(struct kv_iter *it);
 
 struct kv_stats {
-	uint64_t live_bytes;   /* of SST files */
-	uint64_t memory_bytes; /* memtables, table readers, block cache */
+	uint64_t live_bytes;      /* of SST files */
+	uint64_t memory_bytes;    /* memtables, table readers, block cache */
 	uint64_t unwritten_bytes; /* memtables: in no file yet */
 	uint64_t unmerged_bytes;  /* about, of files that a compaction will
 				     write again, all at once */

@@ -389,6 +389,20 @@ static char *test_kv_file(const char *dir, const char *end)
 	return best;
 }
 
+static char *test_kv_manifest(const char *dir)
+{
+	DIR *d = opendir(dir);
+	struct dirent *entry;
+	char *path = NULL;
+
+	while ((entry = readdir(d)))
+		if (!path && strncmp(entry->d_name, "MANIFEST", 8) == 0)
+			ASSERT(asprintf(&path, "%s/%s", dir, entry->d_name) >
+			       0);
+	closedir(d);
+	return path;
+}
+
 static void test_kv_damage_at(const char *path, off_t off, size_t len)
 {
 	CLEANUP_CLOSE int fd = open(path, O_RDWR | O_CLOEXEC);
@@ -422,6 +436,89 @@ static void test_kv_damaged_table(void)
 		CU_ASSERT_EQUAL(kv_get(kv, "k", 1, &value), -EBADMSG);
 		kv_value_release(&value);
 		check_unmute();
+		kv_close(kv);
+	}
+}
+
+enum { TEST_KV_TABLES = 3, TEST_KV_PER_TABLE = 50 };
+
+/* Tables of different sizes: the largest is the last. */
+static void test_kv_fill_tables(const char *dir)
+{
+	struct kv *kv = test_kv_open(dir, KV_SHARDS);
+	static uint8_t value[4000];
+	uint8_t key[2];
+
+	for (uint8_t t = 0; t < TEST_KV_TABLES; t++) {
+		for (uint8_t i = 0; i < TEST_KV_PER_TABLE; i++) {
+			key[0] = t;
+			key[1] = i;
+			check_fill(value, sizeof(value), t * 256u + i + 1u);
+			CU_ASSERT_EQUAL(
+			    kv_put(kv, key, 2, value, 1000u * (t + 1u)), 0);
+		}
+		CU_ASSERT_EQUAL(kv_flush(kv), 0);
+	}
+	kv_close(kv);
+}
+
+/* How many keys of a table are there, with the bytes that were put. */
+static unsigned int test_kv_right(struct kv *kv, uint8_t t)
+{
+	static uint8_t want[4000];
+	unsigned int right = 0;
+	struct kv_value value;
+	uint8_t key[2] = {t};
+
+	for (uint8_t i = 0; i < TEST_KV_PER_TABLE; i++) {
+		key[1] = i;
+		check_fill(want, sizeof(want), t * 256u + i + 1u);
+		if (kv_get(kv, key, 2, &value) < 0)
+			continue;
+		CU_ASSERT_EQUAL_FATAL(value.len, 1000u * (t + 1u));
+		CU_ASSERT_EQUAL(memcmp(value.data, want, value.len), 0);
+		right++;
+		kv_value_release(&value);
+	}
+	return right;
+}
+
+/*
+ * A shards database that cannot be opened for one damaged table kept a whole
+ * daemon from starting, though all of it could have been fetched again.
+ */
+static void test_kv_shards_saved(void)
+{
+	struct stat st;
+	struct kv *kv;
+
+	for (int i = 0; i < 3; i++) {
+		CLEANUP(tmpdir_cleanup) char *dir = tmpdir_new();
+		CLEANUP_FREE char *file = NULL;
+
+		test_kv_fill_tables(dir);
+		file =
+		    i < 2 ? test_kv_file(dir, ".sst") : test_kv_manifest(dir);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+		CU_ASSERT_EQUAL(stat(file, &st), 0);
+		if (i == 0)
+			ASSERT(truncate(file, st.st_size / 2) == 0);
+		else if (i == 1)
+			test_kv_damage_at(file, st.st_size - 100, 50);
+		else
+			test_kv_damage_at(file, 0, 50);
+		check_mute();
+		kv = test_kv_open(dir, KV_SHARDS);
+		CU_ASSERT_EQUAL(test_kv_right(kv, 0), TEST_KV_PER_TABLE);
+		CU_ASSERT_EQUAL(test_kv_right(kv, 1), TEST_KV_PER_TABLE);
+		test_kv_right(kv, 2);
+		/* And it is one that takes what comes. */
+		CU_ASSERT_EQUAL(kv_put(kv, "new", 3, "1", 1), 0);
+		CU_ASSERT_EQUAL(kv_flush(kv), 0);
+		check_unmute();
+		kv_close(kv);
+		kv = test_kv_open(dir, KV_SHARDS);
+		CU_ASSERT_TRUE(test_kv_holds(kv, "new", "1"));
 		kv_close(kv);
 	}
 }
@@ -976,6 +1073,7 @@ static const struct check_test tests[] = {
     {"busy", test_kv_busy},
     {"open errors", test_kv_open_errors},
     {"damaged table", test_kv_damaged_table},
+    {"shards saved", test_kv_shards_saved},
     {"killed", test_kv_killed},
     {"torn log", test_kv_torn_log},
     {"shards killed", test_kv_shards_killed},
