@@ -113,6 +113,7 @@ static int take_oci(struct fixture *f, const char *reference)
 	    import_new(&sink, &options, &f->out, &f->failure);
 	int rc;
 
+	json_decref(f->result.config);
 	rc = import_oci(import, f->dir, reference, &f->out, &f->failure,
 			&f->result);
 	if (rc == 0)
