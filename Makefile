@@ -64,7 +64,7 @@ TESTLIB := $(call objs,tests/lib)
 .DELETE_ON_ERROR:
 .SECONDEXPANSION:
 .SECONDARY:
-.PHONY: all check check-unit check-nfs check-fuzz check-model check-e2e \
+.PHONY: all check check-evict check-unit check-nfs check-fuzz check-model check-e2e \
         check-guest model listing sweep corrupt probe capture \
         demo bench referee fuzz faults torture torture-full \
         variants lint format layers clean install
@@ -157,6 +157,9 @@ check: layers all test_programs variants
 	@B=$(B) sh tests/run unit fuzz nfs model e2e guest
 check-unit: layers all $(UNIT)
 	@B=$(B) sh tests/run unit
+# Not part of check: by the disk's speed its loads are refused or not.
+check-evict: $(B)/tests/unit/test_store_evict
+	@$<
 check-fuzz: $(FUZZ)
 	@B=$(B) sh tests/run fuzz
 check-nfs: all $(NFS) $(TOOLS)
