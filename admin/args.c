@@ -100,7 +100,7 @@ static const struct args_row args_rows[ARGS_OPTION_COUNT] = {
 		      "caches of so much of what the trace reads"},
 };
 
-uint64_t args_global_options(void)
+ARGS_SET args_global_options(void)
 {
 	/* A dry run is something that a command must have thought of. */
 	return (ARGS_BIT(ARGS_AGAINST) - 1) & ~ARGS_BIT(ARGS_DRY_RUN);
@@ -247,7 +247,7 @@ static int args_letters(struct args *args, int argc, char *const *argv, int *i,
 int args_parse(struct args *args, int argc, char *const *argv,
 	       struct failure *failure)
 {
-	uint64_t given;
+	ARGS_SET given;
 	bool options = true;
 	int rc = 0;
 
@@ -370,11 +370,21 @@ static const struct command *args_command_find(const struct args *args,
 	return NULL;
 }
 
+/* The first option of a set that is not empty. */
+static size_t args_first(ARGS_SET set)
+{
+	size_t o = 0;
+
+	while (!(set & ARGS_BIT(o)))
+		o++;
+	return o;
+}
+
 static int args_command_check(const struct args *args,
 			      const struct command *command, size_t count,
 			      struct failure *failure)
 {
-	unsigned int bad =
+	ARGS_SET bad =
 	    args->given & ~(args_global_options() | command->options);
 	const char *verb = command->verb ? command->verb : "";
 	const char *gap = command->verb ? " " : "";
@@ -382,7 +392,7 @@ static int args_command_check(const struct args *args,
 	if (bad)
 		failure_set(failure, -EINVAL, CONTROL_EXIT_USAGE,
 			    "vdrive %s%s%s has no option --%s", command->noun,
-			    gap, verb, args_rows[__builtin_ctz(bad)].name);
+			    gap, verb, args_rows[args_first(bad)].name);
 	else if (count < command->min || count > command->max)
 		failure_set(failure, -EINVAL, CONTROL_EXIT_USAGE,
 			    "vdrive %s%s%s: too %s arguments", command->noun,
@@ -413,7 +423,7 @@ const struct command *args_command(const struct args *args,
 	return command;
 }
 
-void args_print_options(uint64_t set)
+void args_print_options(ARGS_SET set)
 {
 	char text[80];
 

@@ -77,13 +77,15 @@ enum args_option {
 	ARGS_PERCENT,
 	ARGS_OPTION_COUNT,
 };
-#define ARGS_BIT(option) (UINT64_C(1) << (option))
-_Static_assert(ARGS_OPTION_COUNT <= 64, "a set is 64 bits");
+/* A set of them.  Not 64 bits: there are more. */
+#define ARGS_SET	 unsigned __int128
+#define ARGS_BIT(option) ((ARGS_SET)1 << (option))
+_Static_assert(ARGS_OPTION_COUNT <= 128, "a set is 128 bits");
 
 enum { ARGS_POSITIONAL_MAX = 4096 };
 
 struct args {
-	uint64_t given;                       /* set of ARGS_BIT() */
+	ARGS_SET given;                       /* set of ARGS_BIT() */
 	const char *value[ARGS_OPTION_COUNT]; /* borrow from argv */
 	const char **positional;              /* owns the array */
 	size_t count;
@@ -95,7 +97,7 @@ struct command {
 	const char *synopsis;    /* what follows, for usage */
 	const char *summary;
 	size_t min, max;  /* positional arguments */
-	uint64_t options; /* of single commands; DRY_RUN too */
+	ARGS_SET options; /* of single commands; DRY_RUN too */
 	/* Returns the exit code. */
 	int (*run)(struct cli *cli, size_t argc, const char *const *argv);
 };
@@ -129,7 +131,7 @@ MUST_CHECK int args_number(const char *text, unsigned long max,
 MUST_CHECK int args_size(const char *text, uint64_t *size);
 
 /* One line of help for each option in the set, to stdout. */
-void args_print_options(uint64_t set);
-uint64_t args_global_options(void);
+void args_print_options(ARGS_SET set);
+ARGS_SET args_global_options(void);
 
 #endif

@@ -109,6 +109,7 @@ static void test_wrong_usage(void)
 	check_bad("package list x", "too many", "vdrive package list");
 	check_bad("status --order", "no option --order", "vdrive status");
 	check_bad("package list -n", "no option --dry-run", "package list");
+	check_bad("status --percent 5", "no option --percent", "vdrive status");
 	check_bad("status --json=1", "takes no value", "");
 	check_bad("status --socket", "needs a value", "");
 	check_bad("status -o", "needs a value", "");
