@@ -219,12 +219,15 @@ int view_mknod(struct view *view, const struct view_cred *cred,
 {
 	struct create c = {view, cred, name, name_len, change, {0}, {0}};
 	bool device = S_ISBLK(type) || S_ISCHR(type);
+	/* Overlayfs's whiteout opens nothing: it is no device. */
+	bool whiteout = S_ISCHR(type) && rdev_major == 0 && rdev_minor == 0;
 	int rc;
 
 	ASSERT(device || S_ISDIR(type) || S_ISFIFO(type) || S_ISSOCK(type));
 	pthread_rwlock_wrlock(&view->lock);
 	rc = create_begin(&c, dir);
-	if (rc == 0 && device && (!view->info.allow_devices || cred->uid != 0))
+	if (rc == 0 && device && !whiteout &&
+	    (!view->info.allow_devices || cred->uid != 0))
 		rc = -EPERM;
 	if (rc == 0 && S_ISDIR(type) &&
 	    inode_nlink(view, &c.dir) >= VIEW_LINK_MAX)

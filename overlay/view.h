@@ -257,7 +257,8 @@ MUST_CHECK int view_create(struct view *view, const struct view_cred *cred,
 			   const struct view_setattr *set, uint64_t verifier,
 			   struct view_wait *wait, struct view_change *change);
 /* mode carries the type: directory, FIFO, socket; devices -EPERM unless the
- * export allows them. */
+ * export allows them and the caller is root, but for the character device 0/0,
+ * which anybody may make: to an overlayfs over the drive it is a whiteout. */
 MUST_CHECK int view_mknod(struct view *view, const struct view_cred *cred,
 			  struct view_object dir, const char *name,
 			  size_t name_len, uint32_t type,

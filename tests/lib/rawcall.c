@@ -89,8 +89,9 @@ int raw_symlink(struct raw *raw, const struct raw_fh *dir, const char *name,
 	return raw_made(raw, fh);
 }
 
-void raw_begin_mknod(struct raw *raw, const struct raw_fh *dir,
-		     const char *name, uint32_t type, uint32_t mode)
+static void raw_begin_device(struct raw *raw, const struct raw_fh *dir,
+			     const char *name, uint32_t type, uint32_t mode,
+			     const uint32_t rdev[2])
 {
 	raw_begin_fh(raw, P_MKNOD, dir);
 	raw_put_string(raw, name);
@@ -99,9 +100,26 @@ void raw_begin_mknod(struct raw *raw, const struct raw_fh *dir,
 		return;
 	raw_put_mode(raw, mode);
 	if (type == 3 || type == 4) {
-		raw_put32(raw, 1);
-		raw_put32(raw, 3);
+		raw_put32(raw, rdev[0]);
+		raw_put32(raw, rdev[1]);
 	}
+}
+
+void raw_begin_mknod(struct raw *raw, const struct raw_fh *dir,
+		     const char *name, uint32_t type, uint32_t mode)
+{
+	static const uint32_t rdev[2] = {1, 3};
+
+	raw_begin_device(raw, dir, name, type, mode, rdev);
+}
+
+int raw_whiteout(struct raw *raw, const struct raw_fh *dir, const char *name,
+		 struct raw_fh *fh)
+{
+	static const uint32_t rdev[2] = {0, 0};
+
+	raw_begin_device(raw, dir, name, 4, 0, rdev);
+	return raw_made(raw, fh);
 }
 
 int raw_mknod(struct raw *raw, const struct raw_fh *dir, const char *name,

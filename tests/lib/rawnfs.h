@@ -204,6 +204,9 @@ int raw_symlink(struct raw *raw, const struct raw_fh *dir, const char *name,
 /* type: ftype3.  Devices get numbers 1, 3. */
 int raw_mknod(struct raw *raw, const struct raw_fh *dir, const char *name,
 	      uint32_t type, uint32_t mode, struct raw_fh *fh);
+/* The character device 0/0, overlayfs's whiteout. */
+int raw_whiteout(struct raw *raw, const struct raw_fh *dir, const char *name,
+		 struct raw_fh *fh);
 int raw_link(struct raw *raw, const struct raw_fh *fh, const struct raw_fh *dir,
 	     const char *name);
 /* With bytes that are no C string. */

@@ -200,6 +200,39 @@ static void t_N_47_devices_of_others(void)
 	raw_close(&raw);
 }
 
+/* The whiteout of an overlayfs is no device: anybody who may make a name may
+ * make one, it is listed as what it is, and goes like any other name. */
+static void t_N_47_whiteouts(void)
+{
+	struct raw_listing list = {.entries = NULL};
+	const struct raw_entry *entry;
+	struct raw_fh dir, fh;
+
+	rig_dir(&rig, &dir);
+	EXPECT(raw_set_mode(&rig.raw, &dir, 0777), S_OK);
+	rig_become(&rig.raw, 1000, 1000);
+	EXPECT(raw_whiteout(&rig.raw, &dir, "gone", &fh), S_OK);
+	EXPECT(raw_whiteout(&rig.raw, &dir, "over", &fh), S_OK);
+	EXPECT(raw_whiteout(&rig.raw, &dir, "gone", &fh), S_EXIST);
+	EXPECT(raw_mknod(&rig.raw, &dir, "dev", 4, 0600, &fh), S_PERM);
+	EXPECT(raw_rename(&rig.raw, &dir, "gone", &dir, "moved"), S_OK);
+	EXPECT(raw_create(&rig.raw, &dir, "new", 0, 0644, &fh, NULL), S_OK);
+	EXPECT(raw_rename(&rig.raw, &dir, "new", &dir, "over"), S_OK);
+	EXPECT(raw_list(&rig.raw, &dir, true, 4096, &list), 0);
+	entry = raw_listing_find(&list, "moved");
+	ASSERT(entry != NULL);
+	EXPECT(entry->attr.type, 4);
+	EXPECT(entry->attr.rdev[0], 0);
+	EXPECT(entry->attr.rdev[1], 0);
+	entry = raw_listing_find(&list, "over");
+	ASSERT(entry != NULL);
+	EXPECT(entry->attr.type, 1);
+	raw_listing_free(&list);
+	EXPECT(raw_remove(&rig.raw, &dir, "moved", false), S_OK);
+	EXPECT(raw_create(&rig.raw, &dir, "moved", 1, 0644, &fh, NULL), S_OK);
+	rig_become(&rig.raw, 0, 0);
+}
+
 /* Numbers of a device are kept; specials survive a restart. */
 static void t_N_47_kept(void)
 {
@@ -235,9 +268,10 @@ static void t_ends_well(void)
 #name, name                                                    \
 	}
 static const struct check_test tests[] = {
-    TEST(t_N_27_delta), TEST(t_N_27_package),
-    TEST(t_N_47_mknod), TEST(t_N_47_devices_of_others),
-    TEST(t_N_47_kept),  TEST(t_ends_well),
+    TEST(t_N_27_delta),     TEST(t_N_27_package),
+    TEST(t_N_47_mknod),     TEST(t_N_47_devices_of_others),
+    TEST(t_N_47_whiteouts), TEST(t_N_47_kept),
+    TEST(t_ends_well),
 };
 
 int main(void)
