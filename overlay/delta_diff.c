@@ -351,16 +351,6 @@ static bool diff_was_renamed(const struct diff *d,
 
 /* --- one object ---------------------------------------------------------- */
 
-static void diff_image_attr(const struct image *image, uint32_t i,
-			    struct tree_inode *attr)
-{
-	const struct image_inode *ii = image_inode(image, i);
-
-	*attr = (struct tree_inode){.mode = S_IFDIR | 0755};
-	if (image_tree_count(image) > 0)
-		tree_inode_get(image_tree(image, ii->tree), ii->inode, attr);
-}
-
 /* Bytes of a file in all layers. */
 static int diff_bytes(struct view *view, const struct inode *inode,
 		      uint64_t *bytes)
@@ -395,7 +385,7 @@ static char diff_changed(const struct diff *d, const struct inode *inode)
 	const struct record_data_state *data = &rec->data;
 	struct tree_inode was;
 
-	diff_image_attr(d->image, inode->image, &was);
+	(void)image_attr(d->image, inode->image, &was);
 	if (S_ISREG(rec->mode) &&
 	    (data->kind != RECORD_DATA_NONE || data->lower ||
 	     data->base_limit < was.size || data->size != was.size))
@@ -425,7 +415,7 @@ static void diff_judge_place(const struct diff *d, uint64_t dir,
 		before = inode->image;
 	}
 	if (before != IMAGE_NONE) {
-		diff_image_attr(d->image, before, &was);
+		(void)image_attr(d->image, before, &was);
 		item->mode_before = was.mode;
 	}
 }
@@ -440,7 +430,7 @@ static int diff_judge(struct diff *d, uint64_t dir, struct diff_item *item,
 		item->kind[0] = diff_changed(d, inode);
 		if (!item->kind[0])
 			return 0;
-		diff_image_attr(d->image, inode->image, &was);
+		(void)image_attr(d->image, inode->image, &was);
 		item->mode_before = was.mode;
 	} else {
 		diff_judge_place(d, dir, inode, item);
@@ -495,7 +485,7 @@ static void diff_look_gone(struct diff *d, struct diff_item *item)
 
 	if (!d->telling || diff_was_renamed(d, item->image))
 		return;
-	diff_image_attr(d->image, item->image->inode, &was);
+	(void)image_attr(d->image, item->image->inode, &was);
 	item->kind[0] = SITE_CHANGE_DELETED;
 	item->mode_before = was.mode;
 }
@@ -684,7 +674,7 @@ static int diff_root(struct diff *d, uint64_t root)
 	if (rc == 0) {
 		struct tree_inode was;
 
-		diff_image_attr(d->image, IMAGE_ROOT, &was);
+		(void)image_attr(d->image, IMAGE_ROOT, &was);
 		item.kind[0] = diff_changed(d, &inode);
 		item.mode_before = was.mode;
 		item.mode = inode.rec.mode;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* image: lookups in a flattened selection.  Built by image_build.c. */
 #include <stdatomic.h>
+#include <sys/stat.h>
 
 #include "overlay/image_impl.h"
 
@@ -31,6 +32,32 @@ const struct image_inode *image_inode(const struct image *image, uint32_t i)
 {
 	ASSERT(i < image->inode_count);
 	return &image->inodes[i];
+}
+
+struct tree *image_attr(const struct image *image, uint32_t i,
+			struct tree_inode *attr)
+{
+	const struct image_inode *inode = image_inode(image, i);
+	struct tree *tree;
+
+	memset(attr, 0, sizeof(*attr));
+	if (inode->inode == TREE_WHITEOUT) {
+		attr->mode = S_IFCHR;
+		attr->nlink = 1;
+		return NULL;
+	}
+	if (image->tree_count == 0) {
+		attr->mode = S_IFDIR | 0755;
+		return NULL;
+	}
+	tree = image->trees[inode->tree];
+	tree_inode_get(tree, inode->inode, attr);
+	return tree;
+}
+
+bool image_is_last(const struct image *image)
+{
+	return atomic_load(&image->refs) == 1;
 }
 
 struct tree *image_tree(const struct image *image, uint32_t tree)

@@ -7,7 +7,10 @@
  * At equal paths the first package wins; directories are merged, with the
  * attributes of the first; a whiteout or an opaque directory hides what later
  * packages have there.  Packages of an ordinary selection have no whiteouts;
- * captured ones do.
+ * captured ones do.  With IMAGE_SHOW_WHITEOUTS a whiteout hides what is below
+ * it and is an entry itself, a character device 0/0, as overlayfs wants it: so
+ * that a guest can lay the drive over its own OS and have the packages'
+ * deletions effective there.
  *
  * Inode number: SipHash (key per tenant) of the parent's path, the name and,
  * for all but directories, the content-and-attribute id; 63 bits, never 0.  Of
@@ -27,12 +30,13 @@
 struct image;
 
 #define IMAGE_NONE UINT32_MAX
-enum { IMAGE_ROOT = 0, IMAGE_TREES_MAX = 64 };
+enum { IMAGE_ROOT = 0, IMAGE_TREES_MAX = 96 };
+enum { IMAGE_SHOW_WHITEOUTS = 1 }; /* flags of image_new */
 
 struct image_inode {
 	uint64_t fileid;
 	uint32_t tree;  /* number of the tree that gives attributes and data */
-	uint32_t inode; /* in that tree */
+	uint32_t inode; /* in that tree; TREE_WHITEOUT: a whiteout shown */
 	uint32_t
 	    nlink; /* names in the image; directories: 2 + subdirectories */
 	uint32_t parent;       /* directories: image inode; else IMAGE_NONE */
@@ -59,7 +63,7 @@ typedef void image_conflict_fn(void *ctx, const char *path, unsigned int winner,
  * equal cookies longer than NAME_CHAIN_MAX).
  */
 MUST_CHECK int image_new(struct tree **trees, unsigned int tree_count,
-			 const uint8_t key[SIPHASH_KEY_LEN],
+			 unsigned int flags, const uint8_t key[SIPHASH_KEY_LEN],
 			 const struct timespec *since,
 			 image_conflict_fn *conflict, void *ctx,
 			 struct image **image);
@@ -68,6 +72,13 @@ void image_put(struct image *image); /* NULL allowed */
 
 uint32_t image_inode_count(const struct image *image);
 const struct image_inode *image_inode(const struct image *image, uint32_t i);
+/* Attributes of an image inode, also of the root of an image without trees and
+ * of a whiteout that is shown.  Returns the tree that `inode` is of, borrowed;
+ * NULL: neither has one. */
+struct tree *image_attr(const struct image *image, uint32_t i,
+			struct tree_inode *attr);
+/* Nobody but the caller holds it; for tables of images. */
+bool image_is_last(const struct image *image);
 /* Trees in order; borrowed. */
 uint32_t image_tree_count(const struct image *image);
 struct tree *image_tree(const struct image *image, uint32_t tree);

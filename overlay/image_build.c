@@ -28,6 +28,7 @@ struct image_name {
 struct image_build {
 	struct image *image;
 	const uint8_t *key;
+	unsigned int flags;
 	image_conflict_fn *conflict;
 	void *ctx;
 	uint32_t inode_max, entry_max;     /* capacities */
@@ -173,7 +174,9 @@ static int image_add_object(struct image_build *b, uint32_t dir,
 	uint64_t fileid;
 	int rc;
 
-	tree_inode_get(b->image->trees[src.tree], src.inode, &attr);
+	attr = (struct tree_inode){.nlink = 1, .id = TREE_WHITEOUT};
+	if (src.inode != TREE_WHITEOUT)
+		tree_inode_get(b->image->trees[src.tree], src.inode, &attr);
 	if (S_ISDIR(attr.mode)) {
 		fileid =
 		    image_number(b->key, b->path, path_len, name->entry.name,
@@ -398,7 +401,8 @@ static int image_decide_all(struct image_build *b, size_t path_len,
 		rc = image_decide(b, path_len, &names[i], run);
 		if (rc < 0)
 			return rc;
-		if (names[i].entry.inode != TREE_WHITEOUT) {
+		if (names[i].entry.inode != TREE_WHITEOUT ||
+		    (b->flags & IMAGE_SHOW_WHITEOUTS)) {
 			names[kept] = names[i];
 			if (kept != i)
 				names[i].down = NULL;
@@ -583,11 +587,12 @@ static int image_merge_all(struct image_build *b)
 	return rc < 0 ? rc : image_index(b->image);
 }
 
-int image_new(struct tree **trees, unsigned int tree_count,
+int image_new(struct tree **trees, unsigned int tree_count, unsigned int flags,
 	      const uint8_t key[SIPHASH_KEY_LEN], const struct timespec *since,
 	      image_conflict_fn *conflict, void *ctx, struct image **image)
 {
-	struct image_build b = {.key = key, .conflict = conflict, .ctx = ctx};
+	struct image_build b = {
+	    .key = key, .flags = flags, .conflict = conflict, .ctx = ctx};
 	int rc;
 
 	ASSERT(tree_count <= IMAGE_TREES_MAX);

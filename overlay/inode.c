@@ -11,13 +11,11 @@ static void inode_from_image(struct view *view, uint32_t i, struct inode *inode)
 {
 	const struct image_inode *ii = image_inode(view->image, i);
 	struct record *rec = &inode->rec;
-	struct tree_inode attr = {.mode = S_IFDIR | 0755};
-	struct tree *tree = NULL;
+	struct tree_inode attr;
+	const struct tree *tree = image_attr(view->image, i, &attr);
 
 	memset(rec, 0, sizeof(*rec));
-	if (image_tree_count(view->image) > 0) {
-		tree = image_tree(view->image, ii->tree);
-		tree_inode_get(tree, ii->inode, &attr);
+	if (tree) {
 		rec->has_base = true;
 		rec->base_tree = *tree_digest(tree);
 		rec->base_inode = ii->inode;

@@ -172,49 +172,74 @@ bool selection_same(const struct selection *a, const struct selection *b)
 
 /* --- flattening ---------------------------------------------------------- */
 
-struct selection_conflicts {
+/* The packages of an image in order: a guest's own, then the selection's. */
+struct selection_stack {
+	const struct guest_own *own; /* or NULL */
 	const struct selection *selection;
 	site_conflict_fn *conflict;
 	void *ctx;
 };
 
+static unsigned int stack_own_count(const struct selection_stack *stack)
+{
+	return stack->own ? stack->own->count : 0;
+}
+
+static const struct package_info *
+stack_package(const struct selection_stack *stack, unsigned int i)
+{
+	unsigned int own = stack_own_count(stack);
+
+	return i < own ? &stack->own->package[i]
+		       : &stack->selection->package[i - own];
+}
+
 static void selection_conflict(void *ctx, const char *path, unsigned int winner,
 			       unsigned int loser)
 {
-	struct selection_conflicts *c = ctx;
-	const struct package_info *w = &c->selection->package[winner];
-	const struct package_info *l = &c->selection->package[loser];
+	const struct selection_stack *stack = ctx;
+	const struct package_info *w = stack_package(stack, winner);
+	const struct package_info *l = stack_package(stack, loser);
 	char text[4096 + 512];
 
 	snprintf(text, sizeof(text), "%s: %s:%s and %s:%s have different files",
 		 path, w->name, w->tag, l->name, l->tag);
-	c->conflict(c->ctx, text);
+	stack->conflict(stack->ctx, text);
 }
 
-int selection_image(struct depot *depot, const struct selection *selection,
+static int selection_tree(struct depot *depot, const struct package_info *p,
+			  struct tree **tree)
+{
+	int rc = depot_tree_get(depot, &p->tree, tree);
+
+	if (rc == -ENOENT || rc == -EBADMSG)
+		rc = depot_tree_fetch(depot, &p->tree, tree);
+	return rc < 0 ? log_err(rc, "package %s:%s cannot be served: its tree",
+				p->name, p->tag)
+		      : 0;
+}
+
+int selection_image(struct depot *depot, const struct guest_own *own,
+		    const struct selection *selection,
 		    const uint8_t key[SIPHASH_KEY_LEN],
 		    site_conflict_fn *conflict, void *ctx, struct image **image)
 {
-	struct selection_conflicts c = {selection, conflict, ctx};
-	struct tree *trees[SITE_SELECTION_MAX];
-	unsigned int count;
+	struct selection_stack stack = {own, selection, conflict, ctx};
+	unsigned int total = stack_own_count(&stack) + selection->count;
+	struct tree *trees[IMAGE_TREES_MAX];
+	unsigned int count = 0;
 	int rc = 0;
 
-	for (count = 0; rc == 0 && count < selection->count; count++) {
-		const struct package_info *p = &selection->package[count];
-
-		rc = depot_tree_get(depot, &p->tree, &trees[count]);
-		if (rc == -ENOENT || rc == -EBADMSG)
-			rc = depot_tree_fetch(depot, &p->tree, &trees[count]);
-		if (rc < 0) {
-			log_err(rc, "package %s:%s cannot be served: its tree",
-				p->name, p->tag);
-			break;
-		}
+	ASSERT(total <= IMAGE_TREES_MAX);
+	while (rc == 0 && count < total) {
+		rc = selection_tree(depot, stack_package(&stack, count),
+				    &trees[count]);
+		count += rc == 0;
 	}
 	if (rc == 0)
-		rc = image_new(trees, count, key, &selection->since,
-			       conflict ? selection_conflict : NULL, &c, image);
+		rc = image_new(
+		    trees, count, own ? own->flags : 0, key, &selection->since,
+		    conflict ? selection_conflict : NULL, &stack, image);
 	for (unsigned int i = 0; i < count; i++)
 		tree_put(trees[i]);
 	return rc;

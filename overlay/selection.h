@@ -48,8 +48,19 @@ MUST_CHECK int selection_decode(const uint8_t *in, size_t len,
 void selection_put(struct kv_batch *batch, const char *tenant,
 		   const struct selection *selection);
 bool selection_same(const struct selection *a, const struct selection *b);
-/* Flatten it; the conflict function speaks of paths and packages. */
-MUST_CHECK int selection_image(struct depot *depot,
+/*
+ * What a guest has beside its tenant's selection: a list of its own, asked
+ * first (profiles), and how its image is flattened.
+ */
+enum { GUEST_OWN_MAX = IMAGE_TREES_MAX - SITE_SELECTION_MAX };
+struct guest_own {
+	unsigned int flags; /* of image_new */
+	unsigned int count;
+	struct package_info package[GUEST_OWN_MAX];
+};
+/* Flatten a guest's own list (NULL: none) and the selection behind it; the
+ * conflict function (may be NULL) speaks of paths and packages. */
+MUST_CHECK int selection_image(struct depot *depot, const struct guest_own *own,
 			       const struct selection *selection,
 			       const uint8_t key[SIPHASH_KEY_LEN],
 			       site_conflict_fn *conflict, void *ctx,

@@ -139,9 +139,13 @@ int site_add_view(struct site *site, struct tenant *tenant, const char *guest,
 	    .guest = guest,
 	};
 	unsigned int at = site->view_count;
+	struct image *image;
 	struct view *view;
 	int rc = site_room_for_view(site);
 
+	if (rc == 0)
+		rc = site_guest_image(site, tenant, NULL, &tenant->selection,
+				      &image);
 	if (rc < 0)
 		return rc;
 	open.info.export_id = record->export_id;
@@ -154,7 +158,8 @@ int site_add_view(struct site *site, struct tenant *tenant, const char *guest,
 	/* 64 random bits and the boot counter: distinct in every life. */
 	random_bytes(&open.info.verifier, sizeof(open.info.verifier));
 	open.info.verifier ^= site->boot;
-	rc = view_open(&open, tenant->image, &view);
+	rc = view_open(&open, image, &view);
+	image_put(image);
 	if (rc < 0)
 		return rc;
 	quota_set(&view->quota, record->quota.bytes, record->quota.files);
@@ -162,7 +167,7 @@ int site_add_view(struct site *site, struct tenant *tenant, const char *guest,
 	       strcmp(site->views[at - 1].view->info.path, view->info.path) > 0;
 	     at--)
 		site->views[at] = site->views[at - 1];
-	site->views[at] = (struct site_view){view, *record};
+	site->views[at] = (struct site_view){view, *record, NULL};
 	site->view_count++;
 	site->by_id[site_id_slot(site, record->export_id)] = view;
 	return 0;
@@ -177,6 +182,7 @@ int site_take_view(struct site *site, struct site_view *sv)
 		return -ENOMEM;
 	site->removed = bigger;
 	site->removed[site->removed_count++] = sv->view;
+	free(sv->own);
 	memmove(sv, sv + 1,
 		(size_t)(site->views + site->view_count - sv - 1) *
 		    sizeof(*sv));
@@ -186,10 +192,15 @@ int site_take_view(struct site *site, struct site_view *sv)
 
 /* --- opening ------------------------------------------------------------- */
 
+bool site_view_is_of(const struct view *view, const struct tenant *tenant)
+{
+	return strcmp(view->tenant, tenant->name) == 0;
+}
+
 static void tenant_free(struct tenant *tenant)
 {
 	if (tenant)
-		image_put(tenant->image);
+		site_images_free(tenant);
 	free(tenant);
 }
 
@@ -235,9 +246,6 @@ static int site_load_tenant(struct site *site, const char *name,
 	rc = tenant_decode(value, len, tenant);
 	if (rc == 0)
 		rc = selection_load(site->kv, name, &tenant->selection);
-	if (rc == 0)
-		rc = selection_image(site->depot, &tenant->selection,
-				     tenant->key, NULL, NULL, &tenant->image);
 	if (rc == 0)
 		rc = site_add_tenant(site, tenant);
 	if (rc < 0)
@@ -366,8 +374,10 @@ void site_close(struct site *site)
 		starts_stop(site->starts);
 	if (site->journal)
 		site_quiesce(site);
-	for (unsigned int i = 0; i < site->view_count; i++)
+	for (unsigned int i = 0; i < site->view_count; i++) {
 		view_close(site->views[i].view);
+		free(site->views[i].own);
+	}
 	for (unsigned int i = 0; i < site->removed_count; i++)
 		view_close(site->removed[i]);
 	for (unsigned int i = 0; i < site->tenant_count; i++)
@@ -504,51 +514,6 @@ static void assign_conflict(void *ctx, const char *what)
 		c->conflict(c->ctx, what);
 }
 
-static bool view_is_of(const struct view *view, const struct tenant *tenant)
-{
-	return strcmp(view->tenant, tenant->name) == 0;
-}
-
-/* Would every guest's delta still stand on the new image? */
-static int assign_check_guests(struct site *site, struct tenant *tenant,
-			       struct image *image, struct assign_conflicts *c)
-{
-	int rc = 0;
-
-	for (unsigned int i = 0; i < site->view_count && rc == 0; i++) {
-		struct view *view = site->views[i].view;
-
-		if (!view_is_of(view, tenant))
-			continue;
-		rc = view_switch_check(view, image, assign_conflict, c);
-		if (rc == -EEXIST)
-			rc = 0; /* told; all guests' are listed */
-	}
-	return rc;
-}
-
-static int assign_commit(struct site *site, struct tenant *tenant,
-			 const struct selection *selection, struct image *image)
-{
-	struct kv_batch *batch = kv_batch_new();
-	int rc;
-
-	if (!batch)
-		return -ENOMEM;
-	selection_put(batch, tenant->name, selection);
-	rc = site_write(site, batch);
-	kv_batch_free(batch);
-	if (rc < 0)
-		return rc;
-	tenant->selection = *selection;
-	image_put(tenant->image);
-	tenant->image = image_get(image);
-	for (unsigned int i = 0; i < site->view_count; i++)
-		if (view_is_of(site->views[i].view, tenant))
-			view_switch(site->views[i].view, image);
-	return 0;
-}
-
 int site_check_entitled(struct site *site, const char *tenant,
 			const struct selection *selection)
 {
@@ -560,15 +525,37 @@ int site_check_entitled(struct site *site, const char *tenant,
 	return rc;
 }
 
-static int assign_locked(struct site *site, struct tenant *tenant,
-			 struct selection *next, bool take_order,
-			 struct assign_conflicts *c)
+/* Paths that two packages have with different content. */
+static int assign_check_paths(struct site *site, struct tenant *tenant,
+			      const struct selection *next, bool take_order,
+			      site_conflict_fn *conflict, void *ctx)
 {
-	struct assign_conflicts paths = *c;
-	struct image *image = NULL;
-	int rc;
+	struct assign_conflicts c = {conflict, ctx, 0};
+	struct image *image;
+	int rc = selection_image(site->depot, NULL, next, tenant->key,
+				 assign_conflict, &c, &image);
 
-	rc = site_check_entitled(site, tenant->name, next);
+	if (rc < 0)
+		return rc;
+	image_put(image);
+	if (c.count > 0 && !take_order)
+		return log_err(
+		    -EEXIST,
+		    "%u paths are in two packages with different content",
+		    c.count);
+	return 0;
+}
+
+static int assign_next(struct site *site, struct tenant *tenant,
+		       struct selection *next, bool take_order,
+		       site_conflict_fn *conflict, void *ctx)
+{
+	struct site_move move = {.tenant = tenant,
+				 .selection = next,
+				 .conflict = conflict,
+				 .ctx = ctx};
+	int rc = site_check_entitled(site, tenant->name, next);
+
 	if (rc < 0)
 		return rc;
 	if (tenant->selection.generation > 0 &&
@@ -576,24 +563,8 @@ static int assign_locked(struct site *site, struct tenant *tenant,
 		return 0;
 	next->generation = tenant->selection.generation + 1;
 	next->since = time_after(&tenant->selection.since);
-	rc = selection_image(site->depot, next, tenant->key, assign_conflict,
-			     &paths, &image);
-	if (rc == 0)
-		rc = assign_check_guests(site, tenant, image, c);
-	if (rc == 0 && c->count > 0)
-		rc = log_err(-EEXIST,
-			     "%u changes of guests of tenant %s are over files "
-			     "that the new selection lacks",
-			     c->count, tenant->name);
-	if (rc == 0 && paths.count > 0 && !take_order)
-		rc = log_err(-EEXIST,
-			     "%u paths are in two packages with different "
-			     "content",
-			     paths.count);
-	if (rc == 0)
-		rc = assign_commit(site, tenant, next, image);
-	image_put(image);
-	return rc;
+	rc = assign_check_paths(site, tenant, next, take_order, conflict, ctx);
+	return rc < 0 ? rc : site_move(site, &move);
 }
 
 int site_tenant_assign(struct site *site, const char *tenant_name,
@@ -601,7 +572,6 @@ int site_tenant_assign(struct site *site, const char *tenant_name,
 		       bool take_order, site_conflict_fn *conflict, void *ctx,
 		       uint32_t *generation)
 {
-	struct assign_conflicts c = {conflict, ctx, 0};
 	struct selection *next;
 	struct tenant *tenant;
 	int rc;
@@ -616,14 +586,12 @@ int site_tenant_assign(struct site *site, const char *tenant_name,
 	if (count > 0)
 		memcpy(next->package, packages, count * sizeof(*packages));
 	pthread_mutex_lock(&site->verbs);
-	pthread_rwlock_wrlock(&site->lock);
 	tenant = site_find_tenant(site, tenant_name);
 	if (!tenant)
 		rc = log_err(-ENOENT, "no tenant \"%s\"", tenant_name);
 	else
-		rc = assign_locked(site, tenant, next, take_order, &c);
+		rc = assign_next(site, tenant, next, take_order, conflict, ctx);
 	*generation = tenant ? tenant->selection.generation : 0;
-	pthread_rwlock_unlock(&site->lock);
 	pthread_mutex_unlock(&site->verbs);
 	free(next);
 	return rc;
@@ -655,7 +623,7 @@ int site_tenant_list(struct site *site,
 		info->delta_files = t->quota.files;
 		info->guests = 0;
 		for (unsigned int v = 0; v < site->view_count; v++)
-			info->guests += view_is_of(site->views[v].view, t);
+			info->guests += site_view_is_of(site->views[v].view, t);
 		rc = visit(ctx, info);
 	}
 	pthread_rwlock_unlock(&site->lock);

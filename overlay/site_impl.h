@@ -20,6 +20,17 @@ enum { SITE_VIEWS_MAX = 65536, SITE_TENANTS_MAX = 16384 };
 struct site_view {
 	struct view *view; /* owns */
 	struct guest_record record;
+	struct guest_own *own; /* owns; NULL: none.  Changes under verbs */
+};
+
+/* An image that guests of one tenant share (site_image.c). */
+struct tenant_image {
+	struct tenant_image *next;
+	unsigned int flags;
+	struct timespec since;
+	unsigned int count;
+	struct digest trees[IMAGE_TREES_MAX];
+	struct image *image; /* ref */
 };
 
 struct tenant {
@@ -27,7 +38,7 @@ struct tenant {
 	uint8_t key[SIPHASH_KEY_LEN]; /* of its inode numbers */
 	struct quota quota;
 	struct selection selection;
-	struct image *image; /* ref */
+	struct tenant_image *images; /* owns; changes under verbs */
 };
 
 struct site {
@@ -57,6 +68,7 @@ struct site {
 /* NULL: there is none.  lock is held. */
 struct tenant *site_find_tenant(struct site *site, const char *name);
 struct site_view *site_find_view(struct site *site, const char *path);
+bool site_view_is_of(const struct view *view, const struct tenant *tenant);
 /* -EACCES (logged): the tenant may not have one of these packages. */
 MUST_CHECK int site_check_entitled(struct site *site, const char *tenant,
 				   const struct selection *selection);
@@ -84,6 +96,46 @@ MUST_CHECK int site_make_tenant(struct site *site, const char *name,
 MUST_CHECK int site_split_name(const char *name,
 			       char tenant[PACKAGE_NAME_MAX + 1],
 			       const char **guest);
+
+/* --- site_image.c: which image a guest sees ------------------------------ */
+
+/*
+ * The one function that decides it: the trees of the guest's own list (NULL:
+ * none), then the selection's, flattened as own->flags say.  Guests of a tenant
+ * whose lists and flags are equal share one image: *image is a reference.  verbs
+ * is held (or the site is being opened).  Errors of selection_image.
+ */
+MUST_CHECK int site_guest_image(struct site *site, struct tenant *tenant,
+				const struct guest_own *own,
+				const struct selection *selection,
+				struct image **image);
+/* Forget what no guest has any more. */
+void site_images_trim(struct tenant *tenant);
+void site_images_free(struct tenant *tenant);
+
+/* --- site_move.c: guests get another image ------------------------------- */
+
+/*
+ * Whatever gives guests another image goes through here: a new selection moves
+ * all guests of a tenant, a change of a guest's own list or flags that guest.
+ * One durable batch has all of it: the new selection, what `put` adds, and what
+ * the rebase of each delta writes.  verbs is held.
+ * -EEXIST: conflicts, each told, and the policy refuses them; nothing has
+ * changed then.  Errors of site_guest_image, -EIO, -ENOMEM.
+ */
+struct site_move {
+	struct tenant *tenant;
+	const struct selection *selection; /* its next; NULL: as it is */
+	struct site_view *guest;           /* who moves; NULL: all its guests */
+	const struct guest_own *own; /* with guest: its next; NULL: as it is */
+	site_conflict_fn *conflict;  /* may be NULL */
+	void *ctx;
+	/* What else is true once they have moved; may be NULL. */
+	void (*put)(void *ctx, struct kv_batch *batch);
+	void *put_ctx;
+	unsigned int conflicts; /* out: told */
+};
+MUST_CHECK int site_move(struct site *site, struct site_move *move);
 
 /* --- site_guest.c -------------------------------------------------------- */
 

@@ -66,13 +66,15 @@ static void test_conflict(void *ctx, const char *path, unsigned int winner,
 		 winner, loser);
 }
 
+static unsigned int test_flags; /* of test_image */
+
 static struct image *test_image(struct tree **trees, unsigned int count,
 				const uint8_t *key, struct test_conflicts *c)
 {
 	static const struct timespec since = {1234567890, 1};
 	struct image *image = NULL;
-	int rc = image_new(trees, count, key, &since, c ? test_conflict : NULL,
-			   c, &image);
+	int rc = image_new(trees, count, test_flags, key, &since,
+			   c ? test_conflict : NULL, c, &image);
 
 	CU_ASSERT_EQUAL_FATAL(rc, 0);
 	return image;
@@ -421,13 +423,58 @@ static void test_image_chain_too_long(void)
 	trees[1] = fixture_tree(NULL, 1, b, 40);
 	check_mute();
 	CU_ASSERT_EQUAL(
-	    image_new(trees, 2, test_key, &since, NULL, NULL, &image), -EMLINK);
+	    image_new(trees, 2, 0, test_key, &since, NULL, NULL, &image),
+	    -EMLINK);
 	check_unmute();
 	test_many_free(a, 40);
 	test_many_free(b, 40);
 	tree_put(trees[0]);
 	tree_put(trees[1]);
 	name_cookie_cut_for_tests(63);
+}
+
+/* --- whiteouts that are shown --------------------------------------------- */
+
+/* Is there a character device 0/0 of mode 0 at the path? */
+static bool test_is_shown_whiteout(const struct image *image, const char *path)
+{
+	uint32_t i = test_find(image, path);
+	struct tree_inode attr;
+
+	if (i == IMAGE_NONE)
+		return false;
+	return image_attr(image, i, &attr) == NULL && attr.mode == S_IFCHR &&
+	       attr.rdev_major == 0 && attr.rdev_minor == 0;
+}
+
+static void test_image_shown_whiteouts(void)
+{
+	struct tree *trees[] = {TREE(test_hiding), TREE(test_base)};
+	struct image *plain = test_image(trees, 2, test_key, NULL);
+	struct image *shown;
+	uint64_t id;
+
+	test_flags = IMAGE_SHOW_WHITEOUTS;
+	shown = test_image(trees, 2, test_key, NULL);
+	test_sound(shown);
+	CU_ASSERT_TRUE(test_is_shown_whiteout(shown, "bin/sh"));
+	CU_ASSERT_TRUE(test_is_shown_whiteout(shown, "nothing"));
+	CU_ASSERT_FALSE(test_is_shown_whiteout(shown, "bin/same"));
+	CU_ASSERT_EQUAL(test_find(plain, "bin/sh"), IMAGE_NONE);
+	CU_ASSERT_EQUAL(test_find(plain, "nothing"), IMAGE_NONE);
+	CU_ASSERT_EQUAL(image_inode_count(shown), image_inode_count(plain) + 2);
+	id = test_id(shown, "bin/sh");
+	image_put(shown);
+	/* Behind the package with the name, it hides nothing and is not seen;
+	 * a whiteout's number depends on its path alone. */
+	trees[0] = trees[1];
+	shown = test_image(trees, 1, test_key, NULL);
+	CU_ASSERT_FALSE(test_is_shown_whiteout(shown, "bin/sh"));
+	CU_ASSERT_NOT_EQUAL(test_id(shown, "bin/sh"), id);
+	image_put(shown);
+	test_flags = 0;
+	image_put(plain);
+	tree_put(trees[0]);
 }
 
 /* --- no memory ----------------------------------------------------------- */
@@ -442,7 +489,8 @@ static void test_image_no_memory(void)
 
 	for (test_fail_at = 1; rc == -ENOMEM; test_fail_at++) {
 		test_alloc_count = 0;
-		rc = image_new(trees, 3, test_key, &since, NULL, NULL, &image);
+		rc = image_new(trees, 3, 0, test_key, &since, NULL, NULL,
+			       &image);
 		CU_ASSERT_TRUE(rc == 0 || rc == -ENOMEM);
 	}
 	CU_ASSERT_TRUE(test_fail_at > 10);
@@ -464,6 +512,7 @@ static const struct check_test tests[] = {
     {"links split between packages", test_image_links_split},
     {"ties", test_image_ties},
     {"chain too long", test_image_chain_too_long},
+    {"whiteouts that are shown", test_image_shown_whiteouts},
     {"no memory", test_image_no_memory},
 };
 
