@@ -457,8 +457,8 @@ static int control_guest_visit(void *ctx, const struct site_guest_info *info)
 	    json_pack("{s:s, s:s, s:I, s:I, s:s, s:b, s:b, s:b, s:I, s:I, s:I, "
 		      "s:I, s:I}",
 		      "guest", name, "tenant", info->tenant, "export_id",
-		      (json_int_t)info->export_id, "generation",
-		      (json_int_t)info->generation, "addr", info->addr,
+		      (json_int_t)info->access.export_id, "generation",
+		      (json_int_t)info->generation, "addr", info->access.addr,
 		      "devices", (int)info->allow_devices, "root_squash",
 		      (int)info->root_squash, "paused", (int)info->paused,
 		      "delta_bytes", (json_int_t)info->delta_bytes,
@@ -709,7 +709,7 @@ int control_guest_remove(struct control_request *req)
 		return control_fail(req, rc, NULL, "cannot remove guest %s",
 				    name);
 	if (daemon->server)
-		server_close_export(daemon->server, info.export_id);
+		server_close_export(daemon->server, info.access.export_id);
 	return control_answer(req, json_pack("{s:s, s:s, s:I}", "schema",
 					     "guest-remove/1", "guest", name,
 					     "delta_bytes",
@@ -723,7 +723,7 @@ static int control_export_visit(void *ctx, const struct site_guest_info *info)
 	snprintf(path, sizeof(path), "/%s/%s", info->tenant, info->guest);
 	return control_append(
 	    ctx, json_pack("{s:s, s:s, s:b, s:b, s:b, s:I, s:I, s:I}", "export",
-			   path, "addr", info->addr, "devices",
+			   path, "addr", info->access.addr, "devices",
 			   (int)info->allow_devices, "root_squash",
 			   (int)info->root_squash, "paused", (int)info->paused,
 			   "generation", (json_int_t)info->generation,

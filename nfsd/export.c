@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+#include "depot/digest.h"
 #include "nfsd/fh.h"
 
 static void export_map_v4(const struct in_addr *v4, uint8_t addr[16])
@@ -50,17 +51,29 @@ bool export_addr_matches(const struct export_client *client, const char *addr)
 	return memcmp(want, client->addr, sizeof(want)) == 0;
 }
 
+bool export_allows(const struct export_client *client,
+		   const struct site_access *access, bool by_name)
+{
+	uint32_t listener = access->listen.port ? access->export_id : 0;
+
+	return client->listener == listener &&
+	       export_addr_matches(client, access->addr) &&
+	       !(by_name && access->has_secret);
+}
+
 /* Decide, and remember; the oldest decision makes room. */
 static struct export_view *export_decide(struct export_client *client,
-					 struct view *view)
+					 struct site *site, struct view *view)
 {
+	struct site_access access;
 	struct export_view *export = &client->seen[client->next];
 
 	client->next = (client->next + 1) % EXPORT_CLIENT_MAX;
 	client->count = MIN(client->count + 1, (unsigned)EXPORT_CLIENT_MAX);
 	export->view = view;
 	export->info = view_get_info(view);
-	export->allowed = export_addr_matches(client, export->info->addr);
+	export->allowed = site_access(site, export->info->export_id, &access) &&
+			  export_allows(client, &access, false);
 	return export;
 }
 
@@ -74,7 +87,7 @@ static struct export_view *export_by_id(struct export_client *client,
 		if (client->seen[i].info->export_id == export_id)
 			return &client->seen[i];
 	view = site_view_by_id(site, export_id);
-	return view ? export_decide(client, view) : NULL;
+	return view ? export_decide(client, site, view) : NULL;
 }
 
 int export_of_handle(struct export_client *client, struct site *site,
@@ -103,9 +116,46 @@ int export_of_path(struct export_client *client, struct site *site,
 		   const char *path, struct export_view *export)
 {
 	struct view *view = site_view_by_path(site, path);
+	struct site_access access;
 
 	if (!view)
-		return -ENOENT;
-	*export = *export_decide(client, view);
+		return -EACCES;
+	*export = *export_decide(client, site, view);
+	return export->allowed &&
+		       site_access(site, export->info->export_id, &access) &&
+		       !access.has_secret
+		   ? 0
+		   : -EACCES;
+}
+
+static const char export_secret_dir[] = "/s/";
+
+void export_secret_path(const struct site_secret *secret,
+			char path[EXPORT_SECRET_PATH_LEN + 1])
+{
+	strcpy(path, export_secret_dir);
+	hex_write(secret->bytes, sizeof(secret->bytes),
+		  path + sizeof(export_secret_dir) - 1);
+}
+
+bool export_secret_parse(const char *path, struct site_secret *secret)
+{
+	const char *hex = path + sizeof(export_secret_dir) - 1;
+
+	return strncmp(path, export_secret_dir,
+		       sizeof(export_secret_dir) - 1) == 0 &&
+	       hex_read(hex, strlen(hex), secret->bytes,
+			sizeof(secret->bytes)) == 0;
+}
+
+int export_of_secret(struct export_client *client, struct site *site,
+		     const struct site_secret *secret,
+		     struct export_view *export)
+{
+	struct view *view = site_view_by_secret(site, secret);
+
+	if (!view)
+		return -EACCES;
+	*export = *export_decide(client, site, view);
 	return export->allowed ? 0 : -EACCES;
 }

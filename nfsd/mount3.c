@@ -76,6 +76,19 @@ static int mount3_walk(struct call *call, const struct export_view *export,
 	return 0;
 }
 
+static int mount3_export_of(struct call *call, const char *path,
+			    struct export_view *export)
+{
+	struct export_client *client = &call->peer->client;
+	struct site *site = call->rpc->site;
+	struct site_secret secret;
+
+	if (export_secret_parse(path, &secret) &&
+	    export_of_secret(client, site, &secret, export) == 0)
+		return 0;
+	return export_of_path(client, site, path, export);
+}
+
 static int mount3_find(struct call *call, struct export_view *export,
 		       struct view_object *obj)
 {
@@ -95,7 +108,7 @@ static int mount3_find(struct call *call, struct export_view *export,
 	path[1 + names[0].len] = '/';
 	memcpy(path + 2 + names[0].len, names[1].bytes, names[1].len);
 	path[2 + names[0].len + names[1].len] = '\0';
-	rc = export_of_path(&call->peer->client, call->rpc->site, path, export);
+	rc = mount3_export_of(call, path, export);
 	if (rc < 0)
 		return rc;
 	return mount3_walk(call, export, names + 2, count - 2, obj);
@@ -169,9 +182,9 @@ static int mount3_visit(void *ctx, const struct site_guest_info *guest)
 	uint8_t *p = exports->p;
 	size_t tenant_len = strlen(guest->tenant);
 	size_t guest_len = strlen(guest->guest);
-	size_t addr_len = strlen(guest->addr);
+	size_t addr_len = strlen(guest->access.addr);
 
-	if (!export_addr_matches(exports->client, guest->addr))
+	if (!export_allows(exports->client, &guest->access, true))
 		return 0;
 	if (exports->limit - p < 32 + SITE_EXPORT_PATH_MAX + 64)
 		return 1;
@@ -183,13 +196,14 @@ static int mount3_visit(void *ctx, const struct site_guest_info *guest)
 	p = put_opaque(p, path, 2 + tenant_len + guest_len);
 	if (addr_len > 0) {
 		p = put_u32(p, true);
-		p = put_opaque(p, guest->addr, addr_len);
+		p = put_opaque(p, guest->access.addr, addr_len);
 	}
 	exports->p = put_u32(p, false); /* no more groups */
 	return 0;
 }
 
-/* RFC 1813 section 5.2.5: only what this client may mount. */
+/* RFC 1813 section 5.2.5: only what this client may mount by its name; secret
+ * paths are told to nobody. */
 int mount3_export(struct call *call)
 {
 	struct mount3_exports exports = {

@@ -479,13 +479,14 @@ static int import_guest(struct importing *im, const char *name)
 	uint8_t value[9] = {RECORD_FORMAT};
 	struct tenant *tenant = site_find_tenant(site, im->tenant);
 	struct record_key key;
-	int rc = 0;
+	int rc;
 
 	if (site_find_id(site, im->record.export_id))
 		return log_err(-EEXIST,
 			       "export id %u of guest %s is taken here",
 			       im->record.export_id, name);
-	if (!tenant)
+	rc = access_check(site, name, &im->record);
+	if (rc == 0 && !tenant)
 		rc =
 		    site_make_tenant(site, im->tenant, im->key, &im->selection);
 	if (rc < 0)

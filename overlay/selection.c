@@ -8,8 +8,9 @@
 
 enum {
 	GUEST_HEAD = 31,
-	GUEST_TAIL = 28,
-	GUEST_FORMAT = 2, /* 1 lacks the tail */
+	GUEST_TAIL = 28,                    /* from format 2 */
+	GUEST_WHERE = 18 + SITE_SECRET_LEN, /* from format 3 */
+	GUEST_FORMAT = 3,
 };
 
 static void selection_prefix(struct record_key *key, const char *tenant)
@@ -263,7 +264,16 @@ size_t guest_encode(const struct guest_record *guest, uint8_t *out)
 	le64_put(tail + 8, guest->quota.files);
 	le64_put(tail + 16, (uint64_t)guest->since.tv_sec);
 	le32_put(tail + 24, (uint32_t)guest->since.tv_nsec);
-	return GUEST_HEAD + addr_len + GUEST_TAIL;
+	memcpy(tail + 28, guest->listen.addr, 16);
+	le16_put(tail + 44, guest->listen.port);
+	memcpy(tail + 46, guest->secret.bytes, SITE_SECRET_LEN);
+	return GUEST_HEAD + addr_len + GUEST_TAIL + GUEST_WHERE;
+}
+
+/* Bytes behind the address; the format is known. */
+static size_t guest_tail_len(uint8_t format)
+{
+	return (format > 1 ? GUEST_TAIL : 0) + (format > 2 ? GUEST_WHERE : 0);
 }
 
 int guest_decode(const void *data, size_t len, struct guest_record *guest)
@@ -273,7 +283,7 @@ int guest_decode(const void *data, size_t len, struct guest_record *guest)
 	if (len >= 1 && in[0] > GUEST_FORMAT)
 		return record_newer("guest record", in[0], GUEST_FORMAT);
 	if (len < GUEST_HEAD || in[0] == 0 || in[30] >= sizeof(guest->addr) ||
-	    len != (size_t)GUEST_HEAD + in[30] + (in[0] > 1 ? GUEST_TAIL : 0))
+	    len != (size_t)GUEST_HEAD + in[30] + guest_tail_len(in[0]))
 		return log_err(-EBADMSG, "state: damaged guest record");
 	memset(guest, 0, sizeof(*guest));
 	guest->export_id = le32_get(in + 1);
@@ -288,6 +298,11 @@ int guest_decode(const void *data, size_t len, struct guest_record *guest)
 	guest->quota.files = le64_get(tail + 8);
 	guest->since.tv_sec = (time_t)le64_get(tail + 16);
 	guest->since.tv_nsec = le32_get(tail + 24);
+	if (in[0] > 2) {
+		memcpy(guest->listen.addr, tail + 28, 16);
+		guest->listen.port = le16_get(tail + 44);
+		memcpy(guest->secret.bytes, tail + 46, SITE_SECRET_LEN);
+	}
 	return guest->since.tv_nsec < 1000000000
 		   ? 0
 		   : log_err(-EBADMSG, "state: damaged guest record");

@@ -8,7 +8,8 @@
  *   generation  seconds:8 nanoseconds:4 count:4, then for each package
  *               revision:32 tree:32 name length:1 name tag length:1 tag
  *   guest       export:4 layer:8 key:16 flags:1 address length:1 address, from
- *               format 2 quota bytes:8 files:8 since:8+4
+ *               format 2 quota bytes:8 files:8 since:8+4, from format 3 listen
+ *               address:16 listen port:2 (0: none) secret:16 (all 0: none)
  */
 #ifndef OVERLAY_SELECTION_H
 #define OVERLAY_SELECTION_H
@@ -75,6 +76,8 @@ struct guest_record {
 	char addr[64];
 	struct site_quota quota;
 	struct timespec since; /* of the last restore: no ctime is earlier */
+	struct site_listen listen;
+	struct site_secret secret;
 };
 /* out holds RECORD_KEY_MAX bytes; returns the length. */
 size_t guest_encode(const struct guest_record *guest, uint8_t *out);

@@ -152,7 +152,6 @@ int site_add_view(struct site *site, struct tenant *tenant, const char *guest,
 	memcpy(open.info.key, record->key, SIPHASH_KEY_LEN);
 	open.info.allow_devices = record->flags & GUEST_FLAG_DEVICES;
 	open.info.root_squash = record->flags & GUEST_FLAG_SQUASH;
-	memcpy(open.info.addr, record->addr, sizeof(open.info.addr));
 	snprintf(open.info.path, sizeof(open.info.path), "/%s/%s", tenant->name,
 		 guest);
 	/* 64 random bits and the boot counter: distinct in every life. */
@@ -640,8 +639,7 @@ static void site_fill_guest(struct site *site, struct site_view *sv,
 	memset(info, 0, sizeof(*info));
 	memcpy(info->tenant, view->tenant, sizeof(info->tenant));
 	memcpy(info->guest, view->guest, sizeof(info->guest));
-	memcpy(info->addr, sv->record.addr, sizeof(info->addr));
-	info->export_id = sv->record.export_id;
+	access_of_record(&sv->record, &info->access);
 	info->generation = tenant->selection.generation;
 	info->allow_devices = view->info.allow_devices;
 	info->root_squash = view->info.root_squash;

@@ -19,15 +19,53 @@ struct site;
 enum {
 	SITE_SELECTION_MAX = 64, /* packages of a tenant */
 	SITE_EXPORT_PATH_MAX = 2 * PACKAGE_NAME_MAX + 4,
+	SITE_SECRET_LEN = 16,
+};
+
+/* A listening address of a guest's own; port 0: none. */
+struct site_listen {
+	uint8_t addr[16]; /* IPv6, or IPv4 mapped into it */
+	uint16_t port;
+};
+/* What its secret path is made of; all 0: none. */
+struct site_secret {
+	uint8_t bytes[SITE_SECRET_LEN];
 };
 
 MUST_CHECK int site_open(struct depot *depot, struct site **site);
 void site_close(struct site *site); /* takes site; NULL allowed */
 
+/*
+ * Whether two guests may be told apart by nothing but the name of their export,
+ * which anybody can type (operators.md b.7).  ALWAYS until it is set.
+ */
+enum site_trust {
+	SITE_TRUST_ALWAYS,
+	SITE_TRUST_TENANT, /* guests of one tenant only */
+	SITE_TRUST_NEVER,
+};
+void site_set_trust(struct site *site, enum site_trust trust);
+
 /* An export by the number in its handles, or by its path ("/red/vm1"); NULL
  * when there is none.  The view lives until site_close. */
 struct view *site_view_by_id(struct site *site, uint32_t export_id);
 struct view *site_view_by_path(struct site *site, const char *path);
+/* By its secret; the time it takes does not depend on the bytes. */
+struct view *site_view_by_secret(struct site *site,
+				 const struct site_secret *secret);
+
+/* Who may use an export. */
+struct site_access {
+	uint32_t export_id;
+	char addr[64]; /* the client's address; "" any */
+	/* Port not 0: connections that came in there, and no others; who came
+	 * in there may use no other export. */
+	struct site_listen listen;
+	bool has_secret; /* it is mounted by its secret path, not by name */
+};
+/* false: there is no such export. */
+bool site_access(struct site *site, uint32_t export_id,
+		 struct site_access *access);
 
 /* Creating what exists in the same form is success. */
 MUST_CHECK int site_tenant_create(struct site *site, const char *tenant);
@@ -83,11 +121,14 @@ struct site_quota {
 
 struct site_guest_options {
 	const char *addr; /* client address that may mount; NULL or "" any */
+	struct site_listen listen;
+	bool has_secret; /* a secret path, of bits made here */
 	bool allow_devices;
 	bool root_squash;
 };
-/* name "tenant/guest".  -ENOENT: no such tenant; -EEXIST: with other options.
- */
+/* name "tenant/guest".  -ENOENT: no such tenant; -EEXIST: with other options;
+ * -EXDEV: it or another guest could pass for the other (site_set_trust), with
+ * the names of both logged. */
 MUST_CHECK int site_guest_add(struct site *site, const char *name,
 			      const struct site_guest_options *options);
 
@@ -103,9 +144,8 @@ struct site_tenant_info {
 struct site_guest_info {
 	char tenant[PACKAGE_NAME_MAX + 1];
 	char guest[PACKAGE_NAME_MAX + 1];
-	uint32_t export_id;
 	uint32_t generation;
-	char addr[64];
+	struct site_access access;
 	bool allow_devices, root_squash;
 	bool paused; /* its calls are not answered: it is being moved */
 	struct site_quota quota;
@@ -128,6 +168,18 @@ MUST_CHECK int site_tenant_set_quota(struct site *site, const char *tenant,
 				     const struct site_quota *quota);
 MUST_CHECK int site_guest_set_quota(struct site *site, const char *guest,
 				    const struct site_quota *quota);
+
+/*
+ * Have a guest told apart in another way: addr, listen and has_secret of the
+ * options.  A secret that it has stays, unless `fresh`.  Connections decide by
+ * it once, so the caller closes those there are.  -ENOENT; -EXDEV as above.
+ */
+MUST_CHECK int site_guest_set_access(struct site *site, const char *guest,
+				     const struct site_guest_options *options,
+				     bool fresh);
+/* For the operator.  -ENOENT: no such guest, or it has none. */
+MUST_CHECK int site_guest_secret(struct site *site, const char *guest,
+				 struct site_secret *secret);
 
 /*
  * --- deltas ---------------------------------------------------------------

@@ -443,6 +443,8 @@ static int clone_make(struct site *site, const char *from, const char *snapshot,
 	if (rc == 0) {
 		pthread_rwlock_rdlock(&site->lock);
 		rc = guest_fill(site, to, options, &c.record);
+		if (rc == 0)
+			rc = access_check(site, to, &c.record);
 		pthread_rwlock_unlock(&site->lock);
 	}
 	if (rc == 0)

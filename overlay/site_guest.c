@@ -66,14 +66,13 @@ int guest_fill(struct site *site, const char *name,
 	       const struct site_guest_options *options,
 	       struct guest_record *record)
 {
+	int rc = access_fill(name, options, true, record);
 	uint32_t id;
 
+	if (rc < 0)
+		return rc;
 	record->flags = (options->allow_devices ? GUEST_FLAG_DEVICES : 0) |
 			(options->root_squash ? GUEST_FLAG_SQUASH : 0);
-	if (options->addr &&
-	    snprintf(record->addr, sizeof(record->addr), "%s", options->addr) >=
-		(int)sizeof(record->addr))
-		return log_err(-EINVAL, "guest %s: address is too long", name);
 	/* Random, so that a guest can move to any other host (design 6). */
 	do {
 		random_bytes(&id, sizeof(id));
@@ -96,13 +95,15 @@ static int guest_add_locked(struct site *site, const char *name,
 	old = site_find_view(site, path);
 	if (old) {
 		if ((old->record.flags & ~GUEST_FLAG_PAUSED) != record->flags ||
-		    strcmp(old->record.addr, record->addr) != 0)
+		    !access_matches(&old->record, record))
 			return log_err(-EEXIST,
 				       "guest %s exists with other options",
 				       name);
 		return 0;
 	}
-	rc = counter_next(site->kv, "layer", &record->layer);
+	rc = access_check(site, name, record);
+	if (rc == 0)
+		rc = counter_next(site->kv, "layer", &record->layer);
 	if (rc == 0)
 		rc = guest_write(site, name, record);
 	return rc < 0 ? rc : site_add_view(site, tenant, guest, record);
@@ -163,6 +164,27 @@ int site_guest_set_quota(struct site *site, const char *name,
 		rc = guest_change(site, name, sv, &record);
 		if (rc == 0)
 			quota_set(&sv->view->quota, quota->bytes, quota->files);
+	}
+	pthread_mutex_unlock(&site->verbs);
+	return rc;
+}
+
+int site_guest_set_access(struct site *site, const char *name,
+			  const struct site_guest_options *options, bool fresh)
+{
+	struct guest_record record;
+	struct site_view *sv;
+	int rc = -ENOENT;
+
+	pthread_mutex_lock(&site->verbs);
+	sv = site_guest(site, name);
+	if (sv) {
+		record = sv->record;
+		rc = access_fill(name, options, fresh, &record);
+		if (rc == 0)
+			rc = access_check(site, name, &record);
+		if (rc == 0)
+			rc = guest_change(site, name, sv, &record);
 	}
 	pthread_mutex_unlock(&site->verbs);
 	return rc;

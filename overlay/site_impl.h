@@ -50,6 +50,7 @@ struct site {
 	struct lives lives;
 	struct starts *starts; /* owns */
 	uint64_t boot;         /* this life's number */
+	enum site_trust trust; /* verbs */
 	pthread_mutex_t verbs; /* before lock */
 	pthread_rwlock_t lock;
 	/* guarded by lock: */
@@ -139,10 +140,26 @@ MUST_CHECK int site_move(struct site *site, struct site_move *move);
 
 /* --- site_guest.c -------------------------------------------------------- */
 
-/* Options, a new export id and key; lock is held. */
+/* Options, a new export id, key and secret; lock is held. */
 MUST_CHECK int guest_fill(struct site *site, const char *name,
 			  const struct site_guest_options *options,
 			  struct guest_record *record);
+
+/* --- site_access.c ------------------------------------------------------- */
+
+void access_of_record(const struct guest_record *record,
+		      struct site_access *access);
+/* addr, listen and, when it has none or `fresh`, a secret.  -EINVAL, logged. */
+MUST_CHECK int access_fill(const char *name,
+			   const struct site_guest_options *options, bool fresh,
+			   struct guest_record *record);
+/* Is the record said to be told apart so? */
+bool access_matches(const struct guest_record *record,
+		    const struct guest_record *wanted);
+/* Can this guest and every other one be told apart?  -EXDEV, logged; lock is
+ * held. */
+MUST_CHECK int access_check(const struct site *site, const char *name,
+			    const struct guest_record *record);
 
 /* --- drop.c: layers that nothing stands on any more ---------------------- */
 

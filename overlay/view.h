@@ -303,7 +303,6 @@ struct view_info {
 	uint8_t key[SIPHASH_KEY_LEN]; /* of the handles' MAC */
 	uint64_t verifier;            /* write verifier of this server life */
 	char path[2 * PACKAGE_NAME_MAX + 4]; /* "/tenant/guest" */
-	char addr[64]; /* client address that may mount; "" any */
 	bool allow_devices;
 	bool root_squash;
 };

@@ -4,6 +4,8 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#include "tests/fake/fake_view.h"
+
 enum { FAKE_VIEWS_MAX = 64 };
 
 struct site {
@@ -53,6 +55,30 @@ struct view *site_view_by_path(struct site *site, const char *path)
 		if (strcmp(view_get_info(site->views[i])->path, path) == 0)
 			return site->views[i];
 	return NULL;
+}
+
+/* Of all that have one, this is the secret. */
+struct view *site_view_by_secret(struct site *site,
+				 const struct site_secret *secret)
+{
+	struct site_secret want;
+
+	memset(&want, FAKE_SECRET, sizeof(want));
+	for (unsigned int i = 0; i < site->count; i++)
+		if (fake_view_access(site->views[i])->has_secret &&
+		    memcmp(secret, &want, sizeof(want)) == 0)
+			return site->views[i];
+	return NULL;
+}
+
+bool site_access(struct site *site, uint32_t export_id,
+		 struct site_access *access)
+{
+	struct view *view = site_view_by_id(site, export_id);
+
+	if (view)
+		*access = *fake_view_access(view);
+	return view != NULL;
 }
 
 int site_tenant_create(struct site *site, const char *tenant)
@@ -128,13 +154,13 @@ int site_guest_list(struct site *site,
 {
 	for (unsigned int i = 0; i < site->count; i++) {
 		const struct view_info *info = view_get_info(site->views[i]);
-		struct site_guest_info guest = {.export_id = info->export_id};
+		struct site_guest_info guest = {
+		    .access = *fake_view_access(site->views[i])};
 		int rc;
 
 		if (sscanf(info->path, "/%63[^/]/%63s", guest.tenant,
 			   guest.guest) != 2)
 			continue;
-		memcpy(guest.addr, info->addr, sizeof(guest.addr));
 		rc = visit(ctx, &guest);
 		if (rc != 0)
 			return rc;

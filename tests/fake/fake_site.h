@@ -10,7 +10,10 @@
 
 #include "overlay/site.h"
 
-enum { FAKE_STREAM_LEN = 100 << 20 }; /* of what is exported: beyond bodies */
+enum {
+	FAKE_STREAM_LEN = 100 << 20, /* of what is exported: beyond bodies */
+	FAKE_SECRET = 0x5e,          /* each byte of a guest's secret */
+};
 
 /* While true, site_delta_verify() does not return.  Any thread. */
 void fake_site_hold(struct site *site, bool hold);

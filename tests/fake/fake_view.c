@@ -40,6 +40,7 @@ struct fake_node {
 struct view {
 	pthread_rwlock_t lock;
 	struct view_info info;
+	struct site_access access;
 	bool paused;
 	struct fake_node *nodes[FAKE_NODES_MAX];
 	uint64_t next_fileid, next_cookie;
@@ -164,7 +165,8 @@ struct view *fake_view_new(uint32_t export_id, const char *path,
 	view->info.verifier = 0x1122334455667788ull;
 	memset(view->info.key, (int)export_id, sizeof(view->info.key));
 	snprintf(view->info.path, sizeof(view->info.path), "%s", path);
-	snprintf(view->info.addr, sizeof(view->info.addr), "%s", addr);
+	view->access.export_id = export_id;
+	snprintf(view->access.addr, sizeof(view->access.addr), "%s", addr);
 	fake_node_new(view, S_IFDIR | 0755)->parent = FAKE_ROOT;
 	return view;
 }
@@ -192,6 +194,11 @@ void fake_view_free(struct view *view)
 struct view_info *fake_view_info(struct view *view)
 {
 	return &view->info;
+}
+
+struct site_access *fake_view_access(struct view *view)
+{
+	return &view->access;
 }
 
 uint64_t fake_view_add_file(struct view *view, uint64_t dir, const char *name,

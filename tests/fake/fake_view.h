@@ -11,12 +11,14 @@
 #ifndef TESTS_FAKE_FAKE_VIEW_H
 #define TESTS_FAKE_FAKE_VIEW_H
 
+#include "overlay/site.h"
 #include "overlay/view.h"
 
 struct view *fake_view_new(uint32_t export_id, const char *path,
 			   const char *addr);
 void fake_view_free(struct view *view);              /* takes */
 struct view_info *fake_view_info(struct view *view); /* to change it */
+struct site_access *fake_view_access(struct view *view); /* likewise */
 
 /* A regular file whose data is borrowed until it is written to; its fileid. */
 uint64_t fake_view_add_file(struct view *view, uint64_t dir, const char *name,

@@ -159,6 +159,77 @@ static void test_addresses(void)
 	CU_ASSERT_FALSE(export_addr_matches(&client, "192.168.1.9"));
 }
 
+/* Who comes in by a guest's own listening address is that guest, and nobody
+ * else is. */
+static void test_listener(void)
+{
+	uint8_t of_red[FH_LEN], of_blue[FH_LEN];
+	struct export_client client;
+
+	set_up();
+	fake_view_access(red)->addr[0] = '\0';
+	fake_view_access(blue)->addr[0] = '\0';
+	fake_view_access(blue)->listen.port = 2051;
+	fh_make(view_get_info(red), some, of_red);
+	fh_make(view_get_info(blue), some, of_blue);
+	client_init(&client, "10.0.0.1");
+	CU_ASSERT_EQUAL(resolve(&client, of_red, FH_LEN), 0);
+	CU_ASSERT_EQUAL(resolve(&client, of_blue, FH_LEN), -EBADF);
+	client_init(&client, "10.0.0.1");
+	client.listener = view_get_info(blue)->export_id;
+	CU_ASSERT_EQUAL(resolve(&client, of_red, FH_LEN), -EBADF);
+	CU_ASSERT_EQUAL(resolve(&client, of_blue, FH_LEN), 0);
+	client_init(&client, "10.0.0.1");
+	client.listener = 12345; /* of a guest that is gone */
+	CU_ASSERT_EQUAL(resolve(&client, of_red, FH_LEN), -EBADF);
+	CU_ASSERT_EQUAL(resolve(&client, of_blue, FH_LEN), -EBADF);
+	tear_down();
+}
+
+static void test_secret(void)
+{
+	char path[EXPORT_SECRET_PATH_LEN + 2];
+	struct export_client client;
+	struct site_secret secret;
+	struct export_view export;
+	uint8_t fh[FH_LEN];
+
+	set_up();
+	fake_view_access(red)->has_secret = true;
+	memset(&secret, FAKE_SECRET, sizeof(secret));
+	client_init(&client, "10.0.0.1");
+	CU_ASSERT_EQUAL(export_of_path(&client, site, "/red/vm1", &export),
+			-EACCES);
+	CU_ASSERT_EQUAL(export_of_secret(&client, site, &secret, &export), 0);
+	CU_ASSERT_PTR_EQUAL(export.view, red);
+	/* The handle is enough then, for the connection that calls go by. */
+	fh_make(view_get_info(red), some, fh);
+	client_init(&client, "10.0.0.1");
+	CU_ASSERT_EQUAL(resolve(&client, fh, FH_LEN), 0);
+	/* From another address the secret does not help. */
+	client_init(&client, "10.0.0.9");
+	CU_ASSERT_EQUAL(export_of_secret(&client, site, &secret, &export),
+			-EACCES);
+	client_init(&client, "10.0.0.1");
+	secret.bytes[3] ^= 1;
+	CU_ASSERT_EQUAL(export_of_secret(&client, site, &secret, &export),
+			-EACCES);
+
+	export_secret_path(&secret, path);
+	CU_ASSERT_STRING_EQUAL(path, "/s/5e5e5e5f5e5e5e5e5e5e5e5e5e5e5e5e");
+	memset(&secret, 0, sizeof(secret));
+	CU_ASSERT_TRUE(export_secret_parse(path, &secret));
+	CU_ASSERT_EQUAL(secret.bytes[3], 0x5f);
+	CU_ASSERT_FALSE(export_secret_parse(path + 1, &secret));
+	CU_ASSERT_FALSE(export_secret_parse("/s/", &secret));
+	strcat(path, "0");
+	CU_ASSERT_FALSE(export_secret_parse(path, &secret));
+	path[5] = 'E'; /* one spelling only */
+	path[EXPORT_SECRET_PATH_LEN] = '\0';
+	CU_ASSERT_FALSE(export_secret_parse(path, &secret));
+	tear_down();
+}
+
 static const struct check_test tests[] = {
     {"form", test_form},
     {"every length from 0 to 64", test_lengths},
@@ -166,6 +237,8 @@ static const struct check_test tests[] = {
     {"rights of a connection", test_rights},
     {"more exports than remembered", test_more_exports_than_remembered},
     {"addresses", test_addresses},
+    {"listening addresses", test_listener},
+    {"secret paths", test_secret},
 };
 
 int main(void)

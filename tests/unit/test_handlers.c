@@ -726,10 +726,10 @@ static void test_rename(void)
 	rig_skip_wcc(rig, &before, &after);
 	CU_ASSERT_FALSE(before || after);
 	at_end(rig);
-	strcpy(fake_view_info(rig->blue)->addr, "10.9.9.9");
+	strcpy(fake_view_access(rig->blue)->addr, "10.9.9.9");
 	export_client_init(&rig->peer.client,
 			   &(struct sockaddr){.sa_family = AF_UNIX});
-	fake_view_info(rig->red)->addr[0] = '\0';
+	fake_view_access(rig->red)->addr[0] = '\0';
 	call_rename(rig, "d", rig->blue, ROOT, "e");
 	CU_ASSERT_EQUAL(status(rig), NFS3ERR_BADHANDLE);
 	rig_free(rig);
@@ -973,12 +973,12 @@ static void test_mnt(void)
 	    {"/red/vm1/..", MNT3ERR_INVAL},
 	    {"/red/vm1/d/../d", MNT3ERR_INVAL},
 	    {"/red/./vm1", MNT3ERR_INVAL},
-	    {"/red/vm2", MNT3ERR_NOENT},
+	    {"/red/vm2", MNT3ERR_ACCES},
 	    {"/red", MNT3ERR_NOENT},
 	    {"/", MNT3ERR_NOENT},
 	    {"", MNT3ERR_INVAL},
 	    {"red/vm1", MNT3ERR_INVAL},
-	    {"/red/vm11", MNT3ERR_NOENT},
+	    {"/red/vm11", MNT3ERR_ACCES},
 	};
 	CLEANUP_FREE char *longest = malloc(5000);
 

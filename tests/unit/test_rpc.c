@@ -400,7 +400,7 @@ static void test_pending_fails(void)
 	CU_ASSERT_FALSE(rig->other.broken); /* not its export at all */
 	CU_ASSERT_EQUAL(rig_take(rig), 0);
 	CU_ASSERT_EQUAL(get_u32(&rig->reply), NFS3ERR_BADHANDLE);
-	fake_view_info(rig->red)->addr[0] = '\0';
+	fake_view_access(rig->red)->addr[0] = '\0';
 	export_client_init(&rig->other.client,
 			   &(struct sockaddr){.sa_family = AF_UNIX});
 	CU_ASSERT_EQUAL(rig_send(rig, &rig->other), 0);
@@ -412,7 +412,7 @@ static void test_pending_fails(void)
 
 static void let_both_in(struct rig *rig)
 {
-	fake_view_info(rig->red)->addr[0] = '\0';
+	fake_view_access(rig->red)->addr[0] = '\0';
 }
 
 /* N-07: held, connection lost, retransmitted on a new one, released. */

@@ -138,7 +138,7 @@ static int test_guest_names(void *ctx, const struct site_guest_info *info)
 	size_t len = strlen(text);
 
 	snprintf(text + len, 400 - len, "%s/%s:%u:%s%s%s ", info->tenant,
-		 info->guest, info->generation, info->addr,
+		 info->guest, info->generation, info->access.addr,
 		 info->allow_devices ? ":dev" : "",
 		 info->root_squash ? ":squash" : "");
 	return 0;

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_access: guests that can and cannot be told apart, and what is kept of
+ * how they are.
+ */
+#include "overlay/selection.h"
+#include "overlay/site.h"
+#include "tests/lib/check.h"
+#include "tests/lib/fixture_view.h"
+
+/* How a guest of the tables below is told apart. */
+enum how { OPEN, ADDR_7, ADDR_8, LISTEN_1, LISTEN_2, SECRET, ADDR_7_SECRET };
+
+static struct site_guest_options how_options(enum how how)
+{
+	static const uint8_t host[16] = {
+	    [10] = 0xff, [11] = 0xff, [12] = 10, [15] = 1};
+	struct site_guest_options options = {0};
+
+	if (how == ADDR_7 || how == ADDR_7_SECRET)
+		options.addr = "10.0.0.7";
+	if (how == ADDR_8)
+		options.addr = "::ffff:10.0.0.8";
+	if (how == LISTEN_1 || how == LISTEN_2) {
+		memcpy(options.listen.addr, host, sizeof(host));
+		options.listen.port = how == LISTEN_1 ? 2051 : 2052;
+	}
+	options.has_secret = how == SECRET || how == ADDR_7_SECRET;
+	return options;
+}
+
+static int add(struct fixture *fx, const char *name, enum how how)
+{
+	struct site_guest_options options = how_options(how);
+
+	return site_guest_add(fx->site, name, &options);
+}
+
+static void test_pairs(void)
+{
+	static const struct {
+		enum how a, b;
+		int never; /* SITE_TRUST_NEVER */
+	} rows[] = {
+	    {OPEN, OPEN, -EXDEV},
+	    {OPEN, ADDR_7, -EXDEV}, /* 10.0.0.7 could mount the open one */
+	    {OPEN, LISTEN_1, -EXDEV},
+	    {OPEN, SECRET, -EXDEV},
+	    {ADDR_7, ADDR_8, 0},
+	    {ADDR_7, ADDR_7, -EXDEV},
+	    {ADDR_7, ADDR_7_SECRET, -EXDEV}, /* which could mount the other */
+	    {ADDR_7_SECRET, ADDR_7_SECRET, 0},
+	    {ADDR_7, SECRET, 0},
+	    {ADDR_7, LISTEN_1, 0},
+	    {LISTEN_1, LISTEN_2, 0},
+	    {LISTEN_1, SECRET, 0},
+	    {SECRET, SECRET, 0},
+	};
+	struct fixture fx;
+
+	fixture_open(&fx);
+	ASSERT(site_tenant_create(fx.site, "red") == 0);
+	ASSERT(site_tenant_create(fx.site, "blue") == 0);
+	check_mute();
+	for (unsigned int i = 0; i < 2 * ARRAY_LEN(rows); i++) {
+		enum how a = i % 2 ? rows[i / 2].b : rows[i / 2].a;
+		enum how b = i % 2 ? rows[i / 2].a : rows[i / 2].b;
+		int want = rows[i / 2].never;
+
+		site_set_trust(fx.site, SITE_TRUST_NEVER);
+		ASSERT(add(&fx, "red/a", a) == 0);
+		CU_ASSERT_EQUAL(add(&fx, "blue/b", b), want);
+		/* To repeat what is there is no error. */
+		CU_ASSERT_EQUAL(add(&fx, "red/a", a), 0);
+		if (want < 0) {
+			CU_ASSERT_PTR_NULL(
+			    site_view_by_path(fx.site, "/blue/b"));
+			CU_ASSERT_EQUAL(add(&fx, "red/b", b), -EXDEV);
+			site_set_trust(fx.site, SITE_TRUST_TENANT);
+			CU_ASSERT_EQUAL(add(&fx, "blue/b", b), -EXDEV);
+			CU_ASSERT_EQUAL(add(&fx, "red/b", b), 0);
+			site_set_trust(fx.site, SITE_TRUST_ALWAYS);
+			CU_ASSERT_EQUAL(
+			    site_guest_remove(fx.site, "red/b", true), 0);
+			CU_ASSERT_EQUAL(add(&fx, "blue/b", b), 0);
+		}
+		site_set_trust(fx.site, SITE_TRUST_ALWAYS);
+		CU_ASSERT_EQUAL(site_guest_remove(fx.site, "red/a", true), 0);
+		if (site_view_by_path(fx.site, "/blue/b"))
+			CU_ASSERT_EQUAL(
+			    site_guest_remove(fx.site, "blue/b", true), 0);
+	}
+	check_unmute();
+	fixture_close(&fx);
+}
+
+/* One address and port is one guest's, however trusted they are. */
+static void test_same_listener(void)
+{
+	struct fixture fx;
+
+	fixture_open(&fx);
+	ASSERT(site_tenant_create(fx.site, "red") == 0);
+	ASSERT(add(&fx, "red/a", LISTEN_1) == 0);
+	check_mute();
+	CU_ASSERT_EQUAL(add(&fx, "red/b", LISTEN_1), -EXDEV);
+	check_unmute();
+	CU_ASSERT_EQUAL(add(&fx, "red/b", LISTEN_2), 0);
+	fixture_close(&fx);
+}
+
+static struct site_access access_of(struct fixture *fx, const char *path)
+{
+	struct view *view = fixture_view(fx, path);
+	struct site_access access;
+
+	ASSERT(site_access(fx->site, view_get_info(view)->export_id, &access));
+	CU_ASSERT_EQUAL(access.export_id, view_get_info(view)->export_id);
+	return access;
+}
+
+static void test_kept(void)
+{
+	struct site_guest_options other = how_options(ADDR_8);
+	struct site_secret secret, again;
+	struct site_access access;
+	struct fixture fx;
+
+	fixture_open(&fx);
+	ASSERT(site_tenant_create(fx.site, "red") == 0);
+	ASSERT(add(&fx, "red/addr", ADDR_8) == 0);
+	ASSERT(add(&fx, "red/listen", LISTEN_2) == 0);
+	ASSERT(add(&fx, "red/secret", ADDR_7_SECRET) == 0);
+	ASSERT(site_guest_secret(fx.site, "red/secret", &secret) == 0);
+	for (int i = 0; i < 2; i++) {
+		access = access_of(&fx, "/red/addr");
+		CU_ASSERT_STRING_EQUAL(access.addr, "10.0.0.8");
+		CU_ASSERT_FALSE(access.has_secret);
+		CU_ASSERT_EQUAL(access.listen.port, 0);
+		access = access_of(&fx, "/red/listen");
+		CU_ASSERT_EQUAL(access.listen.port, 2052);
+		CU_ASSERT_EQUAL(access.listen.addr[12], 10);
+		access = access_of(&fx, "/red/secret");
+		CU_ASSERT_TRUE(access.has_secret);
+		CU_ASSERT_EQUAL(
+		    site_guest_secret(fx.site, "red/secret", &again), 0);
+		CU_ASSERT_EQUAL(memcmp(&secret, &again, sizeof(secret)), 0);
+		CU_ASSERT_PTR_EQUAL(site_view_by_secret(fx.site, &secret),
+				    fixture_view(&fx, "/red/secret"));
+		CU_ASSERT_EQUAL(site_guest_secret(fx.site, "red/addr", &again),
+				-ENOENT);
+		fixture_restart(&fx, true);
+	}
+	/* No guest without a secret answers to none. */
+	memset(&again, 0, sizeof(again));
+	CU_ASSERT_PTR_NULL(site_view_by_secret(fx.site, &again));
+	again = secret;
+	again.bytes[15] ^= 1;
+	CU_ASSERT_PTR_NULL(site_view_by_secret(fx.site, &again));
+
+	CU_ASSERT_EQUAL(
+	    site_guest_set_access(fx.site, "red/secret", &other, false), 0);
+	CU_ASSERT_PTR_NULL(site_view_by_secret(fx.site, &secret));
+	fixture_restart(&fx, true);
+	CU_ASSERT_STRING_EQUAL(access_of(&fx, "/red/secret").addr, "10.0.0.8");
+	CU_ASSERT_FALSE(access_of(&fx, "/red/secret").has_secret);
+	fixture_close(&fx);
+}
+
+static void test_set(void)
+{
+	struct site_guest_options options = how_options(SECRET);
+	struct site_secret first, second;
+	struct fixture fx;
+
+	fixture_open(&fx);
+	ASSERT(site_tenant_create(fx.site, "red") == 0);
+	site_set_trust(fx.site, SITE_TRUST_NEVER);
+	ASSERT(add(&fx, "red/a", SECRET) == 0);
+	ASSERT(add(&fx, "red/b", ADDR_7) == 0);
+	ASSERT(site_guest_secret(fx.site, "red/a", &first) == 0);
+	/* The one it has stays, unless a fresh one is asked for. */
+	CU_ASSERT_EQUAL(
+	    site_guest_set_access(fx.site, "red/a", &options, false), 0);
+	ASSERT(site_guest_secret(fx.site, "red/a", &second) == 0);
+	CU_ASSERT_EQUAL(memcmp(&first, &second, sizeof(first)), 0);
+	CU_ASSERT_EQUAL(site_guest_set_access(fx.site, "red/a", &options, true),
+			0);
+	ASSERT(site_guest_secret(fx.site, "red/a", &second) == 0);
+	CU_ASSERT_NOT_EQUAL(memcmp(&first, &second, sizeof(first)), 0);
+	check_mute();
+	options = how_options(ADDR_7);
+	CU_ASSERT_EQUAL(
+	    site_guest_set_access(fx.site, "red/a", &options, false), -EXDEV);
+	options = how_options(OPEN);
+	CU_ASSERT_EQUAL(
+	    site_guest_set_access(fx.site, "red/b", &options, false), -EXDEV);
+	CU_ASSERT_EQUAL(
+	    site_guest_set_access(fx.site, "red/none", &options, false),
+	    -ENOENT);
+	options.addr = "nonsense";
+	CU_ASSERT_EQUAL(
+	    site_guest_set_access(fx.site, "red/b", &options, false), -EINVAL);
+	check_unmute();
+	CU_ASSERT_TRUE(access_of(&fx, "/red/a").has_secret);
+	CU_ASSERT_STRING_EQUAL(access_of(&fx, "/red/b").addr, "10.0.0.7");
+	fixture_close(&fx);
+}
+
+/* Formats 1 and 2 are records of guests that nothing but an address tells
+ * apart. */
+static void test_formats(void)
+{
+	struct guest_record record = {.export_id = 7,
+				      .layer = 3,
+				      .addr = "10.0.0.7",
+				      .quota = {1 << 20, 9},
+				      .since = {5, 6},
+				      .listen = {{1, 2}, 2051},
+				      .secret = {{1}}},
+			    read;
+	uint8_t value[RECORD_KEY_MAX];
+	size_t len = guest_encode(&record, value);
+
+	CU_ASSERT_EQUAL(value[0], 3);
+	CU_ASSERT_EQUAL(guest_decode(value, len, &read), 0);
+	CU_ASSERT_EQUAL(read.listen.port, 2051);
+	CU_ASSERT_EQUAL(
+	    memcmp(&read.listen, &record.listen, sizeof(read.listen)), 0);
+	CU_ASSERT_EQUAL(
+	    memcmp(&read.secret, &record.secret, sizeof(read.secret)), 0);
+	value[0] = 2;
+	CU_ASSERT_EQUAL(guest_decode(value, len - 34, &read), 0);
+	CU_ASSERT_EQUAL(read.listen.port, 0);
+	CU_ASSERT_EQUAL(read.secret.bytes[0], 0);
+	CU_ASSERT_EQUAL(read.quota.files, 9);
+	check_mute();
+	CU_ASSERT_EQUAL(guest_decode(value, len, &read), -EBADMSG);
+	value[0] = 3;
+	CU_ASSERT_EQUAL(guest_decode(value, len - 1, &read), -EBADMSG);
+	value[0] = 4;
+	CU_ASSERT_EQUAL(guest_decode(value, len, &read), -EPROTONOSUPPORT);
+	check_unmute();
+	value[0] = 1;
+	CU_ASSERT_EQUAL(guest_decode(value, len - 34 - 28, &read), 0);
+	CU_ASSERT_EQUAL(read.quota.files, 0);
+	CU_ASSERT_STRING_EQUAL(read.addr, "10.0.0.7");
+}
+
+static const struct check_test tests[] = {
+    {"two guests that can and cannot be told apart", test_pairs},
+    {"an address and port is one guest's", test_same_listener},
+    {"kept over a restart", test_kept},
+    {"changed", test_set},
+    {"formats of the record", test_formats},
+};
+
+int main(void)
+{
+	return check_main("test_access", tests, ARRAY_LEN(tests));
+}
