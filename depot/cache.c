@@ -30,7 +30,8 @@ struct chunk {
 	unsigned int pins;     /* atomic; raised under the way's lock only */
 	unsigned int resident; /* way: place in residents */
 	bool transient;        /* way: goes with its last pin */
-	uint8_t owner;         /* usage_owner() when it landed; constant */
+	bool offered;          /* way: nobody has read it */
+	uint8_t owner;         /* way: usage_owner() when it was read first */
 	uint64_t used;         /* way: its `touches` at the last use */
 };
 
@@ -50,6 +51,9 @@ struct cache {
 	struct usage *usage; /* borrows */
 	bool lru;            /* constant */
 	_Atomic size_t bytes;
+	_Atomic size_t offered; /* of bytes: of chunks that are offered */
+	_Atomic size_t reserve; /* that used chunks leave to them, now */
+	_Atomic uint64_t offers;
 	_Atomic uint64_t random;
 	_Atomic uint64_t landings, chunks;
 	_Atomic size_t owned[USAGE_OWNERS]; /* bytes by owner */
@@ -150,11 +154,14 @@ static void cache_charge(struct cache *cache, const struct chunk *chunk)
 	atomic_fetch_add(&cache->bytes, cost);
 }
 
+/* An offered chunk is nobody's: it takes no share. */
 static void cache_discharge(struct cache *cache, const struct chunk *chunk)
 {
 	size_t cost = cache_cost(chunk->len);
 
-	if (atomic_fetch_sub(&cache->owned[chunk->owner], cost) == cost)
+	if (chunk->offered)
+		atomic_fetch_sub(&cache->offered, cost);
+	else if (atomic_fetch_sub(&cache->owned[chunk->owner], cost) == cost)
 		atomic_fetch_sub(&cache->owners, 1);
 	atomic_fetch_sub(&cache->bytes, cost);
 }
@@ -280,6 +287,13 @@ static unsigned int cache_worth(const struct cache *cache,
 	return cache->lru ? 1 : usage_get(cache->usage, name);
 }
 
+/* What was offered within the reserve makes no room by going. */
+static bool cache_spares(struct cache *cache, const struct chunk *chunk)
+{
+	return chunk->offered &&
+	       atomic_load(&cache->offered) <= atomic_load(&cache->reserve);
+}
+
 static struct usage_pick way_victim(struct cache *cache, struct cache_way *way)
 {
 	struct usage_pick pick = {0};
@@ -288,19 +302,42 @@ static struct usage_pick way_victim(struct cache *cache, struct cache_way *way)
 		struct chunk *chunk =
 		    way->residents[cache_random(cache) % way->resident_count];
 
-		if (__atomic_load_n(&chunk->pins, __ATOMIC_ACQUIRE) > 0)
+		if (__atomic_load_n(&chunk->pins, __ATOMIC_ACQUIRE) > 0 ||
+		    cache_spares(cache, chunk))
 			continue;
 		usage_pick_offer(&pick, chunk, cache_worth(cache, &chunk->name),
-				 cache_over(cache, chunk->owner), chunk->used);
+				 !chunk->offered &&
+				     cache_over(cache, chunk->owner),
+				 chunk->used);
 	}
 	return pick;
+}
+
+/* The oldest of a few that were offered and not read; NULL: none. */
+static struct chunk *way_oldest_offered(struct cache *cache,
+					struct cache_way *way)
+{
+	struct chunk *oldest = NULL;
+
+	for (int i = 0; i < USAGE_SAMPLES && way->resident_count > 0; i++) {
+		struct chunk *chunk =
+		    way->residents[cache_random(cache) % way->resident_count];
+
+		if (chunk->offered && (!oldest || chunk->used < oldest->used))
+			oldest = chunk;
+	}
+	return oldest;
 }
 
 /* --- all of them --------------------------------------------------------- */
 
 static bool cache_full(struct cache *cache)
 {
-	return atomic_load(&cache->bytes) > cache->bytes_max;
+	size_t offered = atomic_load(&cache->offered);
+	size_t reserve = atomic_load(&cache->reserve);
+
+	return atomic_load(&cache->bytes) + reserve - MIN(offered, reserve) >
+	       cache->bytes_max;
 }
 
 /*
@@ -336,6 +373,29 @@ static bool cache_trim(struct cache *cache, unsigned int worth, bool over)
 	return stays;
 }
 
+/* Room for a chunk that is being read: of others, or else it goes with its last
+ * pin.  The caller has one. */
+static void cache_admit(struct cache *cache, struct chunk *chunk)
+{
+	struct cache_way *way = cache_way_of(cache, &chunk->name);
+
+	if (cache_trim(cache, cache_worth(cache, &chunk->name),
+		       cache_over(cache, chunk->owner)))
+		return;
+	pthread_mutex_lock(&way->lock);
+	chunk->transient = true;
+	pthread_mutex_unlock(&way->lock);
+}
+
+/* Its first reader; way. */
+static void way_adopt(struct cache *cache, struct chunk *chunk)
+{
+	cache_discharge(cache, chunk);
+	chunk->offered = false;
+	chunk->owner = (uint8_t)usage_owner(cache->usage, &chunk->name);
+	cache_charge(cache, chunk);
+}
+
 int cache_ask(struct cache *cache, const struct digest *name,
 	      struct depot_piece *piece, struct chunk **load)
 {
@@ -351,7 +411,9 @@ int cache_ask(struct cache *cache, const struct digest *name,
 		chunk->used = way->touches;
 		__atomic_fetch_add(&chunk->pins, 1, __ATOMIC_RELAXED);
 		piece->chunk = chunk;
-		answer = CACHE_HOT;
+		answer = chunk->offered ? CACHE_OFFERED : CACHE_HOT;
+		if (chunk->offered)
+			way_adopt(cache, chunk);
 		goto out;
 	}
 	answer = CACHE_WAITING;
@@ -366,6 +428,8 @@ int cache_ask(struct cache *cache, const struct digest *name,
 	}
 out:
 	pthread_mutex_unlock(&way->lock);
+	if (answer == CACHE_OFFERED)
+		cache_admit(cache, chunk);
 	return answer;
 }
 
@@ -377,20 +441,34 @@ void *cache_buffer(size_t len)
 		      CACHE_BUFFER_STEP);
 }
 
-/* Now and then the counters are told how many there are. */
+/* Now and then the counters are told how many there are; and when no offers
+ * have come, what is kept for them is given back. */
 static void cache_count(struct cache *cache)
 {
 	uint64_t chunks = atomic_fetch_add(&cache->chunks, 1) + 1;
 
-	if (atomic_fetch_add(&cache->landings, 1) % CACHE_COUNT_STEP == 0)
-		usage_set_residents(cache->usage, USAGE_MEMORY, chunks);
+	if (atomic_fetch_add(&cache->landings, 1) % CACHE_COUNT_STEP != 0)
+		return;
+	usage_set_residents(cache->usage, USAGE_MEMORY, chunks);
+	if (atomic_exchange(&cache->offers, 0) == 0)
+		atomic_store(&cache->reserve, 0);
+}
+
+/* What a chunk holds, from now on; way. */
+static void way_settle(struct cache_way *way, struct chunk *chunk, void *data,
+		       size_t len)
+{
+	chunk->data = data;
+	chunk->len = len;
+	chunk->used = way->touches;
+	chunk->resident = way->resident_count;
+	way->residents[way->resident_count++] = chunk;
 }
 
 struct depot_piece *cache_land(struct cache *cache, struct chunk *chunk,
 			       void *data, size_t len)
 {
 	struct cache_way *way = cache_way_of(cache, &chunk->name);
-	struct digest name = chunk->name;
 	struct depot_piece *waiters;
 
 	ASSERT(data && !chunk->data);
@@ -404,25 +482,79 @@ struct depot_piece *cache_land(struct cache *cache, struct chunk *chunk,
 		p->chunk = chunk;
 		chunk->pins++;
 	}
-	chunk->data = data;
-	chunk->len = len;
-	chunk->owner = (uint8_t)usage_owner(cache->usage, &name);
-	chunk->used = way->touches;
-	chunk->resident = way->resident_count;
-	way->residents[way->resident_count++] = chunk;
+	way_settle(way, chunk, data, len);
+	chunk->owner = (uint8_t)usage_owner(cache->usage, &chunk->name);
 	cache_charge(cache, chunk);
 	pthread_mutex_unlock(&way->lock);
 
 	cache_count(cache);
-	if (!cache_trim(cache, cache_worth(cache, &name),
-			cache_over(cache, chunk->owner))) {
-		pthread_mutex_lock(&way->lock);
-		chunk->transient = true;
-		pthread_mutex_unlock(&way->lock);
-	}
+	cache_admit(cache, chunk);
 	cache_release(cache, chunk);
 	return waiters;
 }
+
+/* --- offers -------------------------------------------------------------- */
+
+static bool cache_offered_too_many(struct cache *cache)
+{
+	return cache_full(cache) ||
+	       atomic_load(&cache->offered) >
+		   MAX(cache->bytes_max / CACHE_OFFERED_PART,
+		       atomic_load(&cache->reserve));
+}
+
+/* Counted before it is here, so that many who offer stay within the budget
+ * together; false: no room, and not counted.  way */
+static bool way_make_room(struct cache *cache, struct cache_way *way,
+			  size_t cost, bool displaces)
+{
+	struct chunk *oldest;
+
+	atomic_fetch_add(&cache->bytes, cost);
+	atomic_fetch_add(&cache->offered, cost);
+	while (cache_offered_too_many(cache)) {
+		oldest = displaces ? way_oldest_offered(cache, way) : NULL;
+		if (!oldest) {
+			atomic_fetch_sub(&cache->offered, cost);
+			atomic_fetch_sub(&cache->bytes, cost);
+			return false;
+		}
+		way_evict(cache, way, oldest);
+	}
+	return true;
+}
+
+bool cache_offer(struct cache *cache, const struct digest *name, void *data,
+		 size_t len, bool displaces)
+{
+	struct cache_way *way = cache_way_of(cache, name);
+	size_t cost = cache_cost(len);
+	struct chunk *chunk = NULL;
+
+	ASSERT(data);
+
+	if (atomic_fetch_add(&cache->offers, 1) == 0)
+		atomic_store(&cache->reserve,
+			     cache->bytes_max / CACHE_RESERVE_PART);
+	pthread_mutex_lock(&way->lock);
+	if (!way_find(way, name) &&
+	    way_make_room(cache, way, cost, displaces)) {
+		chunk = way_add(way, name);
+		if (chunk) {
+			way_settle(way, chunk, data, len);
+			chunk->offered = true;
+		} else {
+			atomic_fetch_sub(&cache->offered, cost);
+			atomic_fetch_sub(&cache->bytes, cost);
+		}
+	}
+	pthread_mutex_unlock(&way->lock);
+	if (chunk)
+		atomic_fetch_add(&cache->chunks, 1);
+	return chunk != NULL;
+}
+
+/* --- the rest ------------------------------------------------------------ */
 
 struct depot_piece *cache_fail(struct cache *cache, struct chunk *chunk)
 {
@@ -511,6 +643,7 @@ void cache_get_stats(struct cache *cache, struct cache_stats *stats)
 	memset(stats, 0, sizeof(*stats));
 	stats->bytes = atomic_load(&cache->bytes);
 	stats->bytes_max = cache->bytes_max;
+	stats->offered = atomic_load(&cache->offered);
 	stats->owners = atomic_load(&cache->owners);
 	for (unsigned int i = 0; i < CACHE_WAYS; i++) {
 		struct cache_way *way = &cache->ways[i];

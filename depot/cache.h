@@ -20,6 +20,14 @@
  * above their share go first.  What was not used since its counter was halved
  * to 0 is protected by no share.
  *
+ * Chunks that nobody has asked for yet (fetched ahead, just proved) may be
+ * offered, so that their reader finds them opened.  Memory that no chunk in use
+ * needs is theirs, up to CACHE_OFFERED_PART of the budget; beside a cache full
+ * of used chunks they have CACHE_RESERVE_PART of it, as long as such offers
+ * come.  An offer takes the place of no used chunk: of offered ones that were
+ * not read the oldest go.  At its first read an offered chunk is a newcomer as
+ * any other, and charged to its reader.
+ *
  * Pinned chunks are never dropped: when all are pinned the cache outgrows its
  * budget.  Its callers bound the pins.  Thread-safe.
  */
@@ -32,6 +40,12 @@
 struct cache;
 struct usage;
 
+enum {
+	CACHE_OFFERED_PART =
+	    2, /* of the budget, at most: one part of so many */
+	CACHE_RESERVE_PART = 16, /* likewise, kept for them */
+};
+
 /* usage: borrowed till cache_free(). */
 MUST_CHECK int cache_new(size_t bytes_max, struct usage *usage,
 			 struct cache **cache);
@@ -40,6 +54,8 @@ void cache_free(struct cache *cache);
 
 enum cache_answer {
 	CACHE_HOT,     /* pinned, in piece->chunk */
+	CACHE_OFFERED, /* the same; this is the first read of what was offered
+			*/
 	CACHE_WAITING, /* piece is on the list of a chunk under way */
 	CACHE_LOAD,    /* the same, and the caller must load it */
 };
@@ -60,6 +76,15 @@ struct depot_piece *cache_land(struct cache *cache, struct chunk *chunk,
 			       void *data, size_t len);
 struct depot_piece *cache_fail(struct cache *cache, struct chunk *chunk);
 
+/*
+ * A chunk that nobody has asked for.  true: it is taken, and `data` (of
+ * cache_buffer()) with it; false: it is here, or under way, or there is no room
+ * for it, and `data` stays the caller's.  displaces: it may take the place of
+ * what was offered and not read.
+ */
+bool cache_offer(struct cache *cache, const struct digest *name, void *data,
+		 size_t len, bool displaces);
+
 /* Leave the list of waiters; false: not on it (any more). */
 bool cache_leave(struct cache *cache, const struct digest *name,
 		 struct depot_piece *piece);
@@ -70,6 +95,7 @@ void cache_release(struct cache *cache, struct chunk *chunk);
 
 struct cache_stats {
 	uint64_t bytes, bytes_max;
+	uint64_t offered; /* of bytes: offered, and not read yet */
 	uint64_t chunks;
 	uint64_t evictions;
 	unsigned int owners; /* tenants that have chunks here */

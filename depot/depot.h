@@ -45,15 +45,15 @@ struct depot_upstream_options {
 };
 
 struct depot_options {
-	size_t memory_max;          /* bytes: databases and opened chunks */
-	unsigned int pool_threads;  /* 0: one per CPU, 2 at least */
+	size_t memory_max;         /* bytes: databases and opened chunks */
+	unsigned int pool_threads; /* 0: one per CPU, 2 at least */
 	struct depot_upstream_options upstream;
 	/* What shards/ may take: bytes, or percent of the file system; both 0:
 	 * no quota.  The rest is evict.h's. */
 	uint64_t store_max;
 	unsigned int store_percent;
 	uint64_t free_min; /* bytes left free; DEPOT_FREE_DEFAULT */
-	bool lru;	   /* evict by recency, not by frequency */
+	bool lru;          /* evict by recency, not by frequency */
 };
 /* 1 GiB, at most a 20th of the file system. */
 #define DEPOT_FREE_DEFAULT UINT64_MAX
@@ -254,7 +254,8 @@ struct depot_read {
 	uint32_t who; /* depot_who() of the tenant, 0: nobody's: cold shards of
 			 all tenants take turns */
 	void (*done)(struct depot_read *read, int rc);
-	bool cold; /* atomic; out: some of it came from an upstream */
+	bool cold;  /* atomic; out: some of it came from an upstream */
+	bool ahead; /* out: some of it was in memory before anybody asked */
 	/* the depot's own */
 	int pending; /* atomic */
 	int rc;      /* atomic */
@@ -333,12 +334,12 @@ struct upstream_info {
 	char last_error[256];
 	uint64_t requests, errors, bytes;
 	/* How the shards asked of it come (fetch.h); 0: none yet. */
-	unsigned int latency_ms;     /* to the first byte */
-	uint64_t bytes_per_s;	     /* of one range */
-	unsigned int score;	     /* 0 down, 100 nothing amiss */
-	unsigned int inflight;	     /* ranges */
-	unsigned int down_s;	     /* for so long */
-	uint64_t wrong;		     /* answers that were not what was asked */
+	unsigned int latency_ms; /* to the first byte */
+	uint64_t bytes_per_s;    /* of one range */
+	unsigned int score;      /* 0 down, 100 nothing amiss */
+	unsigned int inflight;   /* ranges */
+	unsigned int down_s;     /* for so long */
+	uint64_t wrong;          /* answers that were not what was asked */
 };
 
 /*
@@ -402,10 +403,10 @@ struct depot_stats {
 	uint64_t logical_bytes;          /* content of all tagged trees */
 	uint64_t cache_bytes, cache_max; /* opened chunks */
 	uint64_t cache_evictions;
-	uint64_t disk_bytes;	/* files of shards/, about */
-	uint64_t disk_max;	/* its quota; 0: none */
-	uint64_t kept_bytes;	/* never evicted, about */
-	uint64_t pins;		/* trees */
+	uint64_t disk_bytes;                    /* files of shards/, about */
+	uint64_t disk_max;                      /* its quota; 0: none */
+	uint64_t kept_bytes;                    /* never evicted, about */
+	uint64_t pins;                          /* trees */
 	uint64_t evicted_shards, evicted_bytes; /* since the start */
 	uint64_t refused_shards; /* fetched, served, not stored */
 	bool full; /* what is never evicted leaves no room within the quota */

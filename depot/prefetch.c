@@ -130,6 +130,11 @@ static void prefetch_done(struct fetch_job *job, int rc,
 	struct run *run = pj->run;
 	const struct digest *name = tree_shard_name(run->tree, job->shard);
 
+	/* Proved just now: its reader finds it opened. */
+	if (rc == 0 && run->kind != RUN_ALL &&
+	    cache_offer(prefetch->depot->cache, name, result->chunk,
+			result->chunk_len, run->kind != RUN_FILL))
+		result->chunk = NULL;
 	if (rc == 0)
 		marks_land(prefetch->marks, name, tree_digest(run->tree),
 			   run->fetch_class, result->shard_len);

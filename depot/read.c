@@ -277,6 +277,11 @@ static void read_ask(struct depot *depot, struct depot_read *read,
 		read_add_flight(depot, piece, load, end);
 		return;
 	}
+	if (answer == CACHE_OFFERED) {
+		read->ahead = true;
+		prefetch_read(depot->prefetch,
+			      tree_shard_name(piece->tree, piece->shard));
+	}
 	if (answer < 0)
 		read_set_error(read, answer);
 	else
@@ -296,6 +301,7 @@ int depot_read_start(struct depot *depot, struct depot_read *read)
 	__atomic_store_n(&read->pending, 1, __ATOMIC_RELAXED);
 	__atomic_store_n(&read->rc, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&read->cold, false, __ATOMIC_RELAXED);
+	read->ahead = false;
 	for (unsigned int i = 0; i < read->count; i++)
 		read_ask(depot, read, &read->piece[i], &end);
 	if (flights) {

@@ -57,7 +57,8 @@ void ahead_destroy(struct ahead *ahead);
 
 /*
  * Shards first to last (of one file of the tree) are read, and are not all in
- * memory; cold: some of them came from an upstream.  view->lock is held.
+ * memory, or for the first time; cold: some of them came from an upstream while
+ * the read waited.  view->lock is held.
  */
 void ahead_read(struct view *view, struct tree *tree, uint32_t inode,
 		uint32_t first, uint32_t last, bool cold);

@@ -78,10 +78,12 @@ static int read_package(struct view *view, const struct inode *inode,
 	}
 	rc = gather_run(&g);
 	if (g.read.count > 0 &&
-	    (rc == -EINPROGRESS || (rc == 0 && wait->depot.cold)))
+	    (rc == -EINPROGRESS ||
+	     (rc == 0 && (wait->depot.cold || wait->depot.ahead))))
 		ahead_read(view, g.tree, inode->rec.base_inode,
 			   g.read.piece[0].shard,
-			   g.read.piece[g.read.count - 1].shard, rc == 0);
+			   g.read.piece[g.read.count - 1].shard,
+			   rc == 0 && wait->depot.cold);
 	if (rc < 0)
 		return rc;
 	for (unsigned int i = 0; i < wait->depot.count && g.read.count; i++) {

@@ -315,16 +315,25 @@ cold_all_packs() { # program
 		awk '{ n += $1 } END { print n + 0 }'
 }
 
+# Seconds of CPU that host B's server has used, all threads.
+cold_cpu() {
+	awk -v tick="$(getconf CLK_TCK)" '{
+		sub(/.*\) /, "")
+		print ($12 + $13) / tick }' "/proc/$cold_pid/stat"
+}
+
 # The whole package, read once, file by file.
 cold_whole() { # program
 	cold_fresh "$1" -o upstream.plans=off
 	"$B/tests/tools/treetrace" "$COLD"/b/trees/* "$COLD_DEPTH" \
 		>"$COLD/whole"
 	cold_mark
+	cold_cpu_from=$(cold_cpu)
 	cold_line_json=$(cold_ask "$COLD/whole")
+	cold_cpu_s=$(echo "$cold_cpu_from $(cold_cpu)" | awk '{ print $2 - $1 }')
 	sleep 0.2
 	cold_sample whole "$1" "$cold_line_json" \
-		"$cold_fields,\"packs\":$(cold_sent "$1" packs)"
+		"$cold_fields,\"cpu_s\":$cold_cpu_s,\"packs\":$(cold_sent "$1" packs)"
 	cold_stop
 }
 

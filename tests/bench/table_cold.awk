@@ -19,6 +19,7 @@
 	keep("filled")
 	keep("assign_s")
 	keep("read_bytes")
+	keep("cpu_s")
 	if (!(program in program_seen)) {
 		program_seen[program] = 1
 		programs[++program_count] = program
@@ -99,11 +100,12 @@ function whole_row(program, link, where, field, packs, seconds, copy, curl) {
 	packs = median("whole", where, "packs")
 	copy = median("copy", where, "seconds")
 	curl = median("copy", where, "packs")
-	printf "| %s | %s Mbit/s, %s ms | %s | %s | %.1f | %.1f | %s |\n",
+	printf "| %s | %s Mbit/s, %s ms | %s | %s | %.1f | %.1f | %s | %.2f |\n",
 	       program, field[1], field[2],
 	       mb(median("whole", where, "read_bytes")), mb(packs),
 	       packs / seconds / 1e6, curl / copy / 1e6,
-	       ratio(packs / seconds, curl / copy)
+	       ratio(packs / seconds, curl / copy),
+	       median("whole", where, "cpu_s") * 1e8 / packs
 }
 
 END {
@@ -118,8 +120,8 @@ END {
 	for (i = 1; i <= program_count; i++)
 		for (k = 1; k <= link_count; k++)
 			time_row(programs[i], links[k])
-	print "\n| whole package | link | MB read | of packs | MB/s | curl | ratio |"
-	print "|---|---|--:|--:|--:|--:|--:|"
+	print "\n| whole package | link | MB read | of packs | MB/s | curl | ratio | CPU s per 100 MB |"
+	print "|---|---|--:|--:|--:|--:|--:|--:|"
 	for (i = 1; i <= program_count; i++)
 		for (k = 1; k <= link_count; k++)
 			whole_row(programs[i], links[k])

@@ -58,13 +58,14 @@ static bool test_use(struct cache *cache, unsigned int number, size_t len,
 	struct chunk *load;
 	int answer = cache_ask(cache, &name, piece, &load);
 
-	ASSERT(answer == CACHE_HOT || answer == CACHE_LOAD);
+	ASSERT(answer == CACHE_HOT || answer == CACHE_OFFERED ||
+	       answer == CACHE_LOAD);
 	if (answer == CACHE_LOAD)
 		ASSERT(cache_land(cache, load, test_data(number, len), len) ==
 		       piece);
 	ASSERT(*(const unsigned int *)chunk_data(piece->chunk) == number);
 	ASSERT(chunk_len(piece->chunk) == len);
-	return answer == CACHE_HOT;
+	return answer != CACHE_LOAD;
 }
 
 static bool test_touch_by(struct cache *cache, unsigned int number,
@@ -308,6 +309,161 @@ static void test_share_is_no_wall(void)
 	test_cache_free(cache);
 }
 
+/* --- offers -------------------------------------------------------------- */
+
+/* true: it was taken. */
+static bool test_offer(struct cache *cache, unsigned int number, bool displaces)
+{
+	struct digest name = test_name(number);
+	void *data = test_data(number, TEST_CHUNK);
+
+	if (cache_offer(cache, &name, data, TEST_CHUNK, displaces))
+		return true;
+	free(data);
+	return false;
+}
+
+static uint64_t test_offered_bytes(struct cache *cache)
+{
+	struct cache_stats stats;
+
+	cache_get_stats(cache, &stats);
+	CU_ASSERT(stats.bytes <= stats.bytes_max);
+	return stats.offered;
+}
+
+/* What is offered is read as if it had been loaded, and by whom counts then. */
+static void test_offer_is_read(void)
+{
+	struct cache *cache = test_cache(1 << 20);
+	struct depot_read read = {.who = 7};
+	struct depot_piece piece = {.read = &read};
+	struct digest name = test_name(1);
+	struct chunk *load = NULL;
+	struct cache_stats stats;
+
+	CU_ASSERT(test_offer(cache, 1, true));
+	CU_ASSERT(test_offered_bytes(cache) >= TEST_CHUNK);
+	cache_get_stats(cache, &stats);
+	CU_ASSERT_EQUAL(stats.owners, 0);
+	CU_ASSERT_EQUAL(cache_ask(cache, &name, &piece, &load), CACHE_OFFERED);
+	CU_ASSERT_PTR_NULL(load);
+	CU_ASSERT_EQUAL(*(const unsigned int *)chunk_data(piece.chunk), 1);
+	cache_release(cache, piece.chunk);
+	CU_ASSERT_EQUAL(test_offered_bytes(cache), 0);
+	cache_get_stats(cache, &stats);
+	CU_ASSERT_EQUAL(stats.owners, 1);
+	/* Of the first read only. */
+	CU_ASSERT(test_touch(cache, 1));
+	test_cache_free(cache);
+}
+
+/* What is here, or under way, is offered in vain. */
+static void test_offer_late(void)
+{
+	struct cache *cache = test_cache(1 << 20);
+	struct digest name = test_name(1);
+	struct depot_piece piece = {0};
+	struct chunk *load;
+
+	CU_ASSERT_EQUAL(cache_ask(cache, &name, &piece, &load), CACHE_LOAD);
+	CU_ASSERT_FALSE(test_offer(cache, 1, true));
+	CU_ASSERT_PTR_EQUAL(
+	    cache_land(cache, load, test_data(1, TEST_CHUNK), TEST_CHUNK),
+	    &piece);
+	CU_ASSERT_FALSE(test_offer(cache, 1, true));
+	cache_release(cache, piece.chunk);
+	CU_ASSERT(test_offer(cache, 2, true));
+	CU_ASSERT_FALSE(test_offer(cache, 2, true));
+	CU_ASSERT_EQUAL(test_offered_bytes(cache) / TEST_CHUNK, 1);
+	test_cache_free(cache);
+}
+
+/* A full cache of chunks in use: offers have the part that is kept for them,
+ * push each other out there, and push out nothing else. */
+static void test_offer_displaces_none(void)
+{
+	enum { ROOM = 2000, HOT = 1600, OFFERS = 4000 };
+	struct cache *cache = test_cache((size_t)ROOM * TEST_CHUNK);
+	unsigned int hot = 0, taken = 0, read = 0;
+	uint64_t most = 0;
+
+	for (int times = 0; times < 3; times++)
+		for (unsigned int i = 0; i < HOT; i++)
+			test_touch(cache, i);
+	for (unsigned int i = 0; i < OFFERS; i++) {
+		taken += test_offer(cache, 10000 + i, true);
+		most = MAX(most, test_offered_bytes(cache));
+	}
+	CU_ASSERT(taken > OFFERS * 9 / 10);
+	CU_ASSERT(most <= (uint64_t)(ROOM - HOT) * TEST_CHUNK);
+	for (unsigned int i = 0; i < HOT; i++)
+		hot += test_touch(cache, i);
+	CU_ASSERT_EQUAL(hot, HOT);
+	/* Those that are left are the newest, about. */
+	for (unsigned int i = OFFERS - 100; i < OFFERS; i++)
+		read += test_touch(cache, 10000 + i);
+	CU_ASSERT(read > 70);
+	/* A fill takes the place of nobody. */
+	while (test_offer(cache, taken++, false))
+		;
+	taken = 0;
+	for (unsigned int i = 0; i < 100; i++)
+		taken += test_offer(cache, 30000 + i, false);
+	CU_ASSERT_EQUAL(taken, 0);
+	test_cache_free(cache);
+}
+
+/* The part kept for offers is there for a reader of more than fits, and is
+ * given back after the last. */
+static void test_offer_reserve(void)
+{
+	enum { ROOM = 2000 };
+	struct cache *cache = test_cache((size_t)ROOM * TEST_CHUNK);
+	unsigned int opened = 0;
+	struct cache_stats stats;
+
+	for (unsigned int i = 0; i < 3 * ROOM; i++) {
+		test_offer(cache, i, true);
+		/* Read at a distance, so that some are here unread. */
+		opened += i >= 50 && test_touch(cache, i - 50);
+	}
+	CU_ASSERT(opened > 3 * ROOM * 8 / 10);
+	for (unsigned int i = 0; i < 2 * ROOM; i++)
+		test_touch(cache, 100000 + i);
+	cache_get_stats(cache, &stats);
+	CU_ASSERT(stats.bytes > stats.bytes_max - stats.bytes_max / 100);
+	CU_ASSERT(stats.bytes <= stats.bytes_max);
+	test_cache_free(cache);
+}
+
+/* All is pinned: an offer finds no room, and no pin is lost. */
+static void test_offer_all_pinned(void)
+{
+	enum { ROOM = 100 };
+	struct cache *cache = test_cache((size_t)ROOM * TEST_CHUNK);
+	struct depot_piece piece[ROOM + 20] = {{0}};
+
+	/* Its reader holds what was offered, too. */
+	CU_ASSERT(test_offer(cache, 0, true));
+	for (unsigned int i = 0; i < ARRAY_LEN(piece); i++) {
+		struct digest name = test_name(i);
+		struct chunk *load;
+
+		if (cache_ask(cache, &name, &piece[i], &load) == CACHE_LOAD)
+			(void)cache_land(cache, load, test_data(i, TEST_CHUNK),
+					 TEST_CHUNK);
+	}
+	CU_ASSERT_FALSE(test_offer(cache, 1000, true));
+	for (unsigned int i = 0; i < ARRAY_LEN(piece); i++) {
+		CU_ASSERT_EQUAL(
+		    *(const unsigned int *)chunk_data(piece[i].chunk), i);
+		cache_release(cache, piece[i].chunk);
+	}
+	CU_ASSERT_EQUAL(test_offered_bytes(cache), 0);
+	test_cache_free(cache);
+}
+
 static void test_sizes(void)
 {
 	static const size_t lens[] = {1, 4095, 4096, 4097, SHARD_CHUNK_MAX};
@@ -336,6 +492,9 @@ static void *test_crowd_main(void *arg)
 
 	for (int i = 0; i < 20000; i++) {
 		x = x * 1664525u + 1013904223u;
+		if (i % 3 == 0)
+			test_offer(crowd->cache, crowd->first + (x >> 25),
+				   i % 2 == 0);
 		crowd->loads +=
 		    !test_touch(crowd->cache, crowd->first + (x >> 26));
 	}
@@ -379,6 +538,11 @@ int main(void)
 	    {"by recency a scan does", test_recency},
 	    {"a scan of one tenant leaves the other its share", test_shares},
 	    {"a share is no wall", test_share_is_no_wall},
+	    {"what is offered is read", test_offer_is_read},
+	    {"an offer that comes late", test_offer_late},
+	    {"offers displace nothing in use", test_offer_displaces_none},
+	    {"a part is kept for offers", test_offer_reserve},
+	    {"offers beside pins", test_offer_all_pinned},
 	    {"sizes", test_sizes},
 	    {"many threads", test_crowded},
 	};

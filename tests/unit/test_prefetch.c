@@ -128,6 +128,7 @@ static void test_prefetch_plan(void)
 	CLEANUP(fixture_close) struct fixture f;
 	struct prefetch_figures figures;
 	struct prefetch_bytes bytes;
+	struct depot_stats stats;
 
 	fixture_open(&f);
 	depot_prefetch_started(f.host, f.tree, "red"); /* nothing is known */
@@ -158,6 +159,10 @@ static void test_prefetch_plan(void)
 		test_read(&f, wanted[i]);
 	depot_prefetch_figures(f.host, &figures);
 	CU_ASSERT_EQUAL(figures.plan.used, figures.plan.fetched);
+	/* They were opened when they came, and lie in memory since. */
+	depot_get_stats(f.host, &stats);
+	CU_ASSERT_EQUAL(stats.reads_hot, 4);
+	CU_ASSERT_EQUAL(stats.reads_warm, 0);
 	depot_prefetch_of_tree(f.host, tree_digest(f.tree), &bytes);
 	CU_ASSERT_EQUAL(bytes.used, figures.plan.used);
 }
