@@ -281,6 +281,8 @@ lint:
 install: all
 	install -D -m 755 $(B)/vdrived $(DESTDIR)/usr/sbin/vdrived
 	install -D -m 755 $(B)/vdrive $(DESTDIR)/usr/bin/vdrive
+	install -D -m 755 admin/guest/vdrive-run \
+		$(DESTDIR)/usr/share/vdrive/guest/vdrive-run
 	install -D -m 644 -t $(DESTDIR)/usr/share/man/man8 admin/man/*.8
 	install -D -m 644 -t $(DESTDIR)/usr/share/man/man5 admin/man/*.5
 clean:
