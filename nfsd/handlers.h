@@ -57,6 +57,9 @@ uint8_t *nfs3_write_done(struct call *call, const struct view_done *done,
 uint8_t *nfs3_commit_done(struct call *call, const struct view_done *done,
 			  uint8_t *p);
 
+/* nfsacl3.c */
+int nfsacl3_getacl(struct call *call);
+
 /* mount3.c */
 int mount3_mnt(struct call *call);
 int mount3_dump(struct call *call);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * program: NFS version 3 and MOUNT version 3, both on one port.
+ * program: NFS version 3, its ACLs, and MOUNT version 3, all on one port.
  */
 #include "nfsd/program.h"
 
@@ -61,9 +61,16 @@ static const struct procedure program_mount3[MOUNT3_PROC_COUNT] = {
     {"EXPORT", NULL, mount3_export, NULL, 0, FAIL_NOTHING},
 };
 
+/* The arguments of GETACL are those of ACCESS: a handle and a mask. */
+static const struct procedure program_nfsacl3[NFSACL3_PROC_COUNT] = {
+    {"NULL", NULL, NULL, NULL, 0, FAIL_NOTHING},
+    {"GETACL", DECODE(ACCESS3args), nfsacl3_getacl, NULL, HANDLE, FAIL_ATTR},
+};
+
 static const struct program program_table[] = {
     {NFS3_PROGRAM, NFS3_VERSION, program_nfs3, NFS3_PROC_COUNT},
     {MOUNT3_PROGRAM, MOUNT3_VERSION, program_mount3, MOUNT3_PROC_COUNT},
+    {NFSACL_PROGRAM, NFSACL_VERSION, program_nfsacl3, NFSACL3_PROC_COUNT},
 };
 
 const struct program *program_find(uint32_t number)

@@ -45,6 +45,12 @@ enum mount3_proc {
 	MOUNT3_PROC_COUNT,
 };
 
+/* The program of ACLs that goes with NFS version 3: the one question that is
+ * answered.  SETACL (2) is not there: PROC_UNAVAIL, which clients tell as
+ * "not supported". */
+enum { NFSACL_PROGRAM = 100227, NFSACL_VERSION = 3 };
+enum nfsacl3_proc { NFSACL3_NULL, NFSACL3_GETACL, NFSACL3_PROC_COUNT };
+
 struct call;
 struct view_done;
 struct __rpc_xdr;

@@ -660,10 +660,10 @@ static bool rpc_find(struct rpc *rpc, const struct rpc_header *header,
 		return false;
 	}
 	*procedure = &program->procedure[header->procedure];
-	stats_count(program->number == NFS3_PROGRAM
-			? &rpc->stats.nfs3_calls[header->procedure]
-			: &rpc->stats.mount3_calls[header->procedure],
-		    1);
+	if (program->number == NFS3_PROGRAM)
+		stats_count(&rpc->stats.nfs3_calls[header->procedure], 1);
+	else if (program->number == MOUNT3_PROGRAM)
+		stats_count(&rpc->stats.mount3_calls[header->procedure], 1);
 	return true;
 }
 

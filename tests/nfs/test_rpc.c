@@ -38,12 +38,11 @@ static int call_program(uint32_t program, uint32_t version, uint32_t proc)
 /* N-57, N-61, N-62, T-07: not served, said at once on the same connection. */
 static void t_N_57_program_unavailable(void)
 {
-	static const uint32_t programs[] = {
-	    0,      100000,     100001,    100002,
-	    100004, 100020,     100021, /* NLM */
-	    100024,                     /* NSM */
-	    100227,                     /* NFSACL: Linux asks at mount */
-	    100004, 0x40000000, UINT32_MAX};
+	static const uint32_t programs[] = {0,      100000,     100001,
+					    100002, 100004,     100020,
+					    100021, /* NLM */
+					    100024, /* NSM */
+					    100004, 0x40000000, UINT32_MAX};
 
 	for (size_t i = 0; i < ARRAY_LEN(programs); i++) {
 		uint64_t begin = check_now_ns();
@@ -81,10 +80,73 @@ static void t_N_61_no_locks(void)
 	refused_at_once(100024);
 }
 
-/* N-62: Linux asks for it on the same connection when it mounts. */
-static void t_N_62_no_acl(void)
+enum { ACL_PROGRAM = 100227, ACL_GET = 1, ACL_SET = 2 };
+
+/* One entry of an ACL. */
+static void expect_ace(uint32_t tag, uint32_t id, uint32_t perm)
 {
-	refused_at_once(100227);
+	EXPECT(raw_get32(&rig.raw), tag);
+	EXPECT(raw_get32(&rig.raw), id);
+	EXPECT(raw_get32(&rig.raw), perm);
+}
+
+/* The ACL that is asked for, of a file of mode 0640 of 7:8. */
+static void expect_acl(const struct raw_fh *fh, uint32_t mask)
+{
+	struct raw *raw = &rig.raw;
+	struct raw_attr attr;
+
+	raw_begin(raw, ACL_PROGRAM, 3, ACL_GET);
+	raw_put_fh(raw, fh);
+	raw_put32(raw, mask);
+	EXPECT(raw_call(raw), 0);
+	EXPECT(raw_get32(raw), S_OK);
+	raw_get_post_attr(raw, &attr);
+	EXPECT(attr.mode & 0777, 0640);
+	EXPECT(raw_get32(raw), mask);
+	EXPECT(raw_get32(raw), 4);
+	EXPECT(raw_get32(raw), mask & 1 ? 4 : 0);
+	if (mask & 1) {
+		expect_ace(1, 7, 6);
+		expect_ace(4, 8, 4);
+		expect_ace(16, 0, 4);
+		expect_ace(32, 0, 0);
+	}
+	EXPECT(raw_get32(raw), 0);
+	EXPECT(raw_get32(raw), 0);
+	EXPECT(raw->in_len - raw->in_off, 0);
+}
+
+/* N-62: Linux asks for it on the same connection when it mounts, and its
+ * overlayfs for each file that is used by another than its owner: the ACL is
+ * the mode.  None can be set. */
+static void t_N_62_acl_is_the_mode(void)
+{
+	const struct raw_sattr set = {.mask = RAW_SET_MODE | RAW_SET_UID |
+					      RAW_SET_GID,
+				      .mode = 0640,
+				      .uid = 7,
+				      .gid = 8};
+	struct raw *raw = &rig.raw;
+	struct raw_fh dir, fh;
+
+	rig_dir(&rig, &dir);
+	EXPECT(raw_create(raw, &dir, "f", 1, 0640, &fh, NULL), S_OK);
+	EXPECT(raw_setattr(raw, &fh, &set, NULL, NULL), S_OK);
+	expect_acl(&fh, 1 | 2);
+	expect_acl(&fh, 1 | 2 | 4 | 8);
+	expect_acl(&fh, 2);
+	raw_begin(raw, ACL_PROGRAM, 3, ACL_SET);
+	raw_put_fh(raw, &fh);
+	EXPECT(raw_call(raw), 3);
+	raw_begin(raw, ACL_PROGRAM, 2, ACL_GET);
+	EXPECT(raw_call(raw), 2);
+	raw_begin(raw, ACL_PROGRAM, 3, ACL_GET);
+	raw_put_fh(raw, &rig.root);
+	raw->out[raw->out_len - 1] ^= 1;
+	raw_put32(raw, 1);
+	EXPECT(raw_call(raw), 0);
+	CU_ASSERT(raw_get32(raw) != S_OK);
 }
 
 static void t_N_57_version_mismatch(void)
@@ -771,7 +833,7 @@ static void t_ends_well(void)
 static const struct check_test tests[] = {
     TEST(t_N_57_program_unavailable),
     TEST(t_N_61_no_locks),
-    TEST(t_N_62_no_acl),
+    TEST(t_N_62_acl_is_the_mode),
     TEST(t_N_57_version_mismatch),
     TEST(t_N_57_procedure_unavailable),
     TEST(t_N_57_rpc_version),
