@@ -75,6 +75,8 @@ enum args_option {
 	ARGS_FOR,
 	ARGS_SIZE,
 	ARGS_PERCENT,
+	ARGS_PACKAGE,
+	ARGS_INCLUDE,
 	ARGS_OPTION_COUNT,
 };
 /* A set of them.  Not 64 bits: there are more. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cmd_delta_diff: what a delta changes of its packages, and what that costs.
+ * cmd_delta_diff: what a delta changes of its packages, whose that is, and what
+ * it costs.
  *
  * The daemon sends one JSON object a line; it goes through a temporary file, so
  * that a delta with millions of changes needs no memory for them.
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "admin/capture.h"
 #include "admin/cmd.h"
 #include "admin/interrupt.h"
 
@@ -43,8 +45,8 @@ static int cmd_changes_read(struct cli *cli, FILE *file, cmd_change_fn *visit,
 		      : rc;
 }
 
-static int cmd_changes(struct cli *cli, const char *name, cmd_change_fn *visit,
-		       void *ctx)
+/* The changes of a guest as a file, the caller's. */
+static int cmd_changes_get(struct cli *cli, const char *name, FILE **file)
 {
 	struct client_request request = {.method = "GET",
 					 .path = "/v1/delta/diff",
@@ -61,17 +63,36 @@ static int cmd_changes(struct cli *cli, const char *name, cmd_change_fn *visit,
 	rc = client_call(cli->client, &request, &nothing, &len, &cli->failure);
 	if (rc == -ENOENT)
 		cmd_suggest(cli, "/v1/guests", "guests", "guest", name);
-	if (rc == 0)
-		rc = cmd_changes_read(cli, request.out, visit, ctx);
-	fclose(request.out);
+	if (rc < 0)
+		fclose(request.out);
+	else
+		*file = request.out;
+	return rc;
+}
+
+static int cmd_changes(struct cli *cli, const char *name, cmd_change_fn *visit,
+		       void *ctx)
+{
+	FILE *file;
+	int rc = cmd_changes_get(cli, name, &file);
+
+	if (rc < 0)
+		return rc;
+	rc = cmd_changes_read(cli, file, visit, ctx);
+	fclose(file);
 	return rc;
 }
 
 /* --- diff ----------------------------------------------------------------- */
 
+enum { CMD_DIFF_PACKAGES_MAX = 256 };
+
 struct cmd_diff {
 	struct output *out;
-	json_int_t count;
+	const char *only;    /* --package; NULL: all */
+	const char *package; /* whose are printed now */
+	json_t *packages;    /* owns; name to how many; "": nobody's */
+	json_int_t count, noise;
 };
 
 /* Names must not steer a terminal. */
@@ -89,22 +110,63 @@ static bool cmd_change_is_dir(const json_t *change)
 	return S_ISDIR(mode ? mode : cmd_number(change, "mode_before"));
 }
 
-static int cmd_diff_visit(void *ctx, const json_t *change)
+/* The rule by which a change is of a machine or a moment, or NULL. */
+static const char *cmd_change_noise(const json_t *change)
 {
-	const char *from = cmd_text(change, "from");
+	static const struct capture_options rules;
+
+	return capture_noise(&rules, cmd_text(change, "path"));
+}
+
+static bool cmd_diff_wants(const struct cmd_diff *diff, const json_t *change)
+{
+	return !diff->only ||
+	       strcmp(diff->only, cmd_text(change, "package")) == 0;
+}
+
+/* The first time through: whose they are. */
+static int cmd_diff_count(void *ctx, const json_t *change)
+{
+	const char *package = cmd_text(change, "package");
 	struct cmd_diff *diff = ctx;
-	bool tabs = diff->out->no_header;
+	json_t *count = json_object_get(diff->packages, package);
+
+	if (!cmd_diff_wants(diff, change))
+		return 0;
+	if (!count && json_object_size(diff->packages) == CMD_DIFF_PACKAGES_MAX)
+		return -E2BIG;
+	diff->count++;
+	diff->noise += cmd_change_noise(change) != NULL;
+	return json_object_set_new(diff->packages, package,
+				   json_integer(json_integer_value(count) + 1));
+}
+
+static int cmd_diff_json(void *ctx, const json_t *change)
+{
+	const char *noise = cmd_change_noise(change);
+	struct cmd_diff *diff = ctx;
 	json_t *copy;
 
-	diff->count++;
-	if (diff->out->json) {
-		copy = json_copy((json_t *)(uintptr_t)change);
-		json_object_set_new(copy, "type", json_string("change"));
-		output_json(copy);
-		json_decref(copy);
+	if (!cmd_diff_wants(diff, change))
 		return 0;
-	}
-	if (diff->out->quiet)
+	copy = json_copy((json_t *)(uintptr_t)change);
+	json_object_set_new(copy, "type", json_string("change"));
+	json_object_set_new(copy, "noise",
+			    noise ? json_string(noise) : json_null());
+	output_json(copy);
+	json_decref(copy);
+	return 0;
+}
+
+static int cmd_diff_line(void *ctx, const json_t *change)
+{
+	const char *from = cmd_text(change, "from");
+	const char *package = cmd_text(change, "package");
+	struct cmd_diff *diff = ctx;
+	bool tabs = diff->out->no_header;
+
+	if (tabs ? !cmd_diff_wants(diff, change)
+		 : strcmp(package, diff->package) != 0)
 		return 0;
 	printf("%s%s", cmd_text(change, "kind"), tabs ? "\t" : "  ");
 	if (*from) {
@@ -112,23 +174,150 @@ static int cmd_diff_visit(void *ctx, const json_t *change)
 		fputs(tabs ? "\t" : " -> ", stdout);
 	}
 	cmd_diff_put(cmd_text(change, "path"));
-	puts(cmd_change_is_dir(change) ? "/" : "");
+	fputs(cmd_change_is_dir(change) ? "/" : "", stdout);
+	if (tabs)
+		printf("\t%s", package);
+	puts(!cmd_change_noise(change) ? "" : tabs ? "\tnoise" : "  (noise)");
 	return 0;
+}
+
+/* By software, in the order in which each first comes up; nobody's last. */
+static int cmd_diff_text(struct cli *cli, FILE *file, struct cmd_diff *diff)
+{
+	const char *package;
+	json_t *count;
+	int rc = 0;
+
+	if (diff->out->no_header)
+		return cmd_changes_read(cli, file, cmd_diff_line, diff);
+	json_object_foreach(diff->packages, package, count)
+	{
+		if (rc < 0 || !*package)
+			continue;
+		printf("%s:\n", package);
+		diff->package = package;
+		rc = cmd_changes_read(cli, file, cmd_diff_line, diff);
+	}
+	if (rc < 0 || !json_object_get(diff->packages, ""))
+		return rc;
+	puts("unattributed:");
+	diff->package = "";
+	return cmd_changes_read(cli, file, cmd_diff_line, diff);
+}
+
+static int cmd_diff_show(struct cli *cli, FILE *file, const char *name,
+			 struct cmd_diff *diff)
+{
+	json_t *json;
+	int rc = cmd_changes_read(cli, file, cmd_diff_count, diff);
+
+	if (rc < 0 || (diff->out->quiet && !diff->out->json))
+		return rc;
+	if (!diff->out->json)
+		return cmd_diff_text(cli, file, diff);
+	rc = cmd_changes_read(cli, file, cmd_diff_json, diff);
+	json = json_pack("{s:s, s:s, s:s, s:I, s:I, s:O}", "type", "summary",
+			 "schema", "delta-diff/1", "guest", name, "changes",
+			 diff->count, "noise", diff->noise, "packages",
+			 diff->packages);
+	if (rc == 0)
+		output_json(json);
+	json_decref(json);
+	return rc;
 }
 
 int cmd_delta_diff(struct cli *cli, size_t argc UNUSED, const char *const *argv)
 {
-	struct cmd_diff diff = {.out = &cli->out};
-	json_t *json;
+	struct cmd_diff diff = {.out = &cli->out,
+				.only = cli->args.value[ARGS_PACKAGE],
+				.packages = json_object()};
+	FILE *file;
+	int rc = cmd_changes_get(cli, argv[0], &file);
 
-	if (cmd_changes(cli, argv[0], cmd_diff_visit, &diff) < 0)
+	if (rc == 0) {
+		rc = cmd_diff_show(cli, file, argv[0], &diff);
+		fclose(file);
+	}
+	json_decref(diff.packages);
+	return rc < 0 ? cmd_fail(cli) : CONTROL_EXIT_OK;
+}
+
+/* --- assign --------------------------------------------------------------- */
+
+static const struct output_column cmd_assign_columns[] = {
+    {"PATH", "path", OUTPUT_TEXT, false},
+    {"PACKAGE", "package", OUTPUT_TEXT, false},
+};
+
+static int cmd_assign_list(struct cli *cli, const char *name)
+{
+	const json_t *rows;
+	json_t *json;
+	int rc = cmd_get(cli, "/v1/delta/assigned", "name", name, &json);
+
+	if (rc == -ENOENT)
+		cmd_suggest(cli, "/v1/guests", "guests", "guest", name);
+	if (rc < 0)
 		return cmd_fail(cli);
-	if (!cli->out.json)
-		return CONTROL_EXIT_OK;
-	json =
-	    json_pack("{s:s, s:s, s:s, s:I}", "type", "summary", "schema",
-		      "delta-diff/1", "guest", argv[0], "changes", diff.count);
-	output_json(json);
+	rows = json_object_get(json, "assigned");
+	if (cli->out.json)
+		output_json(json);
+	else
+		rc = output_table(&cli->out, cmd_assign_columns,
+				  ARRAY_LEN(cmd_assign_columns), rows,
+				  &cli->failure);
+	json_decref(json);
+	return rc < 0 ? cmd_fail(cli) : CONTROL_EXIT_OK;
+}
+
+/* As diff shows it, "usr/x/", or as the guest has it, "/usr/x". */
+static char *cmd_assign_path(const char *text)
+{
+	char *path;
+	size_t len;
+
+	text += strspn(text, "/");
+	len = strlen(text);
+	while (len > 0 && text[len - 1] == '/')
+		len--;
+	path = strndup(text, len);
+	return path;
+}
+
+int cmd_delta_assign(struct cli *cli, size_t argc, const char *const *argv)
+{
+	bool remove = args_has(&cli->args, ARGS_REMOVE);
+	CLEANUP_FREE char *path = argc > 1 ? cmd_assign_path(argv[1]) : NULL;
+	struct client_request request = {
+	    .method = "POST",
+	    .path = "/v1/delta/assign",
+	    .query = {{"name", argv[0]},
+		      {"path", path},
+		      {"package", argc > 2 ? argv[2] : NULL}}};
+	json_t *json;
+	int rc;
+
+	if (argc == 1 && !remove)
+		return cmd_assign_list(cli, argv[0]);
+	if (argc != (remove ? 2 : 3))
+		return cmd_usage(cli,
+				 "vdrive delta assign TENANT/GUEST PATH "
+				 "PACKAGE, or PATH --remove",
+				 "whose is which path of %s?", argv[0]);
+	rc = cmd_post(cli, &request, &json);
+	if (rc == -ENOENT && strstr(cli->failure.message, "no guest"))
+		cmd_suggest(cli, "/v1/guests", "guests", "guest", argv[0]);
+	if (rc < 0)
+		return cmd_fail(cli);
+	if (cli->out.json)
+		output_json(json);
+	else
+		output_line(&cli->out, "ok  %s of %s %s%s%s", path, argv[0],
+			    remove ? "is told by its place" : "belongs to ",
+			    remove ? "" : argv[2],
+			    json_is_true(json_object_get(json, "changed"))
+				? ""
+				: ", as before");
 	json_decref(json);
 	return CONTROL_EXIT_OK;
 }

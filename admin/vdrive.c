@@ -33,9 +33,11 @@ static const struct command vdrive_commands[] = {
      cmd_status},
     {"package", "create",
      "NAME:TAG deb:PACKAGE[,...]|deb:FILE.deb...|dir:PATH|"
-     "tar:FILE...|oci:DIR[:NAME]|CAPTURE [--private] [--salt-of REF]",
+     "tar:FILE...|oci:DIR[:NAME]|CAPTURE|delta:TENANT/GUEST[@SNAPSHOT] "
+     "[--private] [--salt-of REF]",
      "make a package", 2, ANY,
-     ARGS_BIT(ARGS_DRY_RUN) | ARGS_BIT(ARGS_DEVICES) |
+     ARGS_BIT(ARGS_PACKAGE) | ARGS_BIT(ARGS_INCLUDE) | ARGS_BIT(ARGS_KEEP) |
+	 ARGS_BIT(ARGS_DRY_RUN) | ARGS_BIT(ARGS_DEVICES) |
 	 ARGS_BIT(ARGS_KEEP_GOING) | ARGS_BIT(ARGS_EXCLUDE) |
 	 ARGS_BIT(ARGS_PRIVATE) | ARGS_BIT(ARGS_SALT_OF),
      cmd_package_create},
@@ -52,8 +54,8 @@ static const struct command vdrive_commands[] = {
      cmd_package_pin},
     {"package", "unpin", "REF", "its shards may be evicted again", 1, 1, 0,
      cmd_package_unpin},
-    {"package", "files", "REF | CAPTURE --changed",
-     "what is in a package, or in a capture", 1, 1, ARGS_BIT(ARGS_CHANGED),
+    {"package", "files", "REF | CAPTURE --changed | delta:TENANT/GUEST",
+     "what is in a package, in a capture, or what a guest has changed", 1, 1, ARGS_BIT(ARGS_CHANGED),
      cmd_package_files},
     {"package", "tag", "REF TAG", "let a tag of its name name it", 2, 2, 0,
      cmd_package_tag},
@@ -175,9 +177,12 @@ static const struct command vdrive_commands[] = {
      "TENANT/GUEST[@SNAPSHOT] TENANT/NEW [OPTION of guest add]",
      "a new VM that begins with that delta", 2, 2, GUEST_OPTIONS,
      cmd_delta_clone},
-    {"delta", "diff", "TENANT/GUEST",
-     "what was Added, Modified, Deleted, Renamed, or m: metadata only", 1, 1, 0,
+    {"delta", "diff", "TENANT/GUEST [--package PACKAGE]",
+     "what a guest has changed, by software", 1, 1, ARGS_BIT(ARGS_PACKAGE),
      cmd_delta_diff},
+    {"delta", "assign", "TENANT/GUEST [PATH PACKAGE | PATH --remove]",
+     "say whose a path is, with all below it; or list what was said", 1, 3,
+     ARGS_BIT(ARGS_REMOVE), cmd_delta_assign},
     {"delta", "du", "TENANT/GUEST", "what a delta holds, by directory", 1, 1, 0,
      cmd_delta_du},
     {"delta", "verify", "TENANT/GUEST", "prove that a delta is whole", 1, 1, 0,

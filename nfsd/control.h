@@ -86,10 +86,19 @@
  *   POST /v1/delta/clone?from=T/G[&snapshot=S]&name=T/NEW and what guests take
  *   GET  /v1/delta/diff?name=T/G          bytes (long): a JSON object a line,
  *                                         {"kind":"A|M|D|R|m","path":P,
- *                                         "from":P,"mode_before":N,"mode":N,
- *                                         "size":N,"delta_bytes":N}; in names
- *                                         that are no UTF-8 '?' for the bytes
- *                                         beyond ASCII
+ *                                         "from":P,"package":NAME|null,
+ *                                         "mode_before":N,"mode":N,"size":N,
+ *                                         "delta_bytes":N}; in names that are
+ *                                         no UTF-8 '?' for the bytes beyond
+ *                                         ASCII
+ *   GET  /v1/delta/changes?name=T/G[&snapshot=S]
+ *                                         bytes (long): path by path, as
+ *                                         site.h's site_delta_objects; "OBJECT"
+ *                                         below
+ *   GET  /v1/delta/assigned?name=T/G      schema "delta-assigned/1"
+ *   POST /v1/delta/assign?name=T/G&path=P[&package=NAME]
+ *                                         whose a path is; without package it
+ *                                         is unsaid; {"changed":BOOL}
  *   GET  /v1/delta/verify?name=T/G        (long) schema "delta-verify/1", with
  *                                         CONTROL_FINDINGS_MAX findings at most
  *   GET  /v1/delta/export?name=T/G[&snapshot=S]
@@ -132,6 +141,15 @@
  *
  * QUOTA is quota_bytes=N and quota_files=N, 0 for no limit; what is left out
  * stays as it is (of a new guest: delta.quota).
+ *
+ * OBJECT is a line of JSON,
+ *   {"kind":"A|M|m|D","path":P,"package":NAME|null,"mode":N,"mode_before":N,
+ *    "uid":N,"gid":N,"mtime":N,"mtime_nsec":N,"rdev_major":N,"rdev_minor":N,
+ *    "base":HEX16|"","opaque":BOOL,"nlink":N,"link":P|null,
+ *    "target":TEXT|null,"size":N}
+ * and of a regular file its bytes behind it.  Path, link and
+ * target are as control_path_escape() writes them.  The last line is
+ * {"end":true,"over":["name:tag sha256:HEX",...],"objects":N}.
  *
  * All are served by one thread, one at a time, in order of arrival, but those
  * that are called long: these have a thread of their own each, at most
@@ -183,6 +201,14 @@ enum control_exit {
 	CONTROL_EXIT_NO_SPACE = 14,
 	CONTROL_EXIT_INTERRUPTED = 130,
 };
+
+/*
+ * A path as text: control characters and '%' are %XX, and when the whole is no
+ * UTF-8 so are all bytes beyond ASCII; it can be read back.  Malloc'ed; NULL:
+ * no memory, or (unescape) no such text.
+ */
+char *control_path_escape(const char *text, size_t len);
+char *control_path_unescape(const char *text);
 
 struct control;
 struct depot;

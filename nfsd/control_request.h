@@ -14,6 +14,7 @@
 
 #include <jansson.h>
 #include <pthread.h>
+#include <stdio.h>
 
 #include "nfsd/control.h"
 
@@ -140,6 +141,10 @@ json_t *control_prefetch_json(struct depot *depot);
 control_handler control_delta_diff, control_delta_verify, control_delta_export,
     control_delta_import, control_guest_export, control_guest_import;
 
+/* Whose changes are, and what a delta is path by path (control_profile.c). */
+control_handler control_delta_changes, control_delta_assign,
+    control_delta_assigned;
+
 /* Hand a request to a thread of its own; its connection is suspended.  -EAGAIN
  * (answered): too many, or the daemon is stopping.  control_long.c */
 MUST_CHECK int control_long_start(struct control_request *req);
@@ -152,6 +157,11 @@ void control_run(struct control_request *req);
 
 /* A file without a name in the store's directory; answers a failure. */
 MUST_CHECK int control_file_new(struct control_request *req, int *fd);
+/* The same file as a stream to be written, the caller's. */
+MUST_CHECK int control_file_stream(int fd, FILE **file);
+/* A path as JSON, null for NULL.  In one that is no UTF-8 the bytes beyond
+ * ASCII become '?'. */
+json_t *control_path_json(const char *path);
 /* Answer with a file, from its beginning.  takes fd. */
 MUST_CHECK int control_answer_file(struct control_request *req, int fd);
 

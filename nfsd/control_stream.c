@@ -15,9 +15,7 @@
 
 /* --- differences ---------------------------------------------------------- */
 
-/* A path as JSON, null for NULL.  In one that is no UTF-8 the bytes beyond
- * ASCII become '?'. */
-static json_t *control_path_json(const char *path)
+json_t *control_path_json(const char *path)
 {
 	CLEANUP_FREE char *copy = NULL;
 	json_t *json;
@@ -41,13 +39,13 @@ static int control_diff_visit(void *ctx, const struct site_delta_change *change)
 	json_t *json;
 	int rc;
 
-	json = json_pack("{s:s, s:o, s:o, s:I, s:I, s:I, s:I}", "kind", kind,
-			 "path", control_path_json(change->path), "from",
-			 control_path_json(change->from), "mode_before",
-			 (json_int_t)change->mode_before, "mode",
-			 (json_int_t)change->mode, "size",
-			 (json_int_t)change->size, "delta_bytes",
-			 (json_int_t)change->delta_bytes);
+	json = json_pack(
+	    "{s:s, s:o, s:o, s:s?, s:I, s:I, s:I, s:I}", "kind", kind, "path",
+	    control_path_json(change->path), "from",
+	    control_path_json(change->from), "package", change->package,
+	    "mode_before", (json_int_t)change->mode_before, "mode",
+	    (json_int_t)change->mode, "size", (json_int_t)change->size,
+	    "delta_bytes", (json_int_t)change->delta_bytes);
 	if (!json)
 		return -ENOMEM;
 	rc = json_dumpf(json, file, JSON_COMPACT);
@@ -55,19 +53,27 @@ static int control_diff_visit(void *ctx, const struct site_delta_change *change)
 	return rc < 0 || fputc('\n', file) == EOF ? -ENOSPC : 0;
 }
 
+int control_file_stream(int fd, FILE **file)
+{
+	int copy = dup(fd), rc;
+
+	*file = copy < 0 ? NULL : fdopen(copy, "w");
+	if (*file)
+		return 0;
+	rc = -errno;
+	if (copy >= 0)
+		close(copy);
+	return rc;
+}
+
 static int control_diff_write(struct control_request *req, const char *name,
 			      int fd)
 {
-	int copy = dup(fd);
-	FILE *file = copy < 0 ? NULL : fdopen(copy, "w");
-	int rc;
+	FILE *file;
+	int rc = control_file_stream(fd, &file);
 
-	if (!file) {
-		rc = -errno;
-		if (copy >= 0)
-			close(copy);
+	if (rc < 0)
 		return rc;
-	}
 	rc = site_delta_diff(req->control->daemon.site, name,
 			     control_diff_visit, file);
 	if (fclose(file) != 0 && rc == 0)

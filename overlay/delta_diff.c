@@ -16,73 +16,10 @@
 #include <stdio.h>
 
 #include "depot/log.h"
-#include "overlay/site_impl.h"
-
-enum { DIFF_DEPTH_MAX = 4 * TREE_DEPTH_MAX }; /* guests move directories */
-
-/* A package's object at a place that the image does not give it. */
-struct diff_move {
-	uint64_t fileid;
-	uint64_t dir; /* where the name is now */
-	char *name;   /* owns */
-	size_t name_len;
-	size_t number; /* in the order of the walk */
-	char *from;    /* owns; path in the packages, or NULL */
-	bool instead;  /* of that name, which is gone; else beside it */
-};
-
-/* A name that the image has for one of those. */
-struct diff_place {
-	uint64_t fileid;
-	const struct image_entry *entry;
-	uint32_t dir; /* image inode */
-	bool gone;    /* the merged tree lacks it */
-	bool told;    /* by a RENAMED */
-	char *path;   /* owns */
-};
-
-/* One name of a directory, merged or only the image's. */
-struct diff_item {
-	const char *name; /* borrows from the frame, or the image */
-	size_t name_at;   /* in frame->names, until it is complete */
-	uint16_t name_len;
-	bool here; /* in the merged tree */
-	bool descend;
-	char kind[2];                    /* enum site_change; 0: none */
-	uint64_t fileid;                 /* when it is here */
-	const struct image_entry *image; /* NULL: the image has none */
-	const char *from;                /* borrows from a move */
-	uint32_t mode_before, mode;
-	uint64_t size, delta_bytes;
-};
-
-struct diff_frame {
-	uint64_t dir;
-	struct diff_item *items; /* owns; in byte order of names */
-	size_t count, cap, next;
-	char *names; /* owns */
-	size_t names_len, names_cap;
-	size_t path_len; /* of the directory */
-};
-
-struct diff {
-	struct view *view;
-	const struct image *image; /* borrows from the view */
-	int (*visit)(void *ctx, const struct site_delta_change *);
-	void *ctx;
-	bool telling;              /* the second walk */
-	struct diff_frame *frames; /* owns; a stack */
-	size_t depth, depth_cap;
-	char *path; /* owns; of the item at hand */
-	size_t path_cap;
-	struct diff_move *moves; /* owns; after the first walk by fileid */
-	size_t move_count, move_cap;
-	struct diff_place *places; /* owns; likewise */
-	size_t place_count, place_cap;
-};
+#include "overlay/delta_diff.h"
 
 /* Room for one more of `size` bytes in an array. */
-static int diff_room(void *array, size_t count, size_t *cap, size_t size)
+int diff_room(void *array, size_t count, size_t *cap, size_t size)
 {
 	void **at = array;
 	size_t more = *cap ? *cap * 2 : 16;
@@ -98,255 +35,11 @@ static int diff_room(void *array, size_t count, size_t *cap, size_t size)
 	return 0;
 }
 
-static int diff_order(const char *a, size_t a_len, const char *b, size_t b_len)
+int diff_order(const char *a, size_t a_len, const char *b, size_t b_len)
 {
 	int order = memcmp(a, b, MIN(a_len, b_len));
 
 	return order ? order : (a_len > b_len) - (a_len < b_len);
-}
-
-/* --- moved objects ------------------------------------------------------- */
-
-static int diff_move_order(const void *a, const void *b)
-{
-	const struct diff_move *x = a, *y = b;
-
-	if (x->fileid != y->fileid)
-		return x->fileid < y->fileid ? -1 : 1;
-	return (x->number > y->number) - (x->number < y->number);
-}
-
-/* The first move of an object, or NULL. */
-static struct diff_move *diff_moves_of(const struct diff *d, uint64_t fileid)
-{
-	size_t low = 0, count = d->move_count;
-
-	while (count > 0) {
-		size_t half = count / 2;
-
-		if (d->moves[low + half].fileid < fileid) {
-			low += half + 1;
-			count -= half + 1;
-		} else {
-			count = half;
-		}
-	}
-	return low < d->move_count && d->moves[low].fileid == fileid
-		   ? &d->moves[low]
-		   : NULL;
-}
-
-static const struct diff_move *
-diff_move_find(const struct diff *d, uint64_t dir, const struct diff_item *item)
-{
-	const struct diff_move *end = d->moves + d->move_count;
-	const struct diff_move *m = diff_moves_of(d, item->fileid);
-
-	for (; m && m < end && m->fileid == item->fileid; m++)
-		if (m->dir == dir &&
-		    diff_order(m->name, m->name_len, item->name,
-			       item->name_len) == 0)
-			return m;
-	return NULL;
-}
-
-static int diff_move_add(struct diff *d, uint64_t dir,
-			 const struct diff_item *item)
-{
-	struct diff_move *m;
-	int rc = diff_room(&d->moves, d->move_count, &d->move_cap, sizeof(*m));
-
-	if (rc < 0)
-		return rc;
-	m = &d->moves[d->move_count];
-	*m = (struct diff_move){.fileid = item->fileid,
-				.dir = dir,
-				.name_len = item->name_len,
-				.number = d->move_count};
-	m->name = malloc(item->name_len + 1u);
-	if (!m->name)
-		return -ENOMEM;
-	memcpy(m->name, item->name, item->name_len);
-	d->move_count++;
-	return 0;
-}
-
-/* Path of a name in the image; names: the entry of each directory. */
-static char *diff_image_path(const struct image *image,
-			     const struct image_entry *const *names,
-			     uint32_t dir, const struct image_entry *entry)
-{
-	size_t len = entry->name_len;
-	char *path, *at;
-
-	for (uint32_t i = dir; i != IMAGE_ROOT;
-	     i = image_inode(image, i)->parent)
-		len += names[i]->name_len + 1u;
-	path = malloc(len + 1);
-	if (!path)
-		return NULL;
-	at = path + len;
-	*at = '\0';
-	for (;;) {
-		at -= entry->name_len;
-		memcpy(at, entry->name, entry->name_len);
-		if (dir == IMAGE_ROOT)
-			return path;
-		*--at = '/';
-		entry = names[dir];
-		dir = image_inode(image, dir)->parent;
-	}
-}
-
-static int diff_place_add(struct diff *d, uint32_t dir,
-			  const struct image_entry *entry)
-{
-	uint64_t fileid = image_inode(d->image, entry->inode)->fileid;
-	int rc;
-
-	if (!diff_moves_of(d, fileid))
-		return 0;
-	rc = diff_room(&d->places, d->place_count, &d->place_cap,
-		       sizeof(*d->places));
-	if (rc == 0)
-		d->places[d->place_count++] = (struct diff_place){
-		    .fileid = fileid, .entry = entry, .dir = dir};
-	return rc;
-}
-
-/* All names of the image that moved objects have there, with their paths. */
-static int diff_find_places(struct diff *d)
-{
-	const struct image *image = d->image;
-	uint32_t count = image_inode_count(image);
-	CLEANUP_FREE const struct image_entry **names =
-	    calloc(count, sizeof(*names));
-	int rc = names ? 0 : -ENOMEM;
-
-	for (uint32_t i = 0; rc == 0 && i < count; i++) {
-		const struct image_entry *e, *end;
-
-		for (e = image_from(image, i, 0, &end); rc == 0 && e != end;
-		     e++) {
-			names[e->inode] = e;
-			rc = diff_place_add(d, i, e);
-		}
-	}
-	for (size_t i = 0; rc == 0 && i < d->place_count; i++) {
-		struct diff_place *p = &d->places[i];
-
-		p->path = diff_image_path(image, names, p->dir, p->entry);
-		rc = p->path ? 0 : -ENOMEM;
-	}
-	return rc;
-}
-
-/* Does the merged tree lack this name of the image? */
-static int diff_place_check(struct diff *d, struct diff_place *p)
-{
-	struct view *view = d->view;
-	struct place place;
-	struct inode dir;
-	int rc;
-
-	pthread_rwlock_rdlock(&view->lock);
-	rc = inode_load_id(view, image_inode(d->image, p->dir)->fileid, &dir);
-	if (rc == 0)
-		rc = place_find(view, &dir, p->entry->name, p->entry->name_len,
-				&place);
-	pthread_rwlock_unlock(&view->lock);
-	p->gone = rc == -ESTALE ||
-		  (rc == 0 && (!place.exists || place.fileid != p->fileid));
-	return rc == -ESTALE ? 0 : rc;
-}
-
-static int diff_place_order(const void *a, const void *b)
-{
-	const struct diff_place *x = a, *y = b;
-
-	if (x->fileid != y->fileid)
-		return x->fileid < y->fileid ? -1 : 1;
-	return strcmp(x->path, y->path);
-}
-
-static int diff_entry_order(const void *a, const void *b)
-{
-	const struct diff_place *x = a, *y = b;
-
-	return (x->entry > y->entry) - (x->entry < y->entry);
-}
-
-/* The place that the next new name of an object stands for, from *next on; when
- * all that are gone are taken, one beside which it is another link. */
-static struct diff_place *diff_pick(struct diff_place *places, size_t count,
-				    size_t *next, bool *instead)
-{
-	for (; *next < count; ++*next)
-		if (places[*next].gone) {
-			*instead = true;
-			return &places[(*next)++];
-		}
-	for (size_t i = 0; i < count; i++)
-		if (!places[i].gone)
-			return &places[i];
-	return &places[0];
-}
-
-/* New names stand for those that are gone, both in order. */
-static int diff_pair(struct diff *d)
-{
-	size_t at = 0, count = 0, next = 0;
-
-	for (size_t i = 0; i < d->move_count; i++) {
-		struct diff_move *m = &d->moves[i];
-		struct diff_place *p;
-
-		if (i == 0 || m->fileid != m[-1].fileid) {
-			at += count;
-			next = 0;
-			for (count = 0; at + count < d->place_count; count++)
-				if (d->places[at + count].fileid != m->fileid)
-					break;
-		}
-		if (count == 0)
-			continue; /* not so: a package's object has a path */
-		p = diff_pick(d->places + at, count, &next, &m->instead);
-		p->told |= m->instead;
-		m->from = strdup(p->path);
-		if (!m->from)
-			return -ENOMEM;
-	}
-	return 0;
-}
-
-static int diff_match_moves(struct diff *d)
-{
-	int rc;
-
-	if (d->move_count == 0)
-		return 0;
-	qsort(d->moves, d->move_count, sizeof(*d->moves), diff_move_order);
-	rc = diff_find_places(d);
-	for (size_t i = 0; rc == 0 && i < d->place_count; i++)
-		rc = diff_place_check(d, &d->places[i]);
-	if (rc < 0 || d->place_count == 0)
-		return rc;
-	qsort(d->places, d->place_count, sizeof(*d->places), diff_place_order);
-	rc = diff_pair(d);
-	qsort(d->places, d->place_count, sizeof(*d->places), diff_entry_order);
-	return rc;
-}
-
-static bool diff_was_renamed(const struct diff *d,
-			     const struct image_entry *entry)
-{
-	struct diff_place key = {.entry = entry};
-	const struct diff_place *p = NULL;
-
-	if (d->place_count > 0)
-		p = bsearch(&key, d->places, d->place_count, sizeof(*d->places),
-			    diff_entry_order);
-	return p && p->told;
 }
 
 /* --- one object ---------------------------------------------------------- */
@@ -420,12 +113,38 @@ static void diff_judge_place(const struct diff *d, uint64_t dir,
 	}
 }
 
+/* A character device 0/0 of the guest's own: its overlay has deleted what is of
+ * that name, in a package or in an operating system that we do not see. */
+static bool diff_is_whiteout(const struct inode *inode)
+{
+	const struct record *rec = &inode->rec;
+
+	return S_ISCHR(rec->mode) && rec->rdev_major == 0 &&
+	       rec->rdev_minor == 0 && (inode->fileid & RECORD_BORN);
+}
+
+static void diff_judge_whiteout(const struct diff *d, struct diff_item *item)
+{
+	struct tree_inode was;
+
+	item->kind[0] = SITE_CHANGE_DELETED;
+	if (item->image) {
+		(void)image_attr(d->image, item->image->inode, &was);
+		item->mode_before = was.mode;
+	}
+}
+
 /* What is to be told of an entry of the merged tree. */
 static int diff_judge(struct diff *d, uint64_t dir, struct diff_item *item,
 		      const struct inode *inode)
 {
 	struct tree_inode was;
 
+	item->generation = inode->rec.generation;
+	if (diff_is_whiteout(inode)) {
+		diff_judge_whiteout(d, item);
+		return 0;
+	}
 	if (item->image && inode->image == item->image->inode) {
 		item->kind[0] = diff_changed(d, inode);
 		if (!item->kind[0])
@@ -470,6 +189,8 @@ static int diff_look(struct diff *d, uint64_t dir, struct diff_item *item)
 	if (rc < 0)
 		return rc;
 	item->descend = S_ISDIR(inode.rec.mode);
+	item->replaced = !item->image || item->image->inode != inode.image;
+	item->opaque = item->descend && item->image && item->replaced;
 	if (d->telling)
 		return diff_judge(d, dir, item, &inode);
 	if (inode.image != IMAGE_NONE &&
@@ -593,7 +314,7 @@ static int frame_fill(struct diff *d, struct diff_frame *f)
 	if (rc == 0)
 		rc = dir_each(view, &dir, 0, frame_collect, f);
 	if (rc == 0)
-		rc = frame_join(d, f, dir.image);
+		rc = frame_join(d, f, f->whole ? IMAGE_NONE : dir.image);
 	if (rc == 0)
 		rc = frame_look(d, f);
 	pthread_rwlock_unlock(&view->lock);
@@ -608,7 +329,7 @@ static void frame_free(struct diff_frame *f)
 
 /* --- the walk ------------------------------------------------------------ */
 
-static int diff_push(struct diff *d, uint64_t dir, size_t path_len)
+static int diff_push(struct diff *d, uint64_t dir, size_t path_len, bool whole)
 {
 	int rc;
 
@@ -618,8 +339,8 @@ static int diff_push(struct diff *d, uint64_t dir, size_t path_len)
 	rc = diff_room(&d->frames, d->depth, &d->depth_cap, sizeof(*d->frames));
 	if (rc < 0)
 		return rc;
-	d->frames[d->depth++] =
-	    (struct diff_frame){.dir = dir, .path_len = path_len};
+	d->frames[d->depth++] = (struct diff_frame){
+	    .dir = dir, .path_len = path_len, .whole = whole};
 	return frame_fill(d, &d->frames[d->depth - 1]);
 }
 
@@ -644,13 +365,19 @@ static int diff_set_path(struct diff *d, size_t at,
 static int diff_tell(struct diff *d, const struct diff_item *item,
 		     const char *path)
 {
+	const char *owner = NULL;
 	int rc = 0;
+
+	if (d->owners && item->kind[0])
+		owner =
+		    attribution_of(d->owners, item->from ? item->from : path);
 
 	for (int i = 0; rc == 0 && i < 2 && item->kind[i]; i++) {
 		struct site_delta_change change = {
 		    .kind = (enum site_change)item->kind[i],
 		    .path = path,
 		    .from = i == 0 ? item->from : NULL,
+		    .package = owner,
 		    .mode_before = item->mode_before,
 		    .mode = item->mode,
 		    .size = item->size,
@@ -678,9 +405,11 @@ static int diff_root(struct diff *d, uint64_t root)
 		item.kind[0] = diff_changed(d, &inode);
 		item.mode_before = was.mode;
 		item.mode = inode.rec.mode;
+		item.generation = inode.rec.generation;
+		item.descend = true;
 	}
 	pthread_rwlock_unlock(&d->view->lock);
-	return rc < 0 ? rc : diff_tell(d, &item, "");
+	return rc < 0 || !item.kind[0] ? rc : d->tell(d, &item, "");
 }
 
 static int diff_walk(struct diff *d, uint64_t root, bool telling)
@@ -691,10 +420,11 @@ static int diff_walk(struct diff *d, uint64_t root, bool telling)
 	if (telling)
 		rc = diff_root(d, root);
 	if (rc == 0)
-		rc = diff_push(d, root, 0);
+		rc = diff_push(d, root, 0, false);
 	while (rc == 0 && d->depth > 0) {
 		struct diff_frame *f = &d->frames[d->depth - 1];
 		const struct diff_item *item;
+		bool whole;
 		size_t len;
 
 		if (f->next == f->count) {
@@ -703,11 +433,12 @@ static int diff_walk(struct diff *d, uint64_t root, bool telling)
 			continue;
 		}
 		item = &f->items[f->next++];
+		whole = d->by_path && (f->whole || item->replaced);
 		rc = diff_set_path(d, f->path_len, item, &len);
-		if (rc == 0)
-			rc = diff_tell(d, item, d->path);
+		if (rc == 0 && item->kind[0])
+			rc = d->tell(d, item, d->path);
 		if (rc == 0 && item->descend)
-			rc = diff_push(d, item->fileid, len);
+			rc = diff_push(d, item->fileid, len, whole);
 	}
 	while (d->depth > 0)
 		frame_free(&d->frames[--d->depth]);
@@ -728,28 +459,41 @@ static void diff_free(struct diff *d)
 	free(d->path);
 }
 
+int diff_run(struct diff *d)
+{
+	uint64_t root = view_root(d->view).fileid;
+	int rc = 0;
+
+	d->image = d->view->image;
+	if (!d->by_path)
+		rc = diff_walk(d, root, false);
+	if (rc == 0 && !d->by_path)
+		rc = diff_match_moves(d);
+	if (rc == 0)
+		rc = diff_walk(d, root, true);
+	diff_free(d);
+	return rc;
+}
+
 int site_delta_diff(struct site *site, const char *guest,
 		    int (*visit)(void *ctx, const struct site_delta_change *),
 		    void *ctx)
 {
-	struct diff d = {.visit = visit, .ctx = ctx};
+	struct diff d = {.tell = diff_tell, .visit = visit, .ctx = ctx};
+	struct attribution owners = {.count = 0};
 	struct site_view *sv;
 	int rc = -ENOENT;
 
 	pthread_mutex_lock(&site->verbs);
 	sv = site_guest(site, guest);
-	if (sv) {
-		uint64_t root = view_root(sv->view).fileid;
-
+	if (sv)
+		rc = site_attribution(site, guest, sv, &owners);
+	if (rc == 0) {
 		d.view = sv->view;
-		d.image = sv->view->image;
-		rc = diff_walk(&d, root, false);
-		if (rc == 0)
-			rc = diff_match_moves(&d);
-		if (rc == 0)
-			rc = diff_walk(&d, root, true);
-		diff_free(&d);
+		d.owners = &owners;
+		rc = diff_run(&d);
 	}
 	pthread_mutex_unlock(&site->verbs);
+	attribution_clear(&owners);
 	return rc;
 }

@@ -10,6 +10,8 @@
  *   'A' tenant                             tenant: key of its inode numbers
  *   'S' tenant 0 generation:4              selection: revision digests
  *   'G' tenant '/' guest                   guest: export, layer, keys, options
+ *   'O' tenant '/' guest                   a guest's own packages: a selection
+ *   'W' tenant '/' guest                   whose paths are (attribute.h)
  *   'P' tenant '/' guest 0 name            snapshot: layer, time
  *   'L' layer:8                            layer: the one below; none: bottom
  *   'C' name                               counters ("boot", "export", "layer")

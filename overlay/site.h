@@ -230,6 +230,7 @@ struct site_delta_change {
 	const char *path; /* from the root, without a leading slash */
 	const char *from; /* RENAMED: the path it has in the packages; of
 			     another link to a package's object likewise */
+	const char *package; /* whose it is (attribute.h); NULL: nobody's */
 	uint32_t mode_before, mode; /* st_mode; 0 where there is none */
 	uint64_t size;              /* now, bytes */
 	uint64_t delta_bytes;       /* of it in the delta */
@@ -238,13 +239,62 @@ struct site_delta_change {
  * What the delta changes of the packages, in byte order of names within each
  * directory, each name's directory behind it.  What was changed of a renamed
  * object is told too, behind its RENAMED; a replaced or deleted directory is
- * told once.  Root is "".  The lock is dropped between directories and while
- * visit runs, which must not call site_...(); non-zero stops, returned.
+ * told once; a whiteout of the guest's own overlay is DELETED.  Root is "".  The
+ * lock is dropped between directories and while visit runs, which must not call
+ * site_...(); non-zero stops, returned.
  */
 MUST_CHECK int site_delta_diff(struct site *site, const char *guest,
 			       int (*visit)(void *ctx,
 					    const struct site_delta_change *),
 			       void *ctx);
+
+/*
+ * What a delta changes, path by path, as a tree would say it: what was renamed
+ * is there whole at its new place, and its old one is DELETED.  Directories
+ * come before what is in them; of a replaced directory all is told.
+ */
+struct site_object {
+	enum site_change kind; /* never RENAMED */
+	const char *path;      /* root: "" */
+	const char *package;   /* whose it is; NULL: nobody's */
+	struct view_attr attr; /* of what is there; not of DELETED ones */
+	uint32_t mode_before;  /* of what the packages have there, or 0 */
+	uint64_t base_id;      /* its content-and-attribute id, or 0 */
+	bool opaque;           /* a directory that hides what they have there */
+	const char *link;      /* a path told before with the same file; or */
+	const char *target;    /* of a symbolic link, no NUL at the end */
+	size_t target_len;
+	struct view *view; /* the overlay's own */
+};
+/*
+ * As the delta is now, or (snapshot) was then; writers pause for a moment.
+ * Visit may call site_object_data, but no other site_...(); non-zero stops,
+ * returned.  -ENOENT, -EMLINK (as of a snapshot), -EIO.
+ */
+MUST_CHECK int site_delta_objects(struct site *site, const char *guest,
+				  const char *snapshot,
+				  int (*visit)(void *ctx,
+					       const struct site_object *),
+				  void *ctx);
+/* All bytes of a regular file, in order; may wait for upstreams.  take's
+ * non-zero ends it and is returned. */
+typedef int site_take_fn(void *ctx, const void *data, size_t len);
+MUST_CHECK int site_object_data(const struct site_object *object,
+				site_take_fn *take, void *ctx);
+
+/*
+ * Say whose a path of this guest is, with all below it (package NULL: unsay);
+ * durable.  -EINVAL: no path; -ESRCH: the guest has no such package; -ENOSPC:
+ * too many.  *changed: it was not so before.
+ */
+MUST_CHECK int site_delta_assign(struct site *site, const char *guest,
+				 const char *path, const char *package,
+				 bool *changed);
+/* What was said, in byte order of paths; non-zero stops, returned. */
+MUST_CHECK int site_delta_assigned(struct site *site, const char *guest,
+				   int (*visit)(void *ctx, const char *path,
+						const char *package),
+				   void *ctx);
 
 struct site_delta_figures {
 	uint64_t files, names;       /* records looked at */

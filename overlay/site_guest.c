@@ -253,6 +253,10 @@ static int guest_remove_keys(struct site *site, const char *name,
 			      batch);
 	record_key_text(&key, 'G', name);
 	kv_batch_delete(batch, key.bytes, key.len);
+	record_key_text(&key, 'O', name);
+	kv_batch_delete(batch, key.bytes, key.len);
+	record_key_text(&key, 'W', name);
+	kv_batch_delete(batch, key.bytes, key.len);
 	layer_put_key(batch, record->layer, view_top(sv->view)->parent);
 	return rc < 0 ? rc : site_write(site, batch);
 }
