@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "admin/import_capture.h"
+#include "admin/import_delta.h"
 #include "admin/sandbox.h"
 
 #define CAPTURE_USAGE                                                          \
@@ -313,16 +314,13 @@ int cmd_package_capture(struct cli *cli, size_t argc, const char *const *argv)
 	return CONTROL_EXIT_OK;
 }
 
-/* --- the list of a capture ----------------------------------------------- */
+/* --- the list of a capture, or of what a guest has changed --------------- */
 
-int cmd_capture_changed(struct cli *cli, const char *path)
+static int cmd_capture_show(struct cli *cli, json_t *head)
 {
-	json_t *head;
 	const json_t *row;
 	size_t i;
 
-	if (capture_read_head(path, &head, &cli->failure) < 0)
-		return cmd_fail(cli);
 	json_object_set_new(head, "schema", json_string("package-changed/1"));
 	if (cli->out.json) {
 		output_json(head);
@@ -340,4 +338,34 @@ int cmd_capture_changed(struct cli *cli, const char *path)
 	}
 	json_decref(head);
 	return CONTROL_EXIT_OK;
+}
+
+int cmd_capture_changed(struct cli *cli, const char *path)
+{
+	json_t *head;
+
+	if (capture_read_head(path, &head, &cli->failure) < 0)
+		return cmd_fail(cli);
+	return cmd_capture_show(cli, head);
+}
+
+int cmd_capture_delta(struct cli *cli, const char *name)
+{
+	static const struct delta_pick all;
+	struct delta_result result = {0};
+	json_t *head = json_object();
+	FILE *file;
+	int rc = delta_fetch(cli, name, &file);
+
+	if (rc == 0) {
+		rc = import_delta(NULL, file, &all, &result, &cli->failure);
+		fclose(file);
+	}
+	if (rc == 0)
+		delta_print_json(head, &result);
+	delta_result_clear(&result);
+	if (rc == 0)
+		return cmd_capture_show(cli, head);
+	json_decref(head);
+	return cmd_fail(cli);
 }

@@ -18,5 +18,7 @@ void cmd_patterns_clear(struct cmd_patterns *patterns);
 
 /* List the changes of a capture; returns the exit code. */
 int cmd_capture_changed(struct cli *cli, const char *path);
+/* The same of T/G[@SNAPSHOT]. */
+int cmd_capture_delta(struct cli *cli, const char *name);
 
 #endif

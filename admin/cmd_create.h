@@ -9,11 +9,12 @@
 
 #include "admin/cmd.h"
 #include "admin/import.h"
+#include "admin/import_delta.h"
 #include "admin/sink_daemon.h"
 
 #define CREATE_USAGE                                                           \
 	"vdrive package create NAME:TAG deb:PACKAGE|FILE.deb|dir:PATH|"        \
-	"tar:FILE|oci:DIR[:NAME]|CAPTURE"
+	"tar:FILE|oci:DIR[:NAME]|CAPTURE|delta:TENANT/GUEST[@SNAPSHOT]"
 
 struct cmd_create {
 	struct cli *cli;
@@ -30,6 +31,7 @@ struct cmd_create {
 	uint64_t left_out; /* could not be read */
 	uint64_t excluded; /* by --exclude */
 	json_t *head;      /* owns; of a capture */
+	struct delta_result delta; /* of a guest's changes */
 	char *records;     /* owns; JSON for the revision */
 	bool private;
 	uint8_t salt[TREE_SALT_LEN]; /* when private */
@@ -46,6 +48,6 @@ void cmd_create_version_tag(struct cmd_create *create);
 typedef int cmd_create_fn(struct cmd_create *create, size_t argc,
 			  const char *const *argv);
 cmd_create_fn cmd_create_dir, cmd_create_tar, cmd_create_oci,
-    cmd_create_capture;
+    cmd_create_capture, cmd_create_delta;
 
 #endif

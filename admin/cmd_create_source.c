@@ -131,6 +131,73 @@ int cmd_create_oci(struct cmd_create *create, size_t argc,
 	return rc;
 }
 
+/* --- delta: ----------------------------------------------------------------
+ */
+
+static int cmd_create_delta_note(struct cmd_create *create)
+{
+	json_t *records;
+	int rc;
+
+	if (json_array_size(create->delta.over) == 0)
+		return 0;
+	records = json_pack("{s:O}", "over", create->delta.over);
+	rc = cmd_create_note(create, NULL, records);
+	json_decref(records);
+	return rc;
+}
+
+static int cmd_create_delta_import(struct cmd_create *create, const char *name,
+				   const struct delta_pick *pick)
+{
+	struct failure *failure = &create->cli->failure;
+	FILE *file;
+	int rc = delta_fetch(create->cli, name, &file);
+
+	if (rc < 0)
+		return rc;
+	rc = import_origin(create->import, name);
+	if (rc == 0)
+		rc = import_delta(create->import, file, pick, &create->delta,
+				  failure);
+	fclose(file);
+	if (rc == 0)
+		rc = delta_check_hits(pick, &create->delta, name, failure);
+	if (rc == 0 && create->delta.verdict[DELTA_TAKEN] == 0)
+		rc = failure_set(failure, -ENOENT, CONTROL_EXIT_MISSING,
+				 "%s has changed nothing that would be taken",
+				 name);
+	return rc < 0 ? rc : cmd_create_delta_note(create);
+}
+
+int cmd_create_delta(struct cmd_create *create, size_t argc,
+		     const char *const *argv)
+{
+	struct cmd_patterns include = {0}, exclude = {0}, keep = {0};
+	struct delta_pick pick = {.package =
+				      create->cli->args.value[ARGS_PACKAGE]};
+	int rc;
+
+	if (argc != 1 || !argv[0][6])
+		return cmd_create_source_refuse(create, argv[argc - 1],
+						"a package is of one guest");
+	cmd_create_version_tag(create);
+	rc = cmd_patterns(create->cli, ARGS_INCLUDE, &include);
+	if (rc == 0)
+		rc = cmd_patterns(create->cli, ARGS_EXCLUDE, &exclude);
+	if (rc == 0)
+		rc = cmd_patterns(create->cli, ARGS_KEEP, &keep);
+	pick.include = include.list;
+	pick.exclude = exclude.list;
+	pick.keep = keep.list;
+	if (rc == 0)
+		rc = cmd_create_delta_import(create, argv[0] + 6, &pick);
+	cmd_patterns_clear(&include);
+	cmd_patterns_clear(&exclude);
+	cmd_patterns_clear(&keep);
+	return rc;
+}
+
 /* --- captures --------------------------------------------------------------
  */
 

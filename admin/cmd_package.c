@@ -281,6 +281,8 @@ int cmd_package_files(struct cli *cli, size_t argc UNUSED,
 	json_t *package;
 	int rc;
 
+	if (strncmp(argv[0], "delta:", 6) == 0)
+		return cmd_capture_delta(cli, argv[0] + 6);
 	if (args_has(&cli->args, ARGS_CHANGED))
 		return cmd_capture_changed(cli, argv[0]);
 	if (cmd_package(cli, argv[0], &package) < 0)

@@ -8,6 +8,7 @@
  *   tar:FILE ...               tar files, one over the other
  *   oci:DIR[:NAME]             an image in an OCI image layout
  *   FILE                       what `package capture` wrote
+ *   delta:T/G[@SNAPSHOT]       what a guest has changed
  */
 #include <stdio.h>
 #include <sys/stat.h>
@@ -19,7 +20,7 @@
 #include "admin/import_deb.h"
 #include "admin/sink_daemon.h"
 
-enum { CREATE_SOURCES_MAX = 4096 };
+enum { CREATE_SOURCES_MAX = 4096, CREATE_CHANGES_TOLD = 40 };
 
 static void cmd_create_clear(struct cmd_create *create)
 {
@@ -31,6 +32,7 @@ static void cmd_create_clear(struct cmd_create *create)
 	free(create->closure);
 	free(create->records);
 	json_decref(create->head);
+	delta_result_clear(&create->delta);
 }
 
 /* --- deb: ------------------------------------------------------------------
@@ -183,6 +185,8 @@ static void cmd_create_print_json(struct cmd_create *create, double seconds)
 	    (json_int_t)summary->shards_unshared, "bytes_unshared",
 	    (json_int_t)summary->bytes_unshared, "setuid", summary->setuid,
 	    "seconds", seconds);
+	if (json && create->delta.changes)
+		delta_print_json(json, &create->delta);
 	if (json)
 		output_json(json);
 	json_decref(json);
@@ -233,6 +237,8 @@ static void cmd_create_print_text(struct cmd_create *create)
 	output_line(out, "  %s to the depot: %s",
 		    dry_run ? "would be added" : "added", added);
 	cmd_create_print_private(create);
+	if (create->delta.changes)
+		delta_print(out, &create->delta, CREATE_CHANGES_TOLD);
 	for (size_t i = 0; i < json_array_size(summary->setuid); i++)
 		output_line(
 		    out, "  set-user-id  %s",
@@ -257,26 +263,29 @@ static int cmd_create_done(struct cmd_create *create, double seconds)
 }
 
 static const struct {
-	const char *prefix; /* four characters */
+	const char *prefix;
 	cmd_create_fn *take;
 } create_kinds[] = {
     {"deb:", cmd_create_deb},
     {"dir:", cmd_create_dir},
     {"tar:", cmd_create_tar},
     {"oci:", cmd_create_oci},
+    {"delta:", cmd_create_delta},
 };
 
 static int cmd_create_take(struct cmd_create *create, size_t argc,
 			   const char *const *argv)
 {
 	for (size_t i = 0; i < ARRAY_LEN(create_kinds); i++)
-		if (strncmp(argv[0], create_kinds[i].prefix, 4) == 0)
+		if (strncmp(argv[0], create_kinds[i].prefix,
+			    strlen(create_kinds[i].prefix)) == 0)
 			return create_kinds[i].take(create, argc, argv);
 	if (argc == 1 && capture_is(argv[0]))
 		return cmd_create_capture(create, argc, argv);
 	return cmd_create_source_refuse(
 	    create, argv[0],
-	    "must begin with deb:, dir:, tar: or oci:, or be a capture");
+	    "must begin with deb:, dir:, tar:, oci: or delta:, or be a "
+	    "capture");
 }
 
 /* The salt of another private package, from its tree. */
