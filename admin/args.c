@@ -49,6 +49,8 @@ static const struct args_row args_rows[ARGS_OPTION_COUNT] = {
     [ARGS_ORDER] = {0, "order", NULL, "at equal paths the first package wins"},
     [ARGS_ADDR] = {0, "addr", "ADDRESS", "only it may mount"},
     [ARGS_ROOT_SQUASH] = {0, "root-squash", NULL, "the guest's root is nobody"},
+    [ARGS_WHITEOUTS] = {0, "whiteouts", "on|off",
+			"show what packages delete, to an overlayfs"},
     [ARGS_SERVER] = {0, "server", "ADDRESS", "the server as the guest sees it"},
     [ARGS_MOUNTPOINT] = {0, "mountpoint", "PATH",
 			 "where the guest mounts (/sw)"},

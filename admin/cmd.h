@@ -90,6 +90,10 @@ struct cmd_quota {
 MUST_CHECK int cmd_quota(struct cli *cli, struct cmd_quota *quota,
 			 struct client_query *query);
 
+/* --whiteouts as the daemon's "0" or "1", NULL where it was not given.
+ * -EINVAL: another word (said). */
+MUST_CHECK int cmd_whiteouts(struct cli *cli, const char **value);
+
 /* Packages of a selection, objects, as "name:tag" texts for a table's cell. */
 json_t *cmd_selection_cells(const json_t *packages);
 

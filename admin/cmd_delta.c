@@ -236,18 +236,19 @@ int cmd_delta_clone(struct cli *cli, size_t argc UNUSED,
 	struct client_request request = {
 	    .method = "POST",
 	    .path = "/v1/delta/clone",
-	    .query = {
-		[2] = {"name", argv[1]},
-		{"addr", args->value[ARGS_ADDR]},
-		{"devices", args_has(args, ARGS_DEVICES) ? "1" : "0"},
-		{"squash", args_has(args, ARGS_ROOT_SQUASH) ? "1" : "0"}}};
+	    .query = {[2] = {"name", argv[1]},
+		      {"addr", args->value[ARGS_ADDR]},
+		      {"devices", args_has(args, ARGS_DEVICES) ? "1" : "0"},
+		      {"squash", args_has(args, ARGS_ROOT_SQUASH) ? "1" : "0"},
+		      {"whiteouts", NULL}}};
 	struct cmd_delta_name from;
 	struct cmd_quota quota;
 	json_t *json;
 	int rc;
 
 	if (cmd_delta_name(cli, argv[0], &from) < 0 ||
-	    cmd_quota(cli, &quota, &request.query[6]) < 0)
+	    cmd_whiteouts(cli, &request.query[6].value) < 0 ||
+	    cmd_quota(cli, &quota, &request.query[7]) < 0)
 		return cmd_fail(cli);
 	request.query[0] = (struct client_query){"from", from.guest};
 	request.query[1] = (struct client_query){"snapshot", from.snapshot};

@@ -20,9 +20,27 @@ static const struct output_column cmd_guest_columns[] = {
     {"LAYERS", "layers", OUTPUT_COUNT, true},
     {"DEVICES", "devices", OUTPUT_YES, true},
     {"ROOT SQUASH", "root_squash", OUTPUT_YES, true},
+    {"WHITEOUTS", "whiteouts", OUTPUT_YES, true},
     {"EXPORT", "export_id", OUTPUT_COUNT, true},
     {"TENANT", "tenant", OUTPUT_TEXT, true},
 };
+
+int cmd_whiteouts(struct cli *cli, const char **value)
+{
+	const char *text = cli->args.value[ARGS_WHITEOUTS];
+
+	*value = NULL;
+	if (!text)
+		return 0;
+	if (strcmp(text, "on") == 0)
+		*value = "1";
+	else if (strcmp(text, "off") == 0)
+		*value = "0";
+	else
+		failure_set(&cli->failure, -EINVAL, CONTROL_EXIT_USAGE,
+			    "--whiteouts: \"%s\" is neither on nor off", text);
+	return *value ? 0 : -EINVAL;
+}
 
 int cmd_guest_list(struct cli *cli, size_t argc UNUSED,
 		   const char *const *argv UNUSED)
@@ -41,14 +59,15 @@ int cmd_guest_add(struct cli *cli, size_t argc UNUSED, const char *const *argv)
 		{"name", argv[0]},
 		{"addr", cli->args.value[ARGS_ADDR]},
 		{"devices", args_has(&cli->args, ARGS_DEVICES) ? "1" : "0"},
-		{"squash",
-		 args_has(&cli->args, ARGS_ROOT_SQUASH) ? "1" : "0"}}};
+		{"squash", args_has(&cli->args, ARGS_ROOT_SQUASH) ? "1" : "0"},
+		{"whiteouts", NULL}}};
 	char tenant[PACKAGE_NAME_MAX + 1];
 	struct cmd_quota quota;
 	json_t *json;
 	int rc;
 
-	if (cmd_quota(cli, &quota, &request.query[4]) < 0)
+	if (cmd_quota(cli, &quota, &request.query[5]) < 0 ||
+	    cmd_whiteouts(cli, &request.query[4].value) < 0)
 		return cmd_fail(cli);
 	rc = cmd_post(cli, &request, &json);
 	if (rc == -ENOENT) {
@@ -86,16 +105,33 @@ int cmd_guest_set(struct cli *cli, size_t argc UNUSED, const char *const *argv)
 	struct client_request request = {.method = "POST",
 					 .path = "/v1/guests/quota",
 					 .query = {{"name", argv[0]}}};
+	struct client_request whiteouts = {
+	    .method = "POST",
+	    .path = "/v1/guests/whiteouts",
+	    .query = {{"name", argv[0]}, {"show", NULL}}};
 	struct cmd_quota quota;
+	json_t *json;
+	bool quotas;
 
 	if (cmd_quota(cli, &quota, &request.query[1]) < 0)
 		return cmd_fail(cli);
-	if (!request.query[1].value && !request.query[2].value)
+	if (cmd_whiteouts(cli, &whiteouts.query[1].value) < 0)
+		return cmd_fail(cli);
+	quotas = request.query[1].value || request.query[2].value;
+	if (!quotas && !whiteouts.query[1].value)
 		return cmd_usage(cli,
-				 "--quota 2G, --quota-files 100000 or none",
+				 "--quota 2G, --quota-files 100000, none; "
+				 "--whiteouts on",
 				 "what shall be set for %s?", argv[0]);
 	if (!cmd_guest_is_here(cli, argv[0]))
 		return cmd_fail(cli);
+	if (!quotas)
+		return cmd_done(cli, &whiteouts, "ok  guest %s", argv[0]);
+	if (whiteouts.query[1].value) {
+		if (cmd_post(cli, &whiteouts, &json) < 0)
+			return cmd_fail(cli);
+		json_decref(json);
+	}
 	return cmd_done(cli, &request, "ok  guest %s", argv[0]);
 }
 

@@ -14,7 +14,7 @@
 #define QUOTAS (ARGS_BIT(ARGS_QUOTA) | ARGS_BIT(ARGS_QUOTA_FILES))
 #define GUEST_OPTIONS                                                          \
 	(ARGS_BIT(ARGS_ADDR) | ARGS_BIT(ARGS_DEVICES) |                        \
-	 ARGS_BIT(ARGS_ROOT_SQUASH) | QUOTAS)
+	 ARGS_BIT(ARGS_ROOT_SQUASH) | ARGS_BIT(ARGS_WHITEOUTS) | QUOTAS)
 #define ACCESS                                                                 \
 	(ARGS_BIT(ARGS_CA) | ARGS_BIT(ARGS_PROXY) | ARGS_BIT(ARGS_ENDPOINT) |  \
 	 ARGS_BIT(ARGS_REGION) | ARGS_BIT(ARGS_CREDENTIALS) |                  \
@@ -143,10 +143,13 @@ static const struct command vdrive_commands[] = {
      cmd_tenant_list},
     {"guest", "add",
      "TENANT/GUEST [--addr ADDRESS] [--devices] [--root-squash] [--quota SIZE] "
-     "[--quota-files N]",
+     "[--quota-files N] [--whiteouts on|off]",
      "a VM that may mount", 1, 1, GUEST_OPTIONS, cmd_guest_add},
-    {"guest", "set", "TENANT/GUEST --quota SIZE|none --quota-files N|none",
-     "what its delta may hold", 1, 1, QUOTAS, cmd_guest_set},
+    {"guest", "set",
+     "TENANT/GUEST [--quota SIZE|none] [--quota-files N|none] "
+     "[--whiteouts on|off]",
+     "what its delta may hold; what it sees of deletions", 1, 1,
+     QUOTAS | ARGS_BIT(ARGS_WHITEOUTS), cmd_guest_set},
     {"guest", "list", "", "VMs and what they have changed", 0, 0, 0,
      cmd_guest_list},
     {"guest", "fstab", "TENANT/GUEST [--server ADDRESS] [--mountpoint PATH]",

@@ -75,6 +75,7 @@ static const struct control_route control_routes[] = {
     {"GET", "/v1/guests", control_guest_list, 0, 0},
     {"POST", "/v1/guests", control_guest_add, 0, 0},
     {"POST", "/v1/guests/quota", control_guest_quota, 0, 0},
+    {"POST", "/v1/guests/whiteouts", control_guest_whiteouts, 0, 0},
     {"POST", "/v1/guests/pause", control_guest_pause, 0, 0},
     {"GET", "/v1/guests/export", control_guest_export, 0, ROUTE_LONG},
     {"POST", "/v1/guests/import", control_guest_import, NO_LIMIT,

@@ -64,9 +64,10 @@
  *                                         {"generation":N,"conflicts":[...]};
  *                                         409: nothing changed, "conflicts"
  *   GET  /v1/guests                       schema "guest-list/1"
- *   POST /v1/guests?name=T/G&addr=A&devices=0|1&squash=0|1[&QUOTA]
+ *   POST /v1/guests?name=T/G&addr=A&devices=0|1&squash=0|1&whiteouts=0|1[&QUOTA]
  *                                         409: it exists with other options
  *   POST /v1/guests/quota?name=T/G&QUOTA
+ *   POST /v1/guests/whiteouts?name=T/G&show=0|1
  *   POST /v1/guests/pause?name=T/G&pause=0|1
  *   GET  /v1/guests/export?name=T/G       bytes (long): guest and delta; 409:
  *                                         it is not paused

@@ -113,7 +113,7 @@ void control_pinned(struct depot *depot, const struct package_info *info,
 /* Tenants, guests, exports, status (control_site.c). */
 control_handler control_tenant_list, control_tenant_create,
     control_tenant_quota, control_assign, control_guest_list, control_guest_add,
-    control_guest_quota, control_guest_pause, control_guest_remove,
+    control_guest_quota, control_guest_whiteouts, control_guest_pause, control_guest_remove,
     control_export_list, control_status;
 /* A tenant's selections over time (control_generation.c). */
 control_handler control_tenant_history, control_tenant_rollback,

@@ -454,13 +454,14 @@ static int control_guest_visit(void *ctx, const struct site_guest_info *info)
 	snprintf(name, sizeof(name), "%s/%s", info->tenant, info->guest);
 	return control_append(
 	    ctx,
-	    json_pack("{s:s, s:s, s:I, s:I, s:s, s:b, s:b, s:b, s:I, s:I, s:I, "
-		      "s:I, s:I}",
+	    json_pack("{s:s, s:s, s:I, s:I, s:s, s:b, s:b, s:b, s:b, s:I, s:I, "
+		      "s:I, s:I, s:I}",
 		      "guest", name, "tenant", info->tenant, "export_id",
 		      (json_int_t)info->access.export_id, "generation",
 		      (json_int_t)info->generation, "addr", info->access.addr,
 		      "devices", (int)info->allow_devices, "root_squash",
-		      (int)info->root_squash, "paused", (int)info->paused,
+		      (int)info->root_squash, "whiteouts",
+		      (int)info->show_whiteouts, "paused", (int)info->paused,
 		      "delta_bytes", (json_int_t)info->delta_bytes,
 		      "delta_files", (json_int_t)info->delta_files,
 		      "delta_quota_bytes", (json_int_t)info->quota.bytes,
@@ -571,6 +572,9 @@ int control_param_options(struct control_request *req,
 		    control_param_bool(req, "devices", &options->allow_devices);
 	if (rc == 0)
 		rc = control_param_bool(req, "squash", &options->root_squash);
+	if (rc == 0)
+		rc = control_param_bool(req, "whiteouts",
+					&options->show_whiteouts);
 	return rc;
 }
 
@@ -663,6 +667,27 @@ int control_guest_quota(struct control_request *req)
 				    &info.quota);
 }
 
+int control_guest_whiteouts(struct control_request *req)
+{
+	const char *name;
+	bool show;
+	int rc;
+
+	rc = control_param_guest_here(req, "name", &name);
+	if (rc == 0)
+		rc = control_param_bool(req, "show", &show);
+	if (rc < 0)
+		return rc;
+	rc = site_guest_set_whiteouts(req->control->daemon.site, name, show);
+	if (rc < 0)
+		return control_fail(req, rc, NULL,
+				    "cannot %s whiteouts to guest %s",
+				    show ? "show" : "hide", name);
+	return control_answer(req, json_pack("{s:s, s:s, s:b}", "schema",
+					     "guest-set/1", "guest", name,
+					     "whiteouts", (int)show));
+}
+
 int control_guest_pause(struct control_request *req)
 {
 	const char *name;
@@ -722,13 +747,15 @@ static int control_export_visit(void *ctx, const struct site_guest_info *info)
 
 	snprintf(path, sizeof(path), "/%s/%s", info->tenant, info->guest);
 	return control_append(
-	    ctx, json_pack("{s:s, s:s, s:b, s:b, s:b, s:I, s:I, s:I}", "export",
-			   path, "addr", info->access.addr, "devices",
-			   (int)info->allow_devices, "root_squash",
-			   (int)info->root_squash, "paused", (int)info->paused,
-			   "generation", (json_int_t)info->generation,
-			   "delta_bytes", (json_int_t)info->delta_bytes,
-			   "delta_quota_bytes", (json_int_t)info->quota.bytes));
+	    ctx,
+	    json_pack("{s:s, s:s, s:b, s:b, s:b, s:b, s:I, s:I, s:I}", "export",
+		      path, "addr", info->access.addr, "devices",
+		      (int)info->allow_devices, "root_squash",
+		      (int)info->root_squash, "whiteouts",
+		      (int)info->show_whiteouts, "paused", (int)info->paused,
+		      "generation", (json_int_t)info->generation, "delta_bytes",
+		      (json_int_t)info->delta_bytes, "delta_quota_bytes",
+		      (json_int_t)info->quota.bytes));
 }
 
 int control_export_list(struct control_request *req)
@@ -911,9 +938,9 @@ static json_t *control_depot_json(const struct depot_stats *stats)
 	    (json_int_t)stats->disk_max, "store_kept_bytes",
 	    (json_int_t)stats->kept_bytes, "pins", (json_int_t)stats->pins,
 	    "evicted_shards", (json_int_t)stats->evicted_shards,
-	    "evicted_bytes", (json_int_t)stats->evicted_bytes,
-	    "refused_shards", (json_int_t)stats->refused_shards, "store_full",
-	    (int)stats->full, "evict", stats->lru ? "lru" : "frequency");
+	    "evicted_bytes", (json_int_t)stats->evicted_bytes, "refused_shards",
+	    (json_int_t)stats->refused_shards, "store_full", (int)stats->full,
+	    "evict", stats->lru ? "lru" : "frequency");
 }
 
 int control_status(struct control_request *req)

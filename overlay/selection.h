@@ -67,7 +67,12 @@ MUST_CHECK int selection_image(struct depot *depot, const struct guest_own *own,
 			       site_conflict_fn *conflict, void *ctx,
 			       struct image **image);
 
-enum { GUEST_FLAG_DEVICES = 1, GUEST_FLAG_SQUASH = 2, GUEST_FLAG_PAUSED = 4 };
+enum {
+	GUEST_FLAG_DEVICES = 1,
+	GUEST_FLAG_SQUASH = 2,
+	GUEST_FLAG_PAUSED = 4,
+	GUEST_FLAG_WHITEOUTS = 8, /* shown as character devices 0/0 */
+};
 struct guest_record {
 	uint32_t export_id;
 	uint64_t layer;

@@ -122,6 +122,20 @@ static int site_room_for_view(struct site *site)
 	return 0;
 }
 
+/* What its record asks of its image; NULL: nothing. */
+static int site_own_of(const struct guest_record *record,
+		       struct guest_own **own)
+{
+	*own = NULL;
+	if (!(record->flags & GUEST_FLAG_WHITEOUTS))
+		return 0;
+	*own = calloc(1, sizeof(**own));
+	if (!*own)
+		return -ENOMEM;
+	(*own)->flags = IMAGE_SHOW_WHITEOUTS;
+	return 0;
+}
+
 int site_add_view(struct site *site, struct tenant *tenant, const char *guest,
 		  const struct guest_record *record)
 {
@@ -139,12 +153,15 @@ int site_add_view(struct site *site, struct tenant *tenant, const char *guest,
 	    .guest = guest,
 	};
 	unsigned int at = site->view_count;
+	CLEANUP_FREE struct guest_own *own = NULL;
 	struct image *image;
 	struct view *view;
 	int rc = site_room_for_view(site);
 
 	if (rc == 0)
-		rc = site_guest_image(site, tenant, NULL, &tenant->selection,
+		rc = site_own_of(record, &own);
+	if (rc == 0)
+		rc = site_guest_image(site, tenant, own, &tenant->selection,
 				      &image);
 	if (rc < 0)
 		return rc;
@@ -166,7 +183,8 @@ int site_add_view(struct site *site, struct tenant *tenant, const char *guest,
 	       strcmp(site->views[at - 1].view->info.path, view->info.path) > 0;
 	     at--)
 		site->views[at] = site->views[at - 1];
-	site->views[at] = (struct site_view){view, *record, NULL};
+	site->views[at] = (struct site_view){view, *record, own};
+	own = NULL;
 	site->view_count++;
 	site->by_id[site_id_slot(site, record->export_id)] = view;
 	return 0;
@@ -643,6 +661,7 @@ static void site_fill_guest(struct site *site, struct site_view *sv,
 	info->generation = tenant->selection.generation;
 	info->allow_devices = view->info.allow_devices;
 	info->root_squash = view->info.root_squash;
+	info->show_whiteouts = sv->record.flags & GUEST_FLAG_WHITEOUTS;
 	info->paused = view_is_paused(view);
 	info->quota = sv->record.quota;
 	pthread_rwlock_rdlock(&view->lock);

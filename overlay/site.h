@@ -125,6 +125,7 @@ struct site_guest_options {
 	bool has_secret; /* a secret path, of bits made here */
 	bool allow_devices;
 	bool root_squash;
+	bool show_whiteouts; /* of its packages, as character devices 0/0 */
 };
 /* name "tenant/guest".  -ENOENT: no such tenant; -EEXIST: with other options;
  * -EXDEV: it or another guest could pass for the other (site_set_trust), with
@@ -146,7 +147,7 @@ struct site_guest_info {
 	char guest[PACKAGE_NAME_MAX + 1];
 	uint32_t generation;
 	struct site_access access;
-	bool allow_devices, root_squash;
+	bool allow_devices, root_squash, show_whiteouts;
 	bool paused; /* its calls are not answered: it is being moved */
 	struct site_quota quota;
 	uint64_t delta_bytes, delta_files; /* of all its layers */
@@ -168,6 +169,10 @@ MUST_CHECK int site_tenant_set_quota(struct site *site, const char *tenant,
 				     const struct site_quota *quota);
 MUST_CHECK int site_guest_set_quota(struct site *site, const char *guest,
 				    const struct site_quota *quota);
+/* Whether the deletions of its packages are shown to it, as character devices
+ * 0/0.  -ENOENT, or errors of a switch (site_tenant_assign). */
+MUST_CHECK int site_guest_set_whiteouts(struct site *site, const char *guest,
+					bool show);
 
 /*
  * Have a guest told apart in another way: addr, listen and has_secret of the

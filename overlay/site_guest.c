@@ -72,7 +72,8 @@ int guest_fill(struct site *site, const char *name,
 	if (rc < 0)
 		return rc;
 	record->flags = (options->allow_devices ? GUEST_FLAG_DEVICES : 0) |
-			(options->root_squash ? GUEST_FLAG_SQUASH : 0);
+			(options->root_squash ? GUEST_FLAG_SQUASH : 0) |
+			(options->show_whiteouts ? GUEST_FLAG_WHITEOUTS : 0);
 	/* Random, so that a guest can move to any other host (design 6). */
 	do {
 		random_bytes(&id, sizeof(id));
@@ -165,6 +166,63 @@ int site_guest_set_quota(struct site *site, const char *name,
 		if (rc == 0)
 			quota_set(&sv->view->quota, quota->bytes, quota->files);
 	}
+	pthread_mutex_unlock(&site->verbs);
+	return rc;
+}
+
+/* --- whiteouts shown ------------------------------------------------------ */
+
+struct guest_flag {
+	const char *name;
+	const struct guest_record *record;
+};
+
+static void guest_put_flag(void *ctx, struct kv_batch *batch)
+{
+	const struct guest_flag *flag = ctx;
+
+	site_put_guest(batch, flag->name, flag->record);
+}
+
+static int guest_set_whiteouts(struct site *site, const char *name,
+			       struct site_view *sv, bool show)
+{
+	struct guest_own own = {0};
+	struct guest_record record;
+	struct guest_flag flag = {name, &record};
+	struct site_move move = {
+	    .guest = sv, .own = &own, .put = guest_put_flag, .put_ctx = &flag};
+	int rc;
+
+	if (sv->own)
+		own = *sv->own;
+	own.flags = show ? own.flags | IMAGE_SHOW_WHITEOUTS
+			 : own.flags & ~(unsigned int)IMAGE_SHOW_WHITEOUTS;
+	pthread_rwlock_rdlock(&site->lock);
+	record = sv->record;
+	move.tenant = site_find_tenant(site, sv->view->tenant);
+	pthread_rwlock_unlock(&site->lock);
+	record.flags = show ? record.flags | GUEST_FLAG_WHITEOUTS
+			    : record.flags & ~GUEST_FLAG_WHITEOUTS;
+	if (record.flags == sv->record.flags)
+		return 0;
+	rc = site_move(site, &move);
+	if (rc < 0)
+		return rc;
+	pthread_rwlock_wrlock(&site->lock);
+	sv->record = record;
+	pthread_rwlock_unlock(&site->lock);
+	return 0;
+}
+
+int site_guest_set_whiteouts(struct site *site, const char *name, bool show)
+{
+	struct site_view *sv;
+	int rc;
+
+	pthread_mutex_lock(&site->verbs);
+	sv = site_guest(site, name);
+	rc = sv ? guest_set_whiteouts(site, name, sv, show) : -ENOENT;
 	pthread_mutex_unlock(&site->verbs);
 	return rc;
 }
