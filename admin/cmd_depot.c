@@ -162,6 +162,9 @@ static int cmd_push_all(struct cmd_push *push)
 	rc = cmd_push_room(push, json_array_size(rows));
 	for (size_t i = 0; rc == 0 && i < json_array_size(rows); i++) {
 		row = json_array_get(rows, i);
+		/* What a customer has made of it goes out by name only. */
+		if (strcmp(cmd_text(row, "tag"), CONTROL_PROFILE_TAG) == 0)
+			continue;
 		snprintf(ref, sizeof(ref), "%s:%s", cmd_text(row, "name"),
 			 cmd_text(row, "tag"));
 		rc = cmd_push_add(push, ref);

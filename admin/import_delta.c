@@ -318,6 +318,7 @@ static int delta_ways_take(struct delta_reader *r)
 		if (r->import)
 			rc = import_add(r->import, r->ways[i].path,
 					&r->ways[i].attr);
+		r->result->verdict[r->ways[i].verdict]--;
 		delta_object_clear(&r->ways[i]);
 	}
 	r->way_count = 0;
@@ -365,6 +366,7 @@ static int delta_object(struct delta_reader *r, struct delta_object *o)
 	delta_note_hits(r, o->path);
 	delta_ways_leave(r, o->path);
 	r->result->verdict[verdict]++;
+	o->verdict = verdict;
 	if (verdict == DELTA_TAKEN)
 		return delta_take(r, o);
 	if (verdict == DELTA_NOISE)

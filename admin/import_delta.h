@@ -20,6 +20,14 @@
 
 enum { DELTA_LINE_MAX = 1 << 20, DELTA_TOLD_MAX = 100000 };
 
+enum delta_verdict {
+	DELTA_TAKEN,
+	DELTA_NOISE,
+	DELTA_OTHERS, /* of another package, or not included */
+	DELTA_EXCLUDED,
+	DELTA_VERDICTS,
+};
+
 /* One line of the answer. */
 struct delta_object {
 	char kind;           /* enum capture_letter: A M m D */
@@ -30,19 +38,13 @@ struct delta_object {
 	struct tree_build_attr attr;
 	uint64_t size, nlink;
 	bool opaque;
+	enum delta_verdict verdict;
 	json_t *json; /* owns */
 };
 
 struct delta_pick {
 	const char *package; /* NULL: whosever it is; "": nobody's */
 	const char *const *include, *const *exclude, *const *keep;
-};
-enum delta_verdict {
-	DELTA_TAKEN,
-	DELTA_NOISE,
-	DELTA_OTHERS, /* of another package, or not included */
-	DELTA_EXCLUDED,
-	DELTA_VERDICTS,
 };
 enum delta_verdict delta_judge(const struct delta_pick *pick,
 			       const struct delta_object *object);

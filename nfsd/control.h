@@ -184,7 +184,11 @@ enum {
 	CONTROL_FINDINGS_MAX = 1000,  /* told of one verify */
 	CONTROL_LONG_MAX = 4,         /* long requests at one time */
 	CONTROL_FRAME_HEADER = 36,
+	CONTROL_RECORDS_MAX = 15 << 20, /* text of a revision's records */
 };
+
+/* The tag of a profile, which no other package may have. */
+#define CONTROL_PROFILE_TAG "profile"
 
 /* Exit codes of vdrive (operators.md b.5), also the "code" of errors. */
 enum control_exit {

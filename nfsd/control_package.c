@@ -69,7 +69,7 @@ int control_package_list(struct control_request *req)
 }
 
 int control_param_ref(struct control_request *req, const char **text,
-			     struct package_ref *ref)
+		      struct package_ref *ref)
 {
 	int rc;
 
@@ -261,6 +261,25 @@ static int control_commit_params(struct control_request *req,
 	return 0;
 }
 
+/* The tag of profiles is theirs: packages that a guest may be given beside its
+ * tenant's. */
+static int control_commit_profile(struct control_request *req,
+				  const struct control_commit *commit,
+				  const struct revision_doc *doc)
+{
+	json_t *records =
+	    doc->records ? json_loads(doc->records, 0, NULL) : NULL;
+	bool is = json_object_get(records, "profile") != NULL;
+
+	json_decref(records);
+	if (is == (strcmp(commit->tag, CONTROL_PROFILE_TAG) == 0))
+		return 0;
+	return control_refuse(
+	    req, -EINVAL, is ? "tag " CONTROL_PROFILE_TAG : "another tag",
+	    "%s:%s: the tag \"" CONTROL_PROFILE_TAG "\" is for profiles",
+	    commit->name, commit->tag);
+}
+
 /* The revision must be of this package and tree: it is what gets signed. */
 static int control_commit_check(struct control_request *req,
 				struct control_commit *commit)
@@ -278,7 +297,10 @@ static int control_commit_check(struct control_request *req,
 				    commit->name, commit->tag);
 	same = strcmp(doc.name, commit->name) == 0 &&
 	       digest_equal(&doc.tree, &commit->tree);
+	rc = same ? control_commit_profile(req, commit, &doc) : 0;
 	revision_doc_clear(&doc);
+	if (rc < 0)
+		return rc;
 	if (!same)
 		return control_refuse(req, -EBADMSG, NULL,
 				      "revision of %s:%s: it is of another "
@@ -415,8 +437,8 @@ int control_shards_have(struct control_request *req)
 }
 
 static int control_frame_put(struct control_request *req, uint64_t lease,
-			     const uint8_t *salt,
-			     const uint8_t *frame, size_t len, bool *added)
+			     const uint8_t *salt, const uint8_t *frame,
+			     size_t len, bool *added)
 {
 	char hex[DIGEST_HEX_LEN + 1];
 	struct digest name;
