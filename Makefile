@@ -65,7 +65,7 @@ TESTLIB := $(call objs,tests/lib)
 .SECONDEXPANSION:
 .SECONDARY:
 .PHONY: all check check-evict check-unit check-nfs check-fuzz check-model check-e2e \
-        check-guest model listing sweep corrupt probe capture \
+        check-guest model listing sweep corrupt probe capture bench-va \
         demo bench referee fuzz faults torture torture-full \
         variants lint format layers clean install
 
@@ -204,6 +204,11 @@ capture: all
 corrupt: all $(TOOLS) variants
 	@B=$(B) N=$(or $(N),10000) sh tests/e2e/corrupt
 
+# Against virtual appliances (admin/bench): one start each of a few kinds, in real
+# guests, as root with a mirror.  The real thing: vdrive bench run, vdrive-bench(8).
+bench-va: all
+	@B=$(B) CACHE=$(or $(CACHE),/var/tmp/vdrive-bench) sh tests/bench/va.sh
+
 # 2,000 first reads timed: does it show what others have (tests/e2e/probe.sh)?
 probe: all $(TOOLS)
 	@B=$(B) PROBES=$(or $(PROBES),2000) sh tests/e2e/probe.sh
@@ -283,6 +288,8 @@ install: all
 	install -D -m 755 $(B)/vdrive $(DESTDIR)/usr/bin/vdrive
 	install -D -m 755 admin/guest/vdrive-run \
 		$(DESTDIR)/usr/share/vdrive/guest/vdrive-run
+	install -D -m 755 -t $(DESTDIR)/usr/share/vdrive/bench admin/bench/*.sh
+	install -D -m 755 -t $(DESTDIR)/usr/share/vdrive/bench/guest admin/bench/guest/*
 	install -D -m 644 -t $(DESTDIR)/usr/share/man/man8 admin/man/*.8
 	install -D -m 644 -t $(DESTDIR)/usr/share/man/man5 admin/man/*.5
 clean:

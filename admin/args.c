@@ -104,6 +104,17 @@ static const struct args_row args_rows[ARGS_OPTION_COUNT] = {
     [ARGS_INCLUDE] = {0, "include", "PATTERN,...", "is taken, too"},
     [ARGS_PERCENT] = {0, "percent", "N,...",
 		      "caches of so much of what the trace reads"},
+    [ARGS_APP] = {0, "app", "NAME,...", "these programs"},
+    [ARGS_VARIANTS] = {0, "variants", "NAME,...", "started in these ways"},
+    [ARGS_STATES] = {0, "states", "cold,plan,warm",
+		     "states of the host before a start from the drive"},
+    [ARGS_LINK] = {0, "link", "RATE", "of the way to the depot (100M)"},
+    [ARGS_RUNS] = {0, "runs", "N", "samples of each (5)"},
+    [ARGS_SEED] = {0, "seed", "N", "of the order of samples"},
+    [ARGS_CACHE] = {0, "cache", "DIR", "images and depots, kept there"},
+    [ARGS_STORAGE] = {0, "storage", NULL, "also what ten guests take up"},
+    [ARGS_FAIL_ABOVE] = {0, "fail-above", "PART",
+			 "fail when a median grew by more: 10%"},
 };
 
 ARGS_SET args_global_options(void)

@@ -78,6 +78,15 @@ enum args_option {
 	ARGS_PERCENT,
 	ARGS_PACKAGE,
 	ARGS_INCLUDE,
+	ARGS_APP,
+	ARGS_VARIANTS,
+	ARGS_STATES,
+	ARGS_LINK,
+	ARGS_RUNS,
+	ARGS_SEED,
+	ARGS_CACHE,
+	ARGS_STORAGE,
+	ARGS_FAIL_ABOVE,
 	ARGS_OPTION_COUNT,
 };
 /* A set of them.  Not 64 bits: there are more. */

@@ -218,6 +218,22 @@ static const struct command vdrive_commands[] = {
      ARGS_BIT(ARGS_DRY_RUN), cmd_profile_remove},
     {"export", "list", "", "what is offered over NFS", 0, 0, 0,
      cmd_export_list},
+    {"bench", "run",
+     "-o FILE [--app NAME,...] [--variants NAME,...] [--states STATE,...] "
+     "[--link 100M] [--runs N] [--seed N] [--cache DIR] [--storage] [-n]",
+     "starts in real guests, from images and from the drive", 0, 0,
+     ARGS_BIT(ARGS_APP) | ARGS_BIT(ARGS_VARIANTS) | ARGS_BIT(ARGS_STATES) |
+	 ARGS_BIT(ARGS_LINK) | ARGS_BIT(ARGS_RUNS) | ARGS_BIT(ARGS_SEED) |
+	 ARGS_BIT(ARGS_CACHE) | ARGS_BIT(ARGS_STORAGE) |
+	 ARGS_BIT(ARGS_DRY_RUN),
+     cmd_bench_run},
+    {"bench", "compare", "OLD NEW [--fail-above 10%]",
+     "medians of two runs, and whether samples tell them apart", 2, 2,
+     ARGS_BIT(ARGS_FAIL_ABOVE), cmd_bench_compare},
+    {"bench", "table", "FILE", "results as a table in Markdown", 1, 1, 0,
+     cmd_bench_table},
+    {"bench", "plot", "FILE -o SVG", "results as bars of phases", 1, 1, 0,
+     cmd_bench_plot},
 };
 
 static const char vdrive_exit_codes[] =

@@ -1,0 +1,105 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# bench.sh: starts of real programs in real guests (QEMU, Debian's kernel) over a
+# shaped link, from images and from the drive.  Run by `vdrive bench run`.
+#
+#   bench.sh CACHE MBIT PLAN
+#
+# Each line of PLAN is a sample, "PROGRAM VARIANT" (sample.sh); each gives a line
+# of JSON on stdout.  "storage PROGRAM SOFTWARES" gives several (storage.sh),
+# "prepare PROGRAM" none: it makes what samples need.  What CACHE lacks is made first (prepare.sh).  stderr tells what goes on.
+#
+#   VDRIVE_BENCH_BIN      where vdrive and vdrived are
+#   GUEST_LIMIT           seconds that a guest may be silent (300)
+#   GUEST_MEMORY          MiB (1024)
+set -u
+
+HERE=$(cd "$(dirname "$0")" && pwd)
+: "${GUEST_LIMIT:=300}" "${GUEST_MEMORY:=1024}"
+BIN=$VDRIVE_BENCH_BIN CACHE=$1 MBIT=$2 PLAN=$3
+
+bench_say() {
+	echo "$*" >&2
+}
+
+# What was written until then stays, as $CACHE/failed.
+bench_die() {
+	bench_say "failed: $*"
+	if [ -n "${WORK:-}" ]; then
+		bench_say "  look into $CACHE/failed"
+		rm -rf "$CACHE/failed"
+		mkdir "$CACHE/failed"
+		for bench_file in log console events qemu.log vdrived.log; do
+			cp "$WORK/$bench_file" "$CACHE/failed" 2>/dev/null
+		done
+	fi
+	exit 1
+}
+
+# Try a command until it succeeds, for at most 20 s.
+bench_wait() {
+	bench_tries=400
+	until "$@" >/dev/null 2>"$WORK/wait"; do
+		bench_tries=$((bench_tries - 1))
+		[ $bench_tries -gt 0 ] ||
+			bench_die "gave up on $*: $(cat "$WORK/wait")"
+		sleep 0.05
+	done
+}
+
+# End a process that was started here; it has 10 s to go by itself.
+bench_end() { # process id
+	kill "$1" 2>/dev/null || return 0
+	bench_tries=200
+	while kill -0 "$1" 2>/dev/null && [ $bench_tries -gt 0 ]; do
+		bench_tries=$((bench_tries - 1))
+		sleep 0.05
+	done
+	[ $bench_tries -gt 0 ] || kill -9 "$1" 2>/dev/null
+	wait "$1" 2>/dev/null
+}
+
+# Every way out comes through here.
+bench_clean() {
+	trap '' INT TERM
+	[ -z "${guest_pid:-}" ] || bench_end "$guest_pid"
+	host_stop
+	[ -z "$HOST_WEB_PID" ] || bench_end "$HOST_WEB_PID"
+	[ -z "$HOST_NS" ] || ip netns del "$HOST_NS" 2>/dev/null
+	rm -rf "$WORK"
+}
+
+[ "$(id -u)" = 0 ] || bench_die "root is needed: namespaces, captures"
+. "$HERE/apps.sh"
+. "$HERE/prepare.sh"
+. "$HERE/host.sh"
+. "$HERE/sample.sh"
+. "$HERE/storage.sh"
+programs=$(awk '{ print $1 ~ /^(prepare|storage)$/ ? $2 : $1 }' "$PLAN" |
+	sort -u)
+
+# What needs a mirror comes before the namespace.
+if [ -z "${BENCH_INSIDE:-}" ]; then
+	mkdir -p "$CACHE" || exit 1
+	unshare --net --mount true 2>/dev/null ||
+		bench_die "no network namespaces here: a real root is needed"
+	# shellcheck disable=SC2086
+	prepare_outside $programs
+	BENCH_INSIDE=1 exec unshare --net --mount "$0" "$@"
+fi
+
+WORK=$(mktemp -d "$CACHE/run.XXXXXX")
+trap bench_clean EXIT
+trap 'exit 1' INT TERM HUP
+link_up "$MBIT"
+web_up
+# shellcheck disable=SC2086
+prepare_inside $programs
+while read -r program variant count; do
+	case $program in
+	prepare) ;;
+	storage) storage "$variant" "$count" </dev/null ;;
+	*) sample "$program" "$variant" </dev/null ;;
+	esac
+done <"$PLAN"

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=sh
+#
+# host.sh: the host that guests run on: a network namespace at the end of a
+# shaped link, with a vdrived in it; and the depot's side with nginx.  Sourced by
+# bench.sh, which is in a network namespace of its own: the depot's.
+
+HOST_A=10.79.0.1 HOST_B=10.79.0.2
+HOST_WEB=8080 HOST_NFS=2049
+HOST_PID='' HOST_WEB_PID='' HOST_NS=''
+
+link_up() { # Mbit/s
+	HOST_NS=vdrive-bench-$$
+	ip link set lo up &&
+		ip netns add "$HOST_NS" &&
+		ip link add bench-a type veth peer name bench-b \
+			netns "$HOST_NS" &&
+		ip addr add "$HOST_A/24" dev bench-a &&
+		ip link set bench-a up &&
+		ip -n "$HOST_NS" addr add "$HOST_B/24" dev bench-b &&
+		ip -n "$HOST_NS" link set bench-b up &&
+		ip -n "$HOST_NS" link set lo up &&
+		tc qdisc add dev bench-a root tbf rate "$1mbit" burst 128kb \
+			latency 50ms &&
+		tc -n "$HOST_NS" qdisc add dev bench-b root tbf \
+			rate "$1mbit" burst 128kb latency 50ms ||
+		bench_die "no namespaces or no tbf: is this a real root?"
+	# BBR would pace by its own idea of a link of no length.
+	echo reno >/proc/sys/net/ipv4/tcp_congestion_control
+}
+
+# Bytes that came over the link so far.
+link_bytes() {
+	ip netns exec "$HOST_NS" cat /sys/class/net/bench-b/statistics/rx_bytes
+}
+
+web_up() {
+	mkdir -p "$WORK/nginx"
+	cat >"$WORK/nginx/conf" <<-END
+	user root root;
+	worker_processes 1;
+	daemon off;
+	pid $WORK/nginx/pid;
+	error_log $WORK/nginx/error.log;
+	events { worker_connections 512; }
+	http {
+	    access_log off;
+	    client_body_temp_path $WORK/nginx/b; proxy_temp_path $WORK/nginx/p;
+	    fastcgi_temp_path $WORK/nginx/f; uwsgi_temp_path $WORK/nginx/u;
+	    scgi_temp_path $WORK/nginx/s;
+	    sendfile on;
+	    tcp_nopush on;
+	    keepalive_requests 1000000;
+	    server { listen $HOST_A:$HOST_WEB; root $CACHE; }
+	}
+	END
+	nginx -c "$WORK/nginx/conf" -p "$WORK/nginx" >"$WORK/nginx/out" 2>&1 &
+	HOST_WEB_PID=$!
+	bench_wait ip netns exec "$HOST_NS" curl -sf -o /dev/null \
+		"http://$HOST_A:$HOST_WEB/vmlinuz"
+}
+
+cli() {
+	"$BIN/vdrive" --socket "$HOST_STORE/sock" "$@"
+}
+
+# vdrived at the far end of the link.
+host_start() { # store, more options
+	HOST_STORE=$1
+	shift
+	mkdir -p "$HOST_STORE"
+	ip netns exec "$HOST_NS" "$BIN/vdrived" --user root \
+		-o "store.path=$HOST_STORE" \
+		-o "nfs.listen=127.0.0.1:$HOST_NFS" \
+		-o "admin.socket=$HOST_STORE/sock" "$@" \
+		>>"$WORK/vdrived.log" 2>&1 &
+	HOST_PID=$!
+	bench_wait cli status
+}
+
+host_stop() {
+	[ -n "$HOST_PID" ] || return 0
+	bench_end "$HOST_PID"
+	HOST_PID=
+}
+
+host_upstream() { # program
+	cli upstream add lab "http://$HOST_A:$HOST_WEB/$1.depot/" --unsigned \
+		>>"$WORK/log" 2>&1 || bench_die "no depot of $1"
+}
+
+# --- guests ------------------------------------------------------------------
+
+# A guest of tenant t, and its disk over an image (a URL, too): $WORK/disk.
+host_guest() { # program, guest
+	cli guest add "t/$2" >>"$WORK/log" && guest_disk "$CACHE/base.qcow2"
+}
+
+guest_disk() { # image: a file, or a URL
+	rm -f "$WORK/disk"
+	ip netns exec "$HOST_NS" qemu-img create -q -f qcow2 -F qcow2 \
+		-b "$1" "$WORK/disk" >>"$WORK/log" 2>&1
+}
+
+# Boot from $WORK/disk until the program has answered; a line in the file for
+# each event: seconds of the host's clock, then its words.  guest '-': without a
+# drive.  Status 0: answered.
+guest_run() { # program, guest, file of events
+	guest_args="bench.app=$1"
+	[ "$2" = - ] || guest_args="$guest_args bench.drive=1 \
+bench.export=/t/$2 bench.ports=port=$HOST_NFS,mountport=$HOST_NFS \
+bench.binds=$(app_binds "$1" | tr ' ' ,)"
+	rm -f "$WORK/port.in" "$WORK/port.out"
+	mkfifo "$WORK/port.in" "$WORK/port.out"
+	guest_boot &
+	guest_pid=$!
+	# No fork between an event and its time; the fifo is held open for
+	# writing so that an early end of QEMU is no end of file before it.
+	bash -c 'while read -r -t "$1" words; do
+			echo "$EPOCHREALTIME $words"
+			case $words in
+			"$2"* | failed* | ended*) exit ;;
+			esac
+		done <>"$3"' stamp "$GUEST_LIMIT" \
+		"${GUEST_UNTIL:-answered}" "$WORK/port.out" >"$3"
+	bench_end "$guest_pid"
+	grep -q ' answered' "$3"
+}
+
+# In the end it says so itself, whatever ended it.
+guest_boot() {
+	guest_qemu=
+	trap 'kill "$guest_qemu" 2>/dev/null' TERM
+	ip netns exec "$HOST_NS" qemu-system-x86_64 \
+		-accel tcg,thread=multi -cpu max -m "$GUEST_MEMORY" -smp 1 \
+		-nodefaults -no-user-config -display none -no-reboot \
+		-kernel "$CACHE/vmlinuz" -initrd "$CACHE/initrd" \
+		-append "console=ttyS0 quiet panic=-1 no_timer_check $guest_args" \
+		-serial "file:$WORK/console" \
+		-drive "file=$WORK/disk,if=virtio,format=qcow2" \
+		-netdev user,id=network \
+		-device virtio-net-pci,netdev=network,romfile= \
+		-device virtio-serial-pci \
+		-chardev "pipe,id=events,path=$WORK/port" \
+		-device virtserialport,chardev=events,name=events \
+		</dev/null >>"$WORK/qemu.log" 2>&1 &
+	guest_qemu=$!
+	wait "$guest_qemu"
+	echo ended 1<>"$WORK/port.out"
+}
