@@ -58,7 +58,7 @@ INSIDE  := $(CUTREC) $(FAILCALL)
 TOOLS   := $(filter-out $(INSIDE:.so=),$(patsubst %.c,$(B)/%,\
            $(wildcard tests/tools/*.c))) $(INSIDE)
 BENCH   := $(patsubst %,$(B)/tests/bench/%,nfsbench nfswrite bareserver \
-           nfstap coldstart)
+           nfstap coldstart imagebench)
 TESTLIB := $(call objs,tests/lib)
 
 .DELETE_ON_ERROR:
@@ -138,8 +138,9 @@ $(B)/tests/bench/nfswrite: $(call bench_o,nfswrite write_file write_many \
 $(B)/tests/bench/bareserver: $(call bench_o,bareserver)
 $(B)/tests/bench/nfstap: $(call bench_o,nfstap)
 $(B)/tests/bench/coldstart: $(call bench_o,coldstart target talk reply)
+$(B)/tests/bench/imagebench: $(call bench_o,imagebench) $(B)/core.a
 $(BENCH):
-	@$(CC) $(ALL_C) -o $@ $^ -lm
+	@$(CC) $(ALL_C) -o $@ $^ $(if $(filter %.a,$^),$(LIBS)) -lm
 
 # Goes before the libraries of a daemon as it is shipped: no code of ours in it.
 PRELOAD := $(B)/tests/preload.so
@@ -197,7 +198,7 @@ torture-full: all $(TOOLS) variants
 	@B=$(B) CYCLES=$(or $(CYCLES),100) sh tests/e2e/full
 
 # Real installers over a debootstrapped Debian, as root.
-capture: all
+capture: all $(B)/tests/tools/nfscopy
 	@B=$(B) sh tests/e2e/capture-debian.sh
 
 # N damages at rest and in flight: make corrupt N=10000 (tests/e2e/corrupt).
