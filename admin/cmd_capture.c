@@ -140,6 +140,9 @@ static int cmd_capture_run_installer(struct cmd_capture *c, size_t argc,
 		return failure_errno(&c->cli->failure, -ENOMEM, "capture");
 	memcpy(copy, argv, argc * sizeof(*copy));
 	clock_gettime(CLOCK_REALTIME, &c->options.started);
+	/* Files get the time of the last tick, and some programs set times in
+	 * whole seconds. */
+	c->options.started.tv_nsec = 0;
 	rc = sandbox_run(&sandbox, copy, &c->ran, &c->cli->failure);
 	free(copy);
 	if (rc < 0 || c->ran.status == 0 ||

@@ -339,18 +339,25 @@ static inline uint64_t siphash_tail(const uint8_t *p, size_t len)
 	return word;
 }
 
-/* State after the whole message; `mark` tells 64 from 128 bit output. */
 static inline __attribute__((always_inline)) void
-siphash_absorb(uint64_t v[4], const uint8_t key[SIPHASH_KEY_LEN],
-	       const void *data, size_t len, uint64_t mark)
+siphash_key(uint64_t v[4], const uint8_t key[SIPHASH_KEY_LEN], uint64_t mark)
 {
-	const uint8_t *p = data;
 	uint64_t k0 = le64_get(key), k1 = le64_get(key + 8);
 
 	v[0] = 0x736f6d6570736575ull ^ k0;
 	v[1] = 0x646f72616e646f6dull ^ k1 ^ mark;
 	v[2] = 0x6c7967656e657261ull ^ k0;
 	v[3] = 0x7465646279746573ull ^ k1;
+}
+
+/* State after the whole message; `mark` tells 64 from 128 bit output. */
+static inline __attribute__((always_inline)) void
+siphash_absorb(uint64_t v[4], const uint8_t key[SIPHASH_KEY_LEN],
+	       const void *data, size_t len, uint64_t mark)
+{
+	const uint8_t *p = data;
+
+	siphash_key(v, key, mark);
 	for (size_t i = 0; i < len / 8; i++, p += 8)
 		siphash_word(v, le64_get(p));
 	siphash_word(v, siphash_tail(p, len));
@@ -370,6 +377,34 @@ uint64_t siphash64(const uint8_t key[SIPHASH_KEY_LEN], const void *data,
 	uint64_t v[4];
 
 	siphash_absorb(v, key, data, len, 0);
+	v[2] ^= 0xff;
+	return siphash_finish(v);
+}
+
+struct siphash_begun siphash64_begin(const uint8_t key[SIPHASH_KEY_LEN],
+				     const void *beginning, size_t len)
+{
+	struct siphash_begun begun = {.len = len & ~(size_t)7};
+	const uint8_t *p = beginning;
+
+	siphash_key(begun.v, key, 0);
+	for (size_t i = 0; i < begun.len; i += 8)
+		siphash_word(begun.v, le64_get(p + i));
+	return begun;
+}
+
+uint64_t siphash64_rest(const struct siphash_begun *begun, const void *data,
+			size_t len)
+{
+	const uint8_t *p = data;
+	uint64_t v[4];
+	size_t i = begun->len;
+
+	ASSERT(len >= i);
+	memcpy(v, begun->v, sizeof(v));
+	for (; len - i >= 8; i += 8)
+		siphash_word(v, le64_get(p + i));
+	siphash_word(v, siphash_tail(p + i, len));
 	v[2] ^= 0xff;
 	return siphash_finish(v);
 }

@@ -44,6 +44,18 @@ MUST_CHECK int digest_from_hex(const char *hex, size_t len, struct digest *d);
 
 uint64_t siphash64(const uint8_t key[SIPHASH_KEY_LEN], const void *data,
 		   size_t len);
+/*
+ * The same for many messages that begin alike: siphash64_begin takes the
+ * beginning in, siphash64_rest the whole message, beginning included.
+ */
+struct siphash_begun {
+	uint64_t v[4];
+	size_t len; /* of the beginning, down to whole words */
+};
+struct siphash_begun siphash64_begin(const uint8_t key[SIPHASH_KEY_LEN],
+				     const void *beginning, size_t len);
+uint64_t siphash64_rest(const struct siphash_begun *begun, const void *data,
+			size_t len);
 void siphash128(const uint8_t key[SIPHASH_KEY_LEN], const void *data,
 		size_t len, uint8_t out[16]);
 

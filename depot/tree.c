@@ -354,6 +354,12 @@ void tree_inode_get(const struct tree *tree, uint32_t inode,
 	};
 }
 
+void tree_inode_soon(const struct tree *tree, uint32_t inode)
+{
+	if (inode < tree->img.inode_count)
+		__builtin_prefetch(&tree->img.inodes[inode]);
+}
+
 const char *tree_symlink(const struct tree *tree, uint32_t inode, size_t *len)
 {
 	const struct format_tree_inode *in = tree_record(tree, inode, S_IFLNK);

@@ -86,6 +86,8 @@ struct tree_inode {
 /* `inode` must be below tree_inode_count(). */
 void tree_inode_get(const struct tree *tree, uint32_t inode,
 		    struct tree_inode *out);
+/* It will be asked for soon: no more than a hint, any number is allowed. */
+void tree_inode_soon(const struct tree *tree, uint32_t inode);
 /* Target of a symbolic link; borrowed from the tree, no NUL at the end. */
 const char *tree_symlink(const struct tree *tree, uint32_t inode, size_t *len);
 

@@ -10,21 +10,6 @@
 #include "depot/log.h"
 #include "overlay/image_impl.h"
 
-/* One directory or object of one tree. */
-struct image_source {
-	uint32_t tree, inode;
-};
-
-/* One name of one tree, while a directory is merged. */
-struct image_name {
-	uint64_t base; /* name_cookie() */
-	struct tree_entry entry;
-	uint32_t tree;
-	uint64_t cookie;           /* of the merged entry */
-	struct image_source *down; /* owns: sources of a merged directory */
-	unsigned int down_count;
-};
-
 struct image_build {
 	struct image *image;
 	const uint8_t *key;
@@ -67,15 +52,18 @@ static int image_path_room(struct image_build *b, size_t len)
 	return 0;
 }
 
-/* The rule of image.h; `id` NULL for directories. */
-static uint64_t image_number(const uint8_t *key, char *path, size_t path_len,
-			     const char *name, size_t name_len,
+/*
+ * The rule of image.h; `id` NULL for directories.  `begun` of
+ * image_number_begin: what the names of one directory have in common is taken
+ * in once.
+ */
+static uint64_t image_number(const struct siphash_begun *begun, char *path,
+			     size_t path_len, const char *name, size_t name_len,
 			     const uint64_t *id)
 {
-	size_t len = path_len;
+	size_t len = path_len + 1;
 	uint64_t number;
 
-	path[len++] = '\0';
 	memcpy(path + len, name, name_len);
 	len += name_len;
 	path[len++] = '\0';
@@ -83,8 +71,15 @@ static uint64_t image_number(const uint8_t *key, char *path, size_t path_len,
 		le64_put(path + len, *id);
 		len += 8;
 	}
-	number = siphash64(key, path, len) & ~(UINT64_C(1) << 63);
+	number = siphash64_rest(begun, path, len) & ~(UINT64_C(1) << 63);
 	return number ? number : 1;
+}
+
+static struct siphash_begun image_number_begin(const uint8_t *key, char *path,
+					       size_t path_len)
+{
+	path[path_len] = '\0';
+	return siphash64_begin(key, path, path_len + 1);
 }
 
 enum { IMAGE_NUMBER_ROOM = TREE_NAME_MAX + 16 };
@@ -102,6 +97,7 @@ static int image_link_visit(void *ctx, const char *path,
 	struct image_link_walk *walk = ctx;
 	struct image_build *b = walk->b;
 	struct tree *tree = b->image->trees[walk->t];
+	struct siphash_begun begun;
 	struct tree_inode attr;
 	size_t dir_len;
 
@@ -116,8 +112,9 @@ static int image_link_visit(void *ctx, const char *path,
 	if (image_path_room(b, dir_len + IMAGE_NUMBER_ROOM) < 0)
 		return -ENOMEM;
 	memcpy(b->path, path, dir_len);
+	begun = image_number_begin(b->key, b->path, dir_len);
 	b->links[walk->t][inode] = image_number(
-	    b->key, b->path, dir_len, entry->name, entry->name_len, &attr.id);
+	    &begun, b->path, dir_len, entry->name, entry->name_len, &attr.id);
 	return 0;
 }
 
@@ -166,8 +163,8 @@ static int image_add_inode(struct image_build *b, struct image_source src,
 
 /* The image inode of one decided name. */
 static int image_add_object(struct image_build *b, uint32_t dir,
-			    size_t path_len, const struct image_name *name,
-			    uint32_t *added)
+			    const struct siphash_begun *begun, size_t path_len,
+			    const struct image_name *name, uint32_t *added)
 {
 	struct image_source src = {name->tree, name->entry.inode};
 	struct tree_inode attr;
@@ -179,7 +176,7 @@ static int image_add_object(struct image_build *b, uint32_t dir,
 		tree_inode_get(b->image->trees[src.tree], src.inode, &attr);
 	if (S_ISDIR(attr.mode)) {
 		fileid =
-		    image_number(b->key, b->path, path_len, name->entry.name,
+		    image_number(begun, b->path, path_len, name->entry.name,
 				 name->entry.name_len, NULL);
 		rc = image_add_inode(b, src, fileid, dir, added);
 		if (rc < 0)
@@ -195,7 +192,7 @@ static int image_add_object(struct image_build *b, uint32_t dir,
 	}
 	fileid = attr.nlink > 1
 		     ? b->links[src.tree][src.inode]
-		     : image_number(b->key, b->path, path_len, name->entry.name,
+		     : image_number(begun, b->path, path_len, name->entry.name,
 				    name->entry.name_len, &attr.id);
 	rc = image_add_inode(b, src, fileid, IMAGE_NONE, added);
 	if (rc < 0)
@@ -209,6 +206,8 @@ static int image_add_object(struct image_build *b, uint32_t dir,
 static int image_add_run(struct image_build *b, uint32_t dir, size_t path_len,
 			 const struct image_name *names, uint32_t count)
 {
+	struct siphash_begun begun =
+	    image_number_begin(b->key, b->path, path_len);
 	struct image *image = b->image;
 	int rc;
 
@@ -217,11 +216,13 @@ static int image_add_run(struct image_build *b, uint32_t dir, size_t path_len,
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t inode;
 
+		if (count - i > IMAGE_STEPS_AHEAD)
+			image_name_soon(image, &names[i + IMAGE_STEPS_AHEAD]);
 		rc = image_grow((void **)&image->entries, image->entry_count,
 				&b->entry_max, sizeof(*image->entries));
 		if (rc == 0)
-			rc = image_add_object(b, dir, path_len, &names[i],
-					      &inode);
+			rc = image_add_object(b, dir, &begun, path_len,
+					      &names[i], &inode);
 		if (rc < 0)
 			return rc;
 		image->entries[image->entry_count++] = (struct image_entry){
@@ -235,46 +236,6 @@ static int image_add_run(struct image_build *b, uint32_t dir, size_t path_len,
 }
 
 /* --- merging the names of one directory ---------------------------------- */
-
-static int image_compare_names(const void *a, const void *b)
-{
-	const struct image_name *x = a, *y = b;
-	size_t len = MIN(x->entry.name_len, y->entry.name_len);
-	int c;
-
-	if (x->base != y->base)
-		return x->base < y->base ? -1 : 1;
-	c = memcmp(x->entry.name, y->entry.name, len);
-	if (c == 0)
-		c = (int)x->entry.name_len - (int)y->entry.name_len;
-	return c ? c : (int)x->tree - (int)y->tree;
-}
-
-static int image_compare_cookies(const void *a, const void *b)
-{
-	const struct image_name *x = a, *y = b;
-
-	return x->cookie < y->cookie ? -1 : x->cookie > y->cookie;
-}
-
-/* By package, then by the package's own cookies: who takes a tie first. */
-static int image_compare_rank(const void *a, const void *b)
-{
-	const struct image_name *x = a, *y = b;
-
-	if (x->tree != y->tree)
-		return x->tree < y->tree ? -1 : 1;
-	if (x->entry.cookie != y->entry.cookie)
-		return x->entry.cookie < y->entry.cookie ? -1 : 1;
-	return 0;
-}
-
-static bool image_same_name(const struct image_name *x,
-			    const struct image_name *y)
-{
-	return x->entry.name_len == y->entry.name_len &&
-	       memcmp(x->entry.name, y->entry.name, x->entry.name_len) == 0;
-}
 
 static bool image_is_dir(struct image_build *b, const struct image_name *name,
 			 struct tree_inode *attr)
@@ -313,6 +274,8 @@ static int image_decide(struct image_build *b, size_t path_len,
 	struct tree_inode first, attr;
 	unsigned int n = 0;
 
+	if (count == 1) /* a directory of one source needs no list of them */
+		return 0;
 	if (!image_is_dir(b, &names[0], &first)) {
 		for (unsigned int i = 1; i < count; i++) {
 			bool dir = image_is_dir(b, &names[i], &attr);
@@ -341,47 +304,6 @@ static int image_decide(struct image_build *b, size_t path_len,
 	}
 	names[0].down_count = n;
 	return 0;
-}
-
-/* Ties: give every name its place by rank; then back to order of cookies. */
-static int image_place_ties(struct image_name *names, uint32_t count)
-{
-	uint64_t slots = 16;
-	uint64_t *taken;
-	int rc = 0;
-
-	while (slots < (uint64_t)count * 2)
-		slots *= 2;
-	taken = calloc(slots, sizeof(*taken)); /* 0: free; cookies are not 0 */
-	if (!taken)
-		return -ENOMEM;
-	qsort(names, count, sizeof(*names), image_compare_rank);
-	for (uint32_t i = 0; i < count && rc == 0; i++) {
-		uint64_t cookie = names[i].base;
-		int tries = 0;
-
-		for (;;) {
-			uint64_t at = (cookie * UINT64_C(0x9e3779b97f4a7c15)) &
-				      (slots - 1);
-
-			while (taken[at] && taken[at] != cookie)
-				at = (at + 1) & (slots - 1);
-			if (!taken[at]) {
-				taken[at] = names[i].cookie = cookie;
-				break;
-			}
-			if (++tries == NAME_CHAIN_MAX) {
-				rc = log_err(-EMLINK,
-					     "more than %d names with one hash",
-					     NAME_CHAIN_MAX);
-				break;
-			}
-			cookie = name_cookie_next(cookie);
-		}
-	}
-	free(taken);
-	qsort(names, count, sizeof(*names), image_compare_cookies);
-	return rc;
 }
 
 /* names: sorted, all of one directory.  Keeps the decided ones in front. */
@@ -422,46 +344,6 @@ static void image_free_names(struct image_name *names, uint32_t count)
 	for (uint32_t i = 0; i < count; i++)
 		free(names[i].down);
 	free(names);
-}
-
-/* All names of a directory in all its sources; *plain: one source without
- * whiteouts, whose own order and cookies stand. */
-static int image_gather(struct image_build *b, const struct image_source *src,
-			unsigned int src_count, struct image_name **names,
-			uint32_t *count, bool *plain)
-{
-	struct tree_inode attr;
-	uint32_t n = 0, total = 0;
-
-	for (unsigned int s = 0; s < src_count; s++) {
-		tree_inode_get(b->image->trees[src[s].tree], src[s].inode,
-			       &attr);
-		total += attr.count;
-	}
-	*plain = src_count == 1;
-	*names = calloc(MAX(total, 1u), sizeof(**names));
-	if (!*names)
-		return -ENOMEM;
-	for (unsigned int s = 0; s < src_count; s++) {
-		struct tree *tree = b->image->trees[src[s].tree];
-
-		tree_inode_get(tree, src[s].inode, &attr);
-		for (uint32_t i = 0; i < attr.count; i++, n++) {
-			struct image_name *name = &(*names)[n];
-
-			tree_entry_get(tree, src[s].inode, i, &name->entry);
-			name->tree = src[s].tree;
-			name->cookie = name->entry.cookie;
-			name->base = src_count == 1
-					 ? 0
-					 : name_cookie(name->entry.name,
-						       name->entry.name_len);
-			if (name->entry.inode == TREE_WHITEOUT)
-				*plain = false;
-		}
-	}
-	*count = total;
-	return 0;
 }
 
 static int image_merge_dir(struct image_build *b, uint32_t dir,
@@ -510,18 +392,13 @@ static int image_merge_dir(struct image_build *b, uint32_t dir,
 	struct image_name *names;
 	uint32_t count, total;
 	bool plain;
-	int rc = image_gather(b, src, src_count, &names, &count, &plain);
+	int rc = image_names(b->image, src, src_count, &names, &total, &plain);
 
 	if (rc < 0)
 		return rc;
-	total = count;
-	if (!plain) {
-		for (uint32_t i = 0; i < count; i++)
-			names[i].base = name_cookie(names[i].entry.name,
-						    names[i].entry.name_len);
-		qsort(names, count, sizeof(*names), image_compare_names);
+	count = total;
+	if (!plain)
 		rc = image_decide_all(b, path_len, names, &count);
-	}
 	if (rc == 0)
 		rc = image_add_run(b, dir, path_len, names, count);
 	if (rc == 0)
@@ -532,29 +409,43 @@ static int image_merge_dir(struct image_build *b, uint32_t dir,
 
 /* --- the whole ----------------------------------------------------------- */
 
-/* fileid -> inode; a number that is taken gives way to the next free one. */
+/* Puts inode `i` at its number; one that is taken gives way to the next. */
+static void image_index_add(struct image *image, uint32_t i)
+{
+	struct image_inode *inode = &image->inodes[i];
+	uint64_t at = inode->fileid & image->slot_mask;
+
+	while (image->slots[at] != IMAGE_NONE) {
+		if (image->inodes[image->slots[at]].fileid == inode->fileid) {
+			inode->fileid =
+			    (inode->fileid + 1) & ~(UINT64_C(1) << 63);
+			at = inode->fileid & image->slot_mask;
+			continue;
+		}
+		at = (at + 1) & image->slot_mask;
+	}
+	image->slots[at] = i;
+}
+
 static int image_index(struct image *image)
 {
+	uint32_t count = image->inode_count;
 	uint64_t slots = 16;
 
-	while (slots < (uint64_t)image->inode_count * 2)
+	while (slots < (uint64_t)count * 2)
 		slots *= 2;
 	image->slots = malloc(slots * sizeof(*image->slots));
 	if (!image->slots)
 		return -ENOMEM;
 	memset(image->slots, 0xff, slots * sizeof(*image->slots));
 	image->slot_mask = slots - 1;
-	for (uint32_t i = 0; i < image->inode_count; i++) {
-		struct image_inode *inode = &image->inodes[i];
-		uint64_t at;
-
-		while (image_find(image, inode->fileid) != IMAGE_NONE)
-			inode->fileid =
-			    (inode->fileid + 1) & ~(UINT64_C(1) << 63);
-		at = inode->fileid & image->slot_mask;
-		while (image->slots[at] != IMAGE_NONE)
-			at = (at + 1) & image->slot_mask;
-		image->slots[at] = i;
+	for (uint32_t i = 0; i < count; i++) {
+		if (count - i > IMAGE_STEPS_AHEAD)
+			__builtin_prefetch(
+			    &image->slots[image->inodes[i + IMAGE_STEPS_AHEAD]
+					      .fileid &
+					  image->slot_mask]);
+		image_index_add(image, i);
 	}
 	return 0;
 }
@@ -564,6 +455,7 @@ static int image_merge_all(struct image_build *b)
 	struct image_source roots[IMAGE_TREES_MAX];
 	unsigned int count = b->image->tree_count;
 	struct image_source first = {0, TREE_ROOT};
+	struct siphash_begun begun;
 	struct tree_inode attr = {0};
 	uint32_t root;
 	int rc = image_path_room(b, IMAGE_NUMBER_ROOM);
@@ -576,10 +468,12 @@ static int image_merge_all(struct image_build *b)
 		if (attr.opaque)
 			count = t + 1;
 	}
-	if (rc == 0)
+	if (rc == 0) {
+		begun = image_number_begin(b->key, b->path, 0);
 		rc = image_add_inode(
-		    b, first, image_number(b->key, b->path, 0, "", 0, NULL), 0,
+		    b, first, image_number(&begun, b->path, 0, "", 0, NULL), 0,
 		    &root);
+	}
 	if (rc < 0)
 		return rc;
 	b->image->inodes[root].nlink = 2;

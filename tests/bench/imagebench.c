@@ -8,8 +8,8 @@
  * ENTRIES (1,000,000) names in all, over TREES (1) packages; FILES (50) in a
  * directory, as in a Debian system; of each package's directories every other
  * one is also one of the other packages', with other files in it.  Prints one
- * line of JSON a round: milliseconds, those of the CPU, objects, bytes of memory
- * that the image has taken.
+ * line of JSON a round: milliseconds, those of the CPU, objects, bytes of
+ * memory that the image has taken.
  */
 #include <malloc.h>
 #include <stdio.h>
@@ -91,7 +91,7 @@ static void imagebench_round(struct tree **trees)
 
 	start = imagebench_ms(CLOCK_MONOTONIC);
 	cpu = imagebench_ms(CLOCK_PROCESS_CPUTIME_ID);
-	rc = image_new(trees, (unsigned int)image_options.trees, key, &since,
+	rc = image_new(trees, (unsigned int)image_options.trees, 0, key, &since,
 		       NULL, NULL, &image);
 	cpu = imagebench_ms(CLOCK_PROCESS_CPUTIME_ID) - cpu;
 	start = imagebench_ms(CLOCK_MONOTONIC) - start;
@@ -114,14 +114,15 @@ int main(int argc, char **argv)
 	int option;
 
 	while ((option = getopt(argc, argv, "n:d:t:r:")) >= 0) {
-		unsigned long value = option == '?' ? 0 : strtoul(optarg, NULL, 10);
+		unsigned long value =
+		    option == '?' ? 0 : strtoul(optarg, NULL, 10);
 
 		if (value == 0 || (option == 't' && value > ARRAY_LEN(trees))) {
 			fprintf(stderr, "usage: imagebench [-n ENTRIES] "
 					"[-d FILES] [-t TREES] [-r ROUNDS]\n");
 			return 2;
 		}
-		*(option == 'n'	  ? &image_options.entries
+		*(option == 'n'   ? &image_options.entries
 		  : option == 'd' ? &image_options.files
 		  : option == 't' ? &image_options.trees
 				  : &image_options.rounds) = value;

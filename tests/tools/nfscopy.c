@@ -45,7 +45,8 @@ static void copy_attr(struct copy *copy, const char *path,
 
 	if (fchownat(copy->root, path, (uid_t)st->nfs_uid, (gid_t)st->nfs_gid,
 		     AT_SYMLINK_NOFOLLOW) < 0 ||
-	    (!link && fchmodat(copy->root, path, st->nfs_mode & 07777, 0) < 0) ||
+	    (!link &&
+	     fchmodat(copy->root, path, st->nfs_mode & 07777, 0) < 0) ||
 	    utimensat(copy->root, path, times, AT_SYMLINK_NOFOLLOW) < 0)
 		copy_complain(copy, "attributes of", path);
 }
@@ -66,8 +67,8 @@ static bool copy_bytes(struct copy *copy, struct nfsfh *fh, int fd)
 
 static void copy_file(struct copy *copy, const char *from, const char *to)
 {
-	CLEANUP_CLOSE int fd =
-	    openat(copy->root, to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	CLEANUP_CLOSE int fd = openat(
+	    copy->root, to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	struct nfsfh *fh;
 
 	if (fd < 0 || nfs_open(copy->nfs, from, O_RDONLY, &fh) < 0) {
@@ -184,8 +185,10 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	copy.root = open(argv[4], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	snprintf(url, sizeof(url), "nfs://%s%s/?nfsport=%s&mountport=%s"
-		 "&version=3&uid=0&gid=0", argv[1], argv[3], argv[2], argv[2]);
+	snprintf(url, sizeof(url),
+		 "nfs://%s%s/?nfsport=%s&mountport=%s"
+		 "&version=3&uid=0&gid=0",
+		 argv[1], argv[3], argv[2], argv[2]);
 	parsed = nfs_parse_url_dir(copy.nfs, url);
 	if (copy.root < 0 || !parsed ||
 	    nfs_mount(copy.nfs, argv[1], argv[3]) < 0) {

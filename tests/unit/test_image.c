@@ -42,6 +42,7 @@ static void *test_realloc(void *p, size_t len)
 #define realloc test_realloc
 #include "overlay/image.c"
 #include "overlay/image_build.c"
+#include "overlay/image_names.c"
 #undef malloc
 #undef calloc
 #undef realloc
