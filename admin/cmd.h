@@ -37,7 +37,8 @@ cmd_fn cmd_package_pin, cmd_package_unpin;
 cmd_fn cmd_cache_record, cmd_cache_replay;
 cmd_fn cmd_tenant_create, cmd_tenant_set, cmd_tenant_assign, cmd_tenant_list;
 cmd_fn cmd_tenant_history, cmd_tenant_rollback, cmd_tenant_upgrade;
-cmd_fn cmd_guest_add, cmd_guest_set, cmd_guest_list, cmd_guest_fstab;
+cmd_fn cmd_guest_add, cmd_guest_set, cmd_guest_list;
+cmd_fn cmd_guest_fstab;
 cmd_fn cmd_guest_pause, cmd_guest_resume, cmd_guest_remove;
 cmd_fn cmd_guest_move, cmd_guest_receive;
 cmd_fn cmd_delta_snapshot, cmd_delta_restore, cmd_delta_reset, cmd_delta_clone,
@@ -96,6 +97,10 @@ MUST_CHECK int cmd_quota(struct cli *cli, struct cmd_quota *quota,
 /* --whiteouts as the daemon's "0" or "1", NULL where it was not given.
  * -EINVAL: another word (said). */
 MUST_CHECK int cmd_whiteouts(struct cli *cli, const char **value);
+/* --addr, --listen and --secret-path as query parameters, into query[0..2];
+ * value NULL: not given.  And how the guest of the answer is mounted. */
+void cmd_access_query(const struct cli *cli, struct client_query *query);
+void cmd_access_print(struct cli *cli, const json_t *json);
 
 /* Packages of a selection, objects, as "name:tag" texts for a table's cell. */
 json_t *cmd_selection_cells(const json_t *packages);

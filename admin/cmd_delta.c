@@ -237,7 +237,6 @@ int cmd_delta_clone(struct cli *cli, size_t argc UNUSED,
 	    .method = "POST",
 	    .path = "/v1/delta/clone",
 	    .query = {[2] = {"name", argv[1]},
-		      {"addr", args->value[ARGS_ADDR]},
 		      {"devices", args_has(args, ARGS_DEVICES) ? "1" : "0"},
 		      {"squash", args_has(args, ARGS_ROOT_SQUASH) ? "1" : "0"},
 		      {"whiteouts", NULL}}};
@@ -247,9 +246,10 @@ int cmd_delta_clone(struct cli *cli, size_t argc UNUSED,
 	int rc;
 
 	if (cmd_delta_name(cli, argv[0], &from) < 0 ||
-	    cmd_whiteouts(cli, &request.query[6].value) < 0 ||
-	    cmd_quota(cli, &quota, &request.query[7]) < 0)
+	    cmd_whiteouts(cli, &request.query[5].value) < 0 ||
+	    cmd_quota(cli, &quota, &request.query[9]) < 0)
 		return cmd_fail(cli);
+	cmd_access_query(cli, &request.query[6]);
 	request.query[0] = (struct client_query){"from", from.guest};
 	request.query[1] = (struct client_query){"snapshot", from.snapshot};
 	rc = cmd_post(cli, &request, &json);

@@ -33,10 +33,20 @@ static void cmd_export_quota(uint64_t bytes, char *text, size_t cap)
 		 &"BKMGT"[unit]);
 }
 
+/* ",listen=...,secret_path" */
+static void cmd_export_access(const json_t *row, char *text, size_t cap)
+{
+	const char *listen = cmd_text(row, "listen");
+
+	snprintf(text, cap, "%s%s%s", *listen ? ",listen=" : "", listen,
+		 json_is_true(json_object_get(row, "secret")) ? ",secret_path"
+							      : "");
+}
+
 static void cmd_export_print(struct cli *cli, const json_t *rows)
 {
 	const char *addr, *path;
-	char quota[40];
+	char quota[40], access[128];
 	const json_t *row;
 	size_t width = 0;
 
@@ -49,15 +59,16 @@ static void cmd_export_print(struct cli *cli, const json_t *rows)
 		addr = cmd_text(row, "addr");
 		cmd_export_quota(cmd_number(row, "delta_quota_bytes"), quota,
 				 sizeof(quota));
+		cmd_export_access(row, access, sizeof(access));
 		output_line(
-		    &cli->out, "%-*s  %s(rw,%s%s,gen=%ju%s%s)", (int)width,
+		    &cli->out, "%-*s  %s(rw,%s%s%s,gen=%ju%s%s)", (int)width,
 		    cmd_text(row, "export"), *addr ? addr : "*",
 		    json_is_true(json_object_get(row, "root_squash"))
 			? "root_squash"
 			: "no_root_squash",
 		    json_is_true(json_object_get(row, "devices")) ? ",devices"
 								  : "",
-		    (uintmax_t)cmd_number(row, "generation"), quota,
+		    access, (uintmax_t)cmd_number(row, "generation"), quota,
 		    json_is_true(json_object_get(row, "paused")) ? ",paused"
 								 : "");
 	}

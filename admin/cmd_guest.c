@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cmd_guest: VMs, and the line that mounts their drive.  How one moves to
- * another host is in cmd_move.c.
+ * cmd_guest: VMs.  What makes them mount their drives is in cmd_mount.c, how
+ * one moves to another host in cmd_move.c.
  */
-#include <ctype.h>
 #include <stdio.h>
 
 #include "admin/cmd.h"
@@ -11,6 +10,8 @@
 static const struct output_column cmd_guest_columns[] = {
     {"GUEST", "guest", OUTPUT_TEXT, false},
     {"ADDRESS", "addr", OUTPUT_TEXT, false},
+    {"LISTEN", "listen", OUTPUT_TEXT, true},
+    {"SECRET", "secret", OUTPUT_YES, true},
     {"GEN", "generation", OUTPUT_COUNT, false},
     {"DELTA", "delta_bytes", OUTPUT_SIZE, false},
     {"QUOTA", "delta_quota_bytes", OUTPUT_LIMIT, false},
@@ -50,6 +51,47 @@ int cmd_guest_list(struct cli *cli, size_t argc UNUSED,
 			"no guests yet; try: vdrive guest add TENANT/GUEST");
 }
 
+static const char *cmd_or_none(const char *text, const char *none)
+{
+	return text && strcmp(text, none) == 0 ? "" : text;
+}
+
+void cmd_access_query(const struct cli *cli, struct client_query *query)
+{
+	const struct args *args = &cli->args;
+	const char *secret = NULL;
+
+	if (args_has(args, ARGS_SECRET_PATH))
+		secret = "new";
+	else if (args_has(args, ARGS_NO_SECRET_PATH))
+		secret = "0";
+	query[0] = (struct client_query){
+	    "addr", cmd_or_none(args->value[ARGS_ADDR], "any")};
+	query[1] = (struct client_query){
+	    "listen", cmd_or_none(args->value[ARGS_LISTEN], "none")};
+	query[2] = (struct client_query){"secret", secret};
+}
+
+/* How a guest that has just been made or changed is to be mounted. */
+void cmd_access_print(struct cli *cli, const json_t *json)
+{
+	const char *name = cmd_text(json, "guest");
+
+	if (cli->out.json) {
+		output_json(json);
+		return;
+	}
+	output_line(&cli->out, "ok  guest %s; its line: vdrive guest fstab %s",
+		    name, name);
+	if (*cmd_text(json, "listen"))
+		output_line(&cli->out, "  it is served on %s alone",
+			    cmd_text(json, "listen"));
+	if (*cmd_text(json, "secret_path"))
+		output_line(&cli->out,
+			    "  its export is %s: who knows it may mount it",
+			    cmd_text(json, "secret_path"));
+}
+
 int cmd_guest_add(struct cli *cli, size_t argc UNUSED, const char *const *argv)
 {
 	struct client_request request = {
@@ -57,7 +99,6 @@ int cmd_guest_add(struct cli *cli, size_t argc UNUSED, const char *const *argv)
 	    .path = "/v1/guests",
 	    .query = {
 		{"name", argv[0]},
-		{"addr", cli->args.value[ARGS_ADDR]},
 		{"devices", args_has(&cli->args, ARGS_DEVICES) ? "1" : "0"},
 		{"squash", args_has(&cli->args, ARGS_ROOT_SQUASH) ? "1" : "0"},
 		{"whiteouts", NULL}}};
@@ -66,8 +107,9 @@ int cmd_guest_add(struct cli *cli, size_t argc UNUSED, const char *const *argv)
 	json_t *json;
 	int rc;
 
-	if (cmd_quota(cli, &quota, &request.query[5]) < 0 ||
-	    cmd_whiteouts(cli, &request.query[4].value) < 0)
+	cmd_access_query(cli, &request.query[4]);
+	if (cmd_quota(cli, &quota, &request.query[7]) < 0 ||
+	    cmd_whiteouts(cli, &request.query[3].value) < 0)
 		return cmd_fail(cli);
 	rc = cmd_post(cli, &request, &json);
 	if (rc == -ENOENT) {
@@ -78,12 +120,7 @@ int cmd_guest_add(struct cli *cli, size_t argc UNUSED, const char *const *argv)
 	}
 	if (rc < 0)
 		return cmd_fail(cli);
-	if (cli->out.json)
-		output_json(json);
-	else
-		output_line(&cli->out,
-			    "ok  guest %s; its line: vdrive guest fstab %s",
-			    argv[0], argv[0]);
+	cmd_access_print(cli, json);
 	json_decref(json);
 	return CONTROL_EXIT_OK;
 }
@@ -100,39 +137,65 @@ static bool cmd_guest_is_here(struct cli *cli, const char *name)
 	return true;
 }
 
+/* One of the requests of `set`, if it asks for anything; *json, the answer of
+ * the last that did, is replaced. */
+static int cmd_guest_set_one(struct cli *cli,
+			     const struct client_request *request,
+			     json_t **json)
+{
+	bool asked = false;
+	json_t *answer;
+
+	for (unsigned int i = 1; request->query[i].key; i++)
+		asked |= request->query[i].value != NULL;
+	if (!asked)
+		return 0;
+	if (cmd_post(cli, request, &answer) < 0)
+		return -EIO; /* said */
+	json_decref(*json);
+	*json = answer;
+	return 0;
+}
+
 int cmd_guest_set(struct cli *cli, size_t argc UNUSED, const char *const *argv)
 {
-	struct client_request request = {.method = "POST",
-					 .path = "/v1/guests/quota",
-					 .query = {{"name", argv[0]}}};
+	struct client_request quotas = {.method = "POST",
+					.path = "/v1/guests/quota",
+					.query = {{"name", argv[0]}}};
 	struct client_request whiteouts = {
 	    .method = "POST",
 	    .path = "/v1/guests/whiteouts",
 	    .query = {{"name", argv[0]}, {"show", NULL}}};
+	struct client_request access = {.method = "POST",
+					.path = "/v1/guests/access",
+					.query = {{"name", argv[0]}}};
 	struct cmd_quota quota;
-	json_t *json;
-	bool quotas;
+	json_t *json = NULL;
+	int rc;
 
-	if (cmd_quota(cli, &quota, &request.query[1]) < 0)
+	cmd_access_query(cli, &access.query[1]);
+	if (cmd_quota(cli, &quota, &quotas.query[1]) < 0 ||
+	    cmd_whiteouts(cli, &whiteouts.query[1].value) < 0 ||
+	    !cmd_guest_is_here(cli, argv[0]))
 		return cmd_fail(cli);
-	if (cmd_whiteouts(cli, &whiteouts.query[1].value) < 0)
-		return cmd_fail(cli);
-	quotas = request.query[1].value || request.query[2].value;
-	if (!quotas && !whiteouts.query[1].value)
+	rc = cmd_guest_set_one(cli, &quotas, &json);
+	if (rc == 0)
+		rc = cmd_guest_set_one(cli, &whiteouts, &json);
+	if (rc == 0)
+		rc = cmd_guest_set_one(cli, &access, &json);
+	if (rc == 0 && !json)
 		return cmd_usage(cli,
-				 "--quota 2G, --quota-files 100000, none; "
-				 "--whiteouts on",
+				 "--quota 2G, --addr ADDRESS, --whiteouts on; "
+				 "vdrive help guest set shows all",
 				 "what shall be set for %s?", argv[0]);
-	if (!cmd_guest_is_here(cli, argv[0]))
-		return cmd_fail(cli);
-	if (!quotas)
-		return cmd_done(cli, &whiteouts, "ok  guest %s", argv[0]);
-	if (whiteouts.query[1].value) {
-		if (cmd_post(cli, &whiteouts, &json) < 0)
-			return cmd_fail(cli);
-		json_decref(json);
-	}
-	return cmd_done(cli, &request, "ok  guest %s", argv[0]);
+	if (rc == 0 && strcmp(cmd_text(json, "schema"), "guest-access/1") == 0)
+		cmd_access_print(cli, json);
+	else if (rc == 0 && cli->out.json)
+		output_json(json);
+	else if (rc == 0)
+		output_line(&cli->out, "ok  guest %s", argv[0]);
+	json_decref(json);
+	return rc < 0 ? cmd_fail(cli) : CONTROL_EXIT_OK;
 }
 
 static int cmd_guest_set_paused(struct cli *cli, const char *name, bool pause)
@@ -208,146 +271,4 @@ int cmd_guest_remove(struct cli *cli, size_t argc UNUSED,
 		return cmd_fail(cli);
 	return cmd_done(cli, &request, "ok  guest %s is gone, with %s", argv[0],
 			size);
-}
-
-/* --- fstab --------------------------------------------------------------- */
-
-struct cmd_fstab {
-	char server[256]; /* as in the line: IPv6 in brackets */
-	char port[8];
-	const char *mountpoint; /* borrows */
-	bool is_v6;
-	bool devices;
-};
-
-static bool cmd_fstab_is_any(const char *host)
-{
-	return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "[::]") == 0 ||
-	       strcmp(host, "") == 0;
-}
-
-/* Letters, digits, dots and colons: nothing that breaks the line. */
-static bool cmd_fstab_host_ok(const char *host)
-{
-	for (const char *p = host; *p; p++)
-		if (!isalnum((unsigned char)*p) && !strchr(".:-_[]%", *p))
-			return false;
-	return *host != '\0';
-}
-
-static int cmd_fstab_server(struct cli *cli, struct cmd_fstab *fstab,
-			    const char *listen)
-{
-	const char *server = cli->args.value[ARGS_SERVER];
-	const char *colon = strrchr(listen, ':');
-	unsigned long port;
-	char host[256];
-
-	if (!colon || args_number(colon + 1, 65535, &port) < 0)
-		return failure_set(&cli->failure, -EPROTO, CONTROL_EXIT_FAILED,
-				   "the daemon serves no port: \"%s\"", listen);
-	snprintf(fstab->port, sizeof(fstab->port), "%lu", port);
-	snprintf(host, sizeof(host), "%.*s", (int)(colon - listen), listen);
-	if (!server && cmd_fstab_is_any(host)) {
-		failure_set(&cli->failure, -EINVAL, CONTROL_EXIT_USAGE,
-			    "the daemon listens on every address (%s); which "
-			    "one does the guest see?",
-			    listen);
-		failure_hint(&cli->failure, "try: --server ADDRESS");
-		return -EINVAL;
-	}
-	if (server && !cmd_fstab_host_ok(server)) {
-		failure_set(&cli->failure, -EINVAL, CONTROL_EXIT_USAGE,
-			    "--server: \"%s\" is no address or name", server);
-		failure_hint(&cli->failure, "try: --server 10.20.0.1");
-		return -EINVAL;
-	}
-	if (server)
-		snprintf(host, sizeof(host), "%s", server);
-	fstab->is_v6 = strchr(host, ':') != NULL;
-	snprintf(fstab->server, sizeof(fstab->server),
-		 fstab->is_v6 && host[0] != '[' ? "[%.250s]" : "%.250s", host);
-	return 0;
-}
-
-static int cmd_fstab_mountpoint(struct cli *cli, struct cmd_fstab *fstab)
-{
-	const char *path = cli->args.value[ARGS_MOUNTPOINT];
-	bool ok;
-
-	fstab->mountpoint = path ? path : "/sw";
-	ok = fstab->mountpoint[0] == '/';
-	for (const char *p = fstab->mountpoint; *p; p++)
-		ok = ok && (unsigned char)*p > ' ' && *p != '\\' && *p != 0x7f;
-	if (ok)
-		return 0;
-	failure_set(&cli->failure, -EINVAL, CONTROL_EXIT_USAGE,
-		    "--mountpoint: \"%s\" must begin with / and have no spaces",
-		    fstab->mountpoint);
-	failure_hint(&cli->failure, "try: --mountpoint /sw");
-	return -EINVAL;
-}
-
-/* The guest must be there, and may be allowed devices. */
-static int cmd_fstab_guest(struct cli *cli, struct cmd_fstab *fstab,
-			   const char *name)
-{
-	json_t *row;
-	int rc;
-
-	rc = cmd_guest_row(cli, name, &row);
-	if (rc < 0)
-		return rc;
-	fstab->devices = json_is_true(json_object_get(row, "devices"));
-	json_decref(row);
-	return 0;
-}
-
-static void cmd_fstab_print(struct cli *cli, const struct cmd_fstab *fstab,
-			    const char *name)
-{
-	const char *proto = fstab->is_v6 ? "tcp6" : "tcp";
-	char options[512];
-	json_t *json;
-
-	snprintf(options, sizeof(options),
-		 "vers=3,proto=%s,port=%s,mountport=%s,mountproto=%s,nolock,"
-		 "hard,nosuid,%sactimeo=30,_netdev,nofail,x-systemd.automount,"
-		 "x-systemd.mount-timeout=30s",
-		 proto, fstab->port, fstab->port, proto,
-		 fstab->devices ? "" : "nodev,");
-	if (!cli->out.json) {
-		printf("%s:/%s  %s  nfs  %s  0  0\n", fstab->server, name,
-		       fstab->mountpoint, options);
-		return;
-	}
-	json = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "schema",
-			 "guest-fstab/1", "guest", name, "server",
-			 fstab->server, "port", fstab->port, "mountpoint",
-			 fstab->mountpoint, "options", options);
-	if (json)
-		output_json(json);
-	json_decref(json);
-}
-
-int cmd_guest_fstab(struct cli *cli, size_t argc UNUSED,
-		    const char *const *argv)
-{
-	struct cmd_fstab fstab = {.devices = false};
-	json_t *status;
-	int rc;
-
-	rc = cmd_get(cli, "/v1/status", NULL, NULL, &status);
-	if (rc < 0)
-		return cmd_fail(cli);
-	rc = cmd_fstab_guest(cli, &fstab, argv[0]);
-	if (rc == 0)
-		rc = cmd_fstab_server(cli, &fstab, cmd_text(status, "listen"));
-	if (rc == 0)
-		rc = cmd_fstab_mountpoint(cli, &fstab);
-	json_decref(status);
-	if (rc < 0)
-		return cmd_fail(cli);
-	cmd_fstab_print(cli, &fstab, argv[0]);
-	return CONTROL_EXIT_OK;
 }

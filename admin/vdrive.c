@@ -13,7 +13,8 @@
 #define ANY    SIZE_MAX
 #define QUOTAS (ARGS_BIT(ARGS_QUOTA) | ARGS_BIT(ARGS_QUOTA_FILES))
 #define GUEST_OPTIONS                                                          \
-	(ARGS_BIT(ARGS_ADDR) | ARGS_BIT(ARGS_DEVICES) |                        \
+	(ARGS_BIT(ARGS_ADDR) | ARGS_BIT(ARGS_LISTEN) |                         \
+	 ARGS_BIT(ARGS_SECRET_PATH) | ARGS_BIT(ARGS_DEVICES) |                 \
 	 ARGS_BIT(ARGS_ROOT_SQUASH) | ARGS_BIT(ARGS_WHITEOUTS) | QUOTAS)
 #define ACCESS                                                                 \
 	(ARGS_BIT(ARGS_CA) | ARGS_BIT(ARGS_PROXY) | ARGS_BIT(ARGS_ENDPOINT) |  \
@@ -55,8 +56,8 @@ static const struct command vdrive_commands[] = {
     {"package", "unpin", "REF", "its shards may be evicted again", 1, 1, 0,
      cmd_package_unpin},
     {"package", "files", "REF | CAPTURE --changed | delta:TENANT/GUEST",
-     "what is in a package, in a capture, or what a guest has changed", 1, 1, ARGS_BIT(ARGS_CHANGED),
-     cmd_package_files},
+     "what is in a package, in a capture, or what a guest has changed", 1, 1,
+     ARGS_BIT(ARGS_CHANGED), cmd_package_files},
     {"package", "tag", "REF TAG", "let a tag of its name name it", 2, 2, 0,
      cmd_package_tag},
     {"package", "diff", "REF REF", "what the second has that the first has not",
@@ -142,14 +143,19 @@ static const struct command vdrive_commands[] = {
     {"tenant", "list", "", "customers and their packages", 0, 0, 0,
      cmd_tenant_list},
     {"guest", "add",
-     "TENANT/GUEST [--addr ADDRESS] [--devices] [--root-squash] [--quota SIZE] "
-     "[--quota-files N] [--whiteouts on|off]",
+     "TENANT/GUEST [--addr ADDRESS] [--listen ADDRESS:PORT] [--secret-path] "
+     "[--devices] [--root-squash] [--quota SIZE] [--quota-files N] "
+     "[--whiteouts on|off]",
      "a VM that may mount", 1, 1, GUEST_OPTIONS, cmd_guest_add},
     {"guest", "set",
-     "TENANT/GUEST [--quota SIZE|none] [--quota-files N|none] "
-     "[--whiteouts on|off]",
-     "what its delta may hold; what it sees of deletions", 1, 1,
-     QUOTAS | ARGS_BIT(ARGS_WHITEOUTS), cmd_guest_set},
+     "TENANT/GUEST [--addr ADDRESS|any] [--listen ADDRESS:PORT|none] "
+     "[--secret-path|--no-secret-path] [--quota SIZE|none] "
+     "[--quota-files N|none] [--whiteouts on|off]",
+     "how it is told apart, what its delta may hold, what it sees of deletions",
+     1, 1,
+     ARGS_BIT(ARGS_ADDR) | ARGS_BIT(ARGS_LISTEN) | ARGS_BIT(ARGS_SECRET_PATH) |
+	 ARGS_BIT(ARGS_NO_SECRET_PATH) | ARGS_BIT(ARGS_WHITEOUTS) | QUOTAS,
+     cmd_guest_set},
     {"guest", "list", "", "VMs and what they have changed", 0, 0, 0,
      cmd_guest_list},
     {"guest", "fstab", "TENANT/GUEST [--server ADDRESS] [--mountpoint PATH]",

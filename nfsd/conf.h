@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * conf: the daemon's configuration; only includer of libinih.
+ * conf: the daemon's configuration; nfsd's only includer of libinih.
  *
  *	[nfs]
  *	listen	= 127.0.0.1:2049	repeatable; port 0: pick one
  *	threads	= auto			one per CPU, at most 16; or 1..16
  *	poll-us	= 50			poll this long before sleeping; 0..1000
+ *	trust-paths = local		may guests be told apart by the names of
+ *					their exports alone?  local: those of
+ *					one tenant, when every listen is a
+ *					loopback address; yes; no
  *	[limits]			what one may hold of the server; beyond:
  *	address-connections = 1024	refused; at most half of all there are
  *	guest-connections = 256		refused
@@ -92,17 +96,20 @@ struct conf_upstream {
 	uint64_t hedge_ms, timeout_ms, retry_ms, avoid_ms, patience_ms;
 };
 
+enum conf_trust { CONF_TRUST_LOCAL, CONF_TRUST_YES, CONF_TRUST_NO };
+
 struct conf {
 	char *listen[SERVER_LISTEN_MAX]; /* owns */
 	unsigned int listen_count;
 	unsigned int threads; /* 0: auto */
 	unsigned int poll_us;
+	enum conf_trust trust_paths;
 	struct share_limits limits;
-	char *store_path; /* owns; NULL until conf_finish() */
-	uint64_t memory;  /* bytes */
-	uint64_t store_size;	    /* bytes; 0: none, or by percent */
+	char *store_path;           /* owns; NULL until conf_finish() */
+	uint64_t memory;            /* bytes */
+	uint64_t store_size;        /* bytes; 0: none, or by percent */
 	unsigned int store_percent; /* 0: by bytes */
-	uint64_t store_free;	    /* bytes; DEPOT_FREE_DEFAULT's value */
+	uint64_t store_free;        /* bytes; DEPOT_FREE_DEFAULT's value */
 	bool store_lru;
 	unsigned int keep_s;
 	struct conf_upstream upstream;
@@ -119,7 +126,7 @@ struct conf {
 	/* conf.c's own */
 	unsigned int place; /* where values come from now */
 	unsigned int listen_place;
-	unsigned int seen; /* keys of this file, as bits */
+	uint64_t seen; /* keys of this file, as bits */
 };
 
 /* Defaults; -ENOMEM. */

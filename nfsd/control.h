@@ -64,10 +64,19 @@
  *                                         {"generation":N,"conflicts":[...]};
  *                                         409: nothing changed, "conflicts"
  *   GET  /v1/guests                       schema "guest-list/1"
- *   POST /v1/guests?name=T/G&addr=A&devices=0|1&squash=0|1&whiteouts=0|1[&QUOTA]
- *                                         409: it exists with other options
+ *   POST /v1/guests?name=T/G&devices=0|1&squash=0|1&whiteouts=0|1[&WHO]
+ *        [&QUOTA]                         409: it exists with other options; or
+ *                                         it and another guest could not be
+ *                                         told apart; or a listening address
+ *                                         is somebody's.  What guests/secret
+ *                                         answers
  *   POST /v1/guests/quota?name=T/G&QUOTA
  *   POST /v1/guests/whiteouts?name=T/G&show=0|1
+ *   POST /v1/guests/access?name=T/G&WHO
+ *                                         how it is told apart; what is left
+ *                                         out stays; its connections are closed
+ *   GET  /v1/guests/secret?name=T/G       schema "guest-secret/1": addr, listen
+ *                                         and, if it has one, secret_path
  *   POST /v1/guests/pause?name=T/G&pause=0|1
  *   GET  /v1/guests/export?name=T/G       bytes (long): guest and delta; 409:
  *                                         it is not paused
@@ -139,6 +148,9 @@
  *
  * ACCESS is credentials, endpoint, region, ca, proxy and priority (depot.h,
  * struct upstream_access), an empty one for none.
+ *
+ * WHO is addr=A, listen=ADDRESS:PORT (port 0: any), each empty for any and none,
+ * and secret=0|1|new, a secret path; what is left out stays as it is.
  *
  * QUOTA is quota_bytes=N and quota_files=N, 0 for no limit; what is left out
  * stays as it is (of a new guest: delta.quota).

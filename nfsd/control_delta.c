@@ -206,7 +206,7 @@ int control_delta_reset(struct control_request *req)
 struct control_clone {
 	const char *from, *to;
 	const char *snapshot; /* NULL: as it is now */
-	struct site_guest_options options;
+	struct control_access access;
 	struct site_quota quota;
 };
 
@@ -221,7 +221,9 @@ static int control_clone_params(struct control_request *req,
 	if (rc == 0)
 		rc = control_param_guest(req, "name", &clone->to);
 	if (rc == 0)
-		rc = control_param_options(req, &clone->options);
+		rc = control_param_options(req, &clone->access.options);
+	if (rc == 0)
+		rc = control_param_access(req, NULL, &clone->access);
 	if (rc == 0 && control_param_text(req, "snapshot"))
 		rc = control_param_name(req, "snapshot", "a snapshot",
 					&clone->snapshot);
@@ -253,7 +255,8 @@ static int control_clone_fail(struct control_request *req, int rc,
 				      "cannot clone %s as %s: they are of two "
 				      "tenants",
 				      clone->from, clone->to);
-	return control_fail(req, rc, rc == -EMLINK ? hint : NULL,
+	return control_fail(req, rc,
+			    rc == -EMLINK ? hint : control_access_hint(rc),
 			    "cannot clone %s as %s", clone->from, clone->to);
 }
 
@@ -266,10 +269,16 @@ int control_delta_clone(struct control_request *req)
 	rc = control_clone_params(req, &clone);
 	if (rc < 0)
 		return rc;
-	rc = site_delta_clone(site, clone.from, clone.snapshot, clone.to,
-			      &clone.options);
+	rc = control_listen_open(req, clone.to, NULL, &clone.access);
 	if (rc < 0)
-		return control_clone_fail(req, rc, &clone);
+		return rc;
+	rc = site_delta_clone(site, clone.from, clone.snapshot, clone.to,
+			      &clone.access.options);
+	if (rc < 0)
+		control_clone_fail(req, rc, &clone);
+	control_listen_end(req, clone.to, rc, &clone.access);
+	if (rc < 0)
+		return rc;
 	rc = site_guest_set_quota(site, clone.to, &clone.quota);
 	if (rc < 0)
 		return control_fail(req, rc, NULL,

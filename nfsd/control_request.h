@@ -16,7 +16,11 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#include "depot/depot.h"
 #include "nfsd/control.h"
+#include "overlay/site.h"
+
+enum { CONTROL_GUEST_MAX = 2 * PACKAGE_NAME_MAX + 1 };
 
 struct MHD_Connection;
 struct MHD_Daemon;
@@ -35,12 +39,12 @@ struct control {
 	size_t body_total;            /* bytes held by all requests */
 	struct control_held held[CONTROL_TREES_HELD_MAX];
 	uint64_t held_serial;
-	pthread_mutex_t lock;    /* of what follows */
-	pthread_cond_t idle;     /* long_count has become 0 */
-	unsigned int long_count; /* lock; long requests under way */
+	pthread_mutex_t lock;      /* of what follows */
+	pthread_cond_t idle;       /* long_count has become 0 */
+	unsigned int long_count;   /* lock; long requests under way */
 	unsigned int long_running; /* lock; those that are not answered yet */
-	bool depot_busy;         /* lock; one of them changes the depot */
-	bool stopping;           /* lock; begin no more of them */
+	bool depot_busy;           /* lock; one of them changes the depot */
+	bool stopping;             /* lock; begin no more of them */
 };
 
 struct control_reply {
@@ -110,11 +114,17 @@ struct package_info;
 /* Adds "pinned" to a package as listed or shown; json NULL: nothing. */
 void control_pinned(struct depot *depot, const struct package_info *info,
 		    json_t *json);
-/* Tenants, guests, exports, status (control_site.c). */
+/* Tenants (control_tenant.c) and what they have selected (control_assign.c). */
 control_handler control_tenant_list, control_tenant_create,
-    control_tenant_quota, control_assign, control_guest_list, control_guest_add,
-    control_guest_quota, control_guest_whiteouts, control_guest_pause, control_guest_remove,
-    control_export_list, control_status;
+    control_tenant_quota, control_assign;
+/* Guests and exports (control_guest.c). */
+control_handler control_guest_list, control_guest_add, control_guest_quota,
+    control_guest_whiteouts, control_guest_pause, control_guest_remove,
+    control_export_list;
+/* How guests are told apart (control_access.c). */
+control_handler control_guest_access, control_guest_secret;
+/* The state of all (control_status.c). */
+control_handler control_status;
 /* A tenant's selections over time (control_generation.c). */
 control_handler control_tenant_history, control_tenant_rollback,
     control_tenant_upgrade, control_package_tag;
@@ -131,9 +141,9 @@ control_handler control_snapshot_list, control_snapshot_add,
     control_delta_clone;
 /* Plans, prefetching, what is resident (control_plan.c). */
 control_handler control_plan_list, control_plan_show, control_plan_file,
-	control_plan_publish, control_plan_record, control_plan_remove,
-	control_prefetch_start, control_prefetch_ask, control_prefetch_cancel,
-	control_resident;
+    control_plan_publish, control_plan_record, control_plan_remove,
+    control_prefetch_start, control_prefetch_ask, control_prefetch_cancel,
+    control_resident;
 /* What was fetched ahead, for the status; NULL: no memory. */
 struct depot;
 json_t *control_prefetch_json(struct depot *depot);
@@ -192,15 +202,55 @@ MUST_CHECK int control_param_guest_here(struct control_request *req,
 					const char *param, const char **name);
 /* quota_bytes and quota_files; what is missing keeps its value. *given: any of
  * them was there. */
-struct site_quota;
 MUST_CHECK int control_param_quota(struct control_request *req,
 				   struct site_quota *quota, bool *given);
-/* addr, devices and squash; borrows from req. */
-struct site_guest_options;
+bool control_quota_equal(const struct site_quota *a,
+			 const struct site_quota *b);
+/* {"schema", `key`: name, the quota}. */
+MUST_CHECK int control_quota_answer(struct control_request *req,
+				    const char *schema, const char *key,
+				    const char *name,
+				    const struct site_quota *quota);
+/* devices and squash. */
 MUST_CHECK int control_param_options(struct control_request *req,
 				     struct site_guest_options *options);
+
+/*
+ * How a guest is told apart (control_access.c): addr, listen ("" for any and
+ * none) and secret (0, 1, new) of a request; what is missing is as in `now`,
+ * or, when that is NULL, none.  Borrows from req and now.
+ */
+struct listener;
+struct control_access {
+	struct site_guest_options options;
+	bool listens;              /* options.listen counts, port 0 too: any */
+	bool fresh;                /* a new secret */
+	struct listener *listener; /* owns; open, and not served yet */
+};
+MUST_CHECK int control_param_access(struct control_request *req,
+				    const struct site_access *now,
+				    struct control_access *access);
+/* Open the listening address, if it is another than the guest has; answers a
+ * failure.  To be ended with control_listen_end(). */
+MUST_CHECK int control_listen_open(struct control_request *req,
+				   const char *name,
+				   const struct site_access *now,
+				   struct control_access *access);
+/* The guest has been changed (rc 0): its address is served; or has not. */
+void control_listen_end(struct control_request *req, const char *name, int rc,
+			struct control_access *access);
+/* What to try when two guests cannot be told apart; NULL: no idea. */
+const char *control_access_hint(int rc);
+/* addr, listen and secret (a bool) to a row; with a name secret_path too, which
+ * is for nobody but the operator. */
+MUST_CHECK int control_access_json(struct control_request *req,
+				   const char *name,
+				   const struct site_access *access,
+				   json_t *json);
+/* {"schema", "guest", and all of that} */
+MUST_CHECK int control_access_answer(struct control_request *req,
+				     const char *schema, const char *name);
 /* All about one guest; -ENOENT, not answered. */
-struct site_guest_info;
 MUST_CHECK int control_guest_find(struct control_request *req, const char *name,
 				  struct site_guest_info *info);
 struct sign_key;

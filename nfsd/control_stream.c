@@ -11,6 +11,7 @@
 #include "depot/depot.h"
 #include "depot/log.h"
 #include "nfsd/control_request.h"
+#include "nfsd/server.h"
 #include "overlay/site.h"
 
 /* --- differences ---------------------------------------------------------- */
@@ -251,6 +252,22 @@ int control_guest_export(struct control_request *req)
 	return control_answer_file(req, STEAL_FD(fd));
 }
 
+/* A listening address that cannot be opened yet is tried again: it may still be
+ * the old host's. */
+static void control_import_listen(struct control_request *req, const char *name)
+{
+	struct server *server = req->control->daemon.server;
+	struct site_guest_info info;
+
+	if (server && control_guest_find(req, name, &info) == 0 &&
+	    info.access.listen.port != 0 &&
+	    server_listen(server, &info.access.listen, info.access.export_id) <
+		0)
+		log_warn("guest %s is not served until its listening address "
+			 "can be used",
+			 name);
+}
+
 int control_guest_import(struct control_request *req)
 {
 	char name[SITE_EXPORT_PATH_MAX] = "";
@@ -263,6 +280,7 @@ int control_guest_import(struct control_request *req)
 	if (rc < 0)
 		return control_fail(req, rc, control_stream_hint(rc),
 				    "cannot receive a guest");
+	control_import_listen(req, name);
 	return control_answer(req, json_pack("{s:s, s:s, s:b, s:I}", "schema",
 					     "guest-import/1", "guest", name,
 					     "paused", 1, "bytes",

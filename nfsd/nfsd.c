@@ -71,7 +71,8 @@ static const char nfsd_usage[] =
     "      --version       print the version\n"
     "      --help          print this\n"
     "\n"
-    "Keys: nfs.listen nfs.threads nfs.poll-us store.path store.memory\n"
+    "Keys: nfs.listen nfs.threads nfs.poll-us nfs.trust-paths\n"
+    "store.path store.memory\n"
     "store.keep upstream.plans upstream.plan-bytes upstream.fill\n"
     "delta.quota delta.snapshots admin.socket log.level\n"
     "peer.listen peer.rate\n"
@@ -310,6 +311,39 @@ static int nfsd_roots(void *site,
 	return site_tree_users(site, nfsd_root, &root);
 }
 
+/* Is every address that all guests share one of this host's loopback? */
+static bool nfsd_is_local(const struct conf *conf)
+{
+	for (unsigned int i = 0; i < conf->listen_count; i++)
+		if (strncmp(conf->listen[i], "127.", 4) != 0 &&
+		    strncmp(conf->listen[i], "[::1]:", 6) != 0 &&
+		    strncmp(conf->listen[i], "localhost:", 10) != 0)
+			return false;
+	return true;
+}
+
+static enum site_trust nfsd_trust(const struct conf *conf)
+{
+	if (conf->trust_paths == CONF_TRUST_YES)
+		return SITE_TRUST_ALWAYS;
+	return conf->trust_paths == CONF_TRUST_LOCAL && nfsd_is_local(conf)
+		   ? SITE_TRUST_TENANT
+		   : SITE_TRUST_NEVER;
+}
+
+/* What cannot be opened yet is tried again, and the others are served. */
+static int nfsd_listen(void *ctx, const struct site_guest_info *guest)
+{
+	const struct site_access *access = &guest->access;
+
+	if (access->listen.port != 0 &&
+	    server_listen(ctx, &access->listen, access->export_id) < 0)
+		log_warn("guest %s/%s is not served until its listening "
+			 "address can be used",
+			 guest->tenant, guest->guest);
+	return 0;
+}
+
 static int nfsd_open(struct nfsd *nfsd, const struct conf *conf)
 {
 	struct depot_options depot_options = {
@@ -348,10 +382,13 @@ static int nfsd_open(struct nfsd *nfsd, const struct conf *conf)
 	rc = site_open(nfsd->depot, &nfsd->site);
 	if (rc < 0)
 		return rc;
+	site_set_trust(nfsd->site, nfsd_trust(conf));
 	rc = depot_gc_start(nfsd->depot, nfsd_roots, nfsd->site, &gc_options);
 	if (rc < 0)
 		return rc;
-	return server_new(&options, nfsd->site, &nfsd->server);
+	rc = server_new(&options, nfsd->site, &nfsd->server);
+	return rc < 0 ? rc
+		      : site_guest_list(nfsd->site, nfsd_listen, nfsd->server);
 }
 
 static int nfsd_start(struct nfsd *nfsd, const struct conf *conf)

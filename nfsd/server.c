@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * server: listeners, workers, and the loop of a worker:
+ * server: workers, and the loop of one:
  *
  *	wait (poll or sleep) -> mail -> accept -> turns of connections -> clock
  *
@@ -12,7 +12,6 @@
  */
 #include "nfsd/server.h"
 
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -22,10 +21,10 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
-#include <fcntl.h>
 
 #include "depot/log.h"
 #include "nfsd/conn.h"
+#include "nfsd/listen.h"
 
 enum {
 	WORKER_EVENTS_MAX = 256,
@@ -37,13 +36,11 @@ enum {
 	WORKER_POLL_SCORE_GAIN = 4,
 	WORKER_STOP_MS = 2000,
 	WORKER_WARN_MS = 10000,
-	WORKER_ACCEPT_MAX = 64, /* in a turn */
 	SERVER_SPARE_FDS = 128, /* for the store */
-	SERVER_BACKLOG = 1024,
 };
 
-/* Tags of epoll's data.ptr that are no connection. */
-static char server_tag_mailbox, server_tag_listen;
+/* The tag of epoll's data.ptr that is no connection and no listener. */
+static uint64_t server_tag_mailbox;
 
 LIST_HEAD(conn_list, conn);
 TAILQ_HEAD(conn_queue, conn);
@@ -67,13 +64,10 @@ struct worker {
 };
 
 struct server {
-	struct site *site;                /* borrows */
-	struct drc *drc;                  /* owns */
-	struct shares *shares;            /* owns */
-	int listen_fd[SERVER_LISTEN_MAX]; /* owns */
-	unsigned int listen_count;
-	bool listen_paused; /* the first worker's */
-	int spare_fd; /* owns; given up to refuse when there is no other */
+	struct site *site;           /* borrows */
+	struct drc *drc;             /* owns */
+	struct shares *shares;       /* owns */
+	struct listeners *listeners; /* owns */
 	unsigned int conn_max;
 	char listen_text[128];
 	int quiet, stopping; /* atomic */
@@ -312,9 +306,10 @@ static struct worker *server_pick(struct server *server, unsigned int *total)
 	return best;
 }
 
-static void server_take(struct server *server, int fd,
-			const struct sockaddr *addr)
+static void server_take(void *ctx, int fd, const struct sockaddr *addr,
+			uint32_t listener)
 {
+	struct server *server = ctx;
 	struct stats *stats = &server->worker[0].shared.rpc.stats;
 	unsigned int total;
 	struct worker *worker = server_pick(server, &total);
@@ -329,6 +324,7 @@ static void server_take(struct server *server, int fd,
 	conn = conn_new(fd, addr);
 	if (!conn)
 		return;
+	conn->peer.client.listener = listener;
 	conn->address =
 	    share_take_address(server->shares, conn->peer.client.addr);
 	if (!conn->address) {
@@ -346,72 +342,31 @@ static void server_take(struct server *server, int fd,
 		mailbox_post(&worker->shared.rpc.mailbox, &conn->mail);
 }
 
-/* Listen no more, for now: the queue of the kernel holds who comes. */
-static void server_pause_listen(struct server *server, bool pause)
+static void server_accept(struct server *server, struct listener *listener)
 {
-	struct epoll_event event = {.events = pause ? 0 : EPOLLIN,
-				    .data.ptr = &server_tag_listen};
+	unsigned int refused =
+	    listeners_accept(server->listeners, listener, server_take, server);
 
-	if (server->listen_paused == pause)
-		return;
-	server->listen_paused = pause;
-	for (unsigned int i = 0; i < server->listen_count; i++)
-		if (epoll_ctl(server->worker[0].epoll_fd, EPOLL_CTL_MOD,
-			      server->listen_fd[i], &event) < 0)
-			log_err(-errno, "epoll_ctl of a listening socket");
-}
-
-/*
- * No descriptor is left: accept would fail for ever and epoll report for ever.
- * The spare one lets us take the connection and end it.
- */
-static void server_refuse(struct server *server, int listen_fd)
-{
-	struct stats *stats = &server->worker[0].shared.rpc.stats;
-	int fd;
-
-	stats_count(&stats->connections_refused, 1);
-	if (server->spare_fd >= 0)
-		close(STEAL_FD(server->spare_fd));
-	fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd >= 0)
-		close(fd);
-	server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || server->spare_fd < 0)
-		server_pause_listen(server, true);
-}
-
-static void server_accept(struct server *server)
-{
-	for (unsigned int i = 0; i < server->listen_count; i++) {
-		for (unsigned int n = 0; n < WORKER_ACCEPT_MAX; n++) {
-			struct sockaddr_storage addr = {.ss_family = 0};
-			socklen_t len = sizeof(addr);
-			int fd = accept4(server->listen_fd[i],
-					 (struct sockaddr *)&addr, &len,
-					 SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-			if (fd >= 0) {
-				server_take(server, fd,
-					    (struct sockaddr *)&addr);
-				continue;
-			}
-			if (errno == EMFILE || errno == ENFILE)
-				server_refuse(server, server->listen_fd[i]);
-			else if (errno == ENOMEM || errno == ENOBUFS)
-				server_pause_listen(server, true);
-			break;
-		}
-	}
+	if (refused > 0)
+		stats_count(
+		    &server->worker[0].shared.rpc.stats.connections_refused,
+		    refused);
 }
 
 /* --- the loop ------------------------------------------------------------ */
+
+static bool worker_is_first(const struct worker *worker)
+{
+	return worker == &worker->server->worker[0];
+}
 
 static int worker_timeout(const struct worker *worker)
 {
 	if (worker->stop_ms > 0 || worker->shared.rpc.waiting_count > 0)
 		return WORKER_TICK_WAITING_MS;
-	if (!LIST_EMPTY(&worker->conns) || worker->server->listen_paused)
+	if (!LIST_EMPTY(&worker->conns) ||
+	    (worker_is_first(worker) &&
+	     listeners_waiting(worker->server->listeners)))
 		return WORKER_TICK_MS;
 	return -1;
 }
@@ -493,8 +448,8 @@ static void worker_tick(struct worker *worker)
 		if (conn_is_late(conn))
 			worker_close(conn);
 	}
-	if (worker == &worker->server->worker[0])
-		server_pause_listen(worker->server, false);
+	if (worker_is_first(worker))
+		listeners_tick(worker->server->listeners, rpc->now_ms, true);
 }
 
 static void worker_events(struct worker *worker,
@@ -505,8 +460,9 @@ static void worker_events(struct worker *worker,
 
 		if (events[i].data.ptr == &server_tag_mailbox)
 			mailbox_clear(&worker->shared.rpc.mailbox);
-		else if (events[i].data.ptr == &server_tag_listen)
-			server_accept(worker->server);
+		else if (listener_of_tag(events[i].data.ptr))
+			server_accept(worker->server,
+				      listener_of_tag(events[i].data.ptr));
 		else if (!conn->closed) {
 			conn->pending |= events[i].events;
 			worker_make_ready(conn);
@@ -560,10 +516,8 @@ static void worker_go_quiet(struct worker *worker)
 	struct conn *conn, *next;
 
 	worker->shared.quiet = true;
-	if (worker == &server->worker[0])
-		for (unsigned int i = 0; i < server->listen_count; i++)
-			epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL,
-				  server->listen_fd[i], NULL);
+	if (worker_is_first(worker))
+		listeners_quiet(server->listeners);
 	for (conn = LIST_FIRST(&worker->conns); conn; conn = next) {
 		next = LIST_NEXT(conn, all_link);
 		worker_watch(conn);
@@ -623,79 +577,6 @@ static void *worker_run(void *arg)
 }
 
 /* --- start and stop ------------------------------------------------------ */
-
-/* "ADDRESS:PORT" or "[ADDRESS]:PORT" */
-static int server_resolve(const char *text, struct addrinfo **found)
-{
-	struct addrinfo hints = {
-	    .ai_family = AF_UNSPEC,
-	    .ai_socktype = SOCK_STREAM,
-	    .ai_flags = AI_PASSIVE | AI_NUMERICSERV,
-	};
-	const char *colon = strrchr(text, ':');
-	char host[256];
-	size_t len;
-	int rc;
-
-	if (!colon || colon[1] == '\0')
-		return log_err(-EINVAL, "listen %s: not ADDRESS:PORT", text);
-	len = (size_t)(colon - text);
-	if (len >= 2 && text[0] == '[' && text[len - 1] == ']') {
-		text++;
-		len -= 2;
-	}
-	if (len == 0 || len >= sizeof(host))
-		return log_err(-EINVAL, "listen %s: no address", text);
-	memcpy(host, text, len);
-	host[len] = '\0';
-	rc = getaddrinfo(host, colon + 1, &hints, found);
-	if (rc != 0)
-		return log_err(-EINVAL, "listen %s: %s", text,
-			       gai_strerror(rc));
-	return 0;
-}
-
-static int server_bind(struct server *server, const char *text)
-{
-	CLEANUP_CLOSE int fd = -1;
-	struct addrinfo *info;
-	int one = 1, rc;
-
-	rc = server_resolve(text, &info);
-	if (rc < 0)
-		return rc;
-	fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
-		    0);
-	if (fd >= 0) {
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-		if (info->ai_family == AF_INET6)
-			setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one,
-				   sizeof(one));
-	}
-	if (fd < 0 || bind(fd, info->ai_addr, info->ai_addrlen) < 0 ||
-	    listen(fd, SERVER_BACKLOG) < 0)
-		rc = log_err(-errno, "listen %s", text);
-	freeaddrinfo(info);
-	if (rc == 0)
-		server->listen_fd[server->listen_count++] = STEAL_FD(fd);
-	return rc;
-}
-
-static int server_describe(struct server *server)
-{
-	struct sockaddr_storage addr;
-	socklen_t len = sizeof(addr);
-	char host[64], port[16];
-
-	if (getsockname(server->listen_fd[0], (struct sockaddr *)&addr, &len) <
-		0 ||
-	    getnameinfo((struct sockaddr *)&addr, len, host, sizeof(host), port,
-			sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
-		return log_err(-EIO, "cannot tell what is listened on");
-	snprintf(server->listen_text, sizeof(server->listen_text),
-		 addr.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
-	return 0;
-}
 
 static unsigned int server_conn_max(void)
 {
@@ -757,24 +638,23 @@ static int server_share(struct server *server,
 static int server_init(struct server *server,
 		       const struct server_options *options)
 {
-	struct epoll_event event = {.events = EPOLLIN,
-				    .data.ptr = &server_tag_listen};
 	int rc;
 
 	rc = server_share(server, &options->limits);
 	if (rc == 0)
 		rc = drc_new(&server->drc);
-	for (unsigned int i = 0; rc == 0 && i < options->listen_count; i++)
-		rc = server_bind(server, options->listen[i]);
 	if (rc == 0)
-		rc = server_describe(server);
+		rc = listeners_new(&server->listeners);
+	for (unsigned int i = 0; rc == 0 && i < options->listen_count; i++)
+		rc = listeners_open_text(server->listeners, options->listen[i]);
+	if (rc == 0)
+		rc = listeners_describe(server->listeners, server->listen_text,
+					sizeof(server->listen_text));
 	for (unsigned int i = 0; rc == 0 && i < server->worker_count; i++)
 		rc = worker_init(&server->worker[i], server, options);
-	for (unsigned int i = 0; rc == 0 && i < server->listen_count; i++)
-		if (epoll_ctl(server->worker[0].epoll_fd, EPOLL_CTL_ADD,
-			      server->listen_fd[i], &event) < 0)
-			rc = log_err(-errno, "epoll_ctl");
-	return rc;
+	return rc < 0 ? rc
+		      : listeners_watch(server->listeners,
+					server->worker[0].epoll_fd);
 }
 
 int server_new(const struct server_options *options, struct site *site,
@@ -796,7 +676,6 @@ int server_new(const struct server_options *options, struct site *site,
 	made->site = site;
 	made->worker_count = MIN(threads, SERVER_THREADS_MAX + 0u);
 	made->conn_max = server_conn_max();
-	made->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	for (unsigned int i = 0; i < SERVER_THREADS_MAX; i++)
 		made->worker[i].epoll_fd = -1;
 	rc = server_init(made, options);
@@ -833,16 +712,19 @@ int server_start(struct server *server)
 	return 0;
 }
 
+static void worker_kick(struct worker *worker)
+{
+	uint64_t one = 1;
+	ssize_t n UNUSED;
+
+	n = write(worker->shared.rpc.mailbox.fd, &one, sizeof(one));
+}
+
 static void server_kick(struct server *server, int *flag)
 {
 	__atomic_store_n(flag, 1, __ATOMIC_SEQ_CST);
-	for (unsigned int i = 0; i < server->worker_count; i++) {
-		uint64_t one = 1;
-		ssize_t n UNUSED;
-
-		n = write(server->worker[i].shared.rpc.mailbox.fd, &one,
-			  sizeof(one));
-	}
+	for (unsigned int i = 0; i < server->worker_count; i++)
+		worker_kick(&server->worker[i]);
 }
 
 void server_quiet(struct server *server)
@@ -885,10 +767,7 @@ void server_free(struct server *server)
 		return;
 	for (unsigned int i = 0; i < server->worker_count; i++)
 		worker_fini(&server->worker[i]);
-	for (unsigned int i = 0; i < server->listen_count; i++)
-		close(server->listen_fd[i]);
-	if (server->spare_fd >= 0)
-		close(server->spare_fd);
+	listeners_free(server->listeners);
 	shares_free(server->shares);
 	drc_free(server->drc);
 	free(server);
@@ -934,6 +813,21 @@ void server_close_export(struct server *server, uint32_t export_id)
 const char *server_listen_text(const struct server *server)
 {
 	return server->listen_text;
+}
+
+int server_listen(struct server *server, const struct site_listen *at,
+		  uint32_t export_id)
+{
+	int rc = listeners_want(server->listeners, at, export_id);
+
+	/* Who sleeps without a limit must try again, too. */
+	worker_kick(&server->worker[0]);
+	return rc;
+}
+
+struct listeners *server_listeners(struct server *server)
+{
+	return server->listeners;
 }
 
 void server_get_stats(struct server *server, struct stats *stats)

@@ -27,6 +27,7 @@ enum {
 
 struct server;
 struct site;
+struct listeners;
 
 struct server_options {
 	/* "ADDRESS:PORT", "[V6]:PORT"; port 0: any */
@@ -59,6 +60,14 @@ void server_close_export(struct server *server, uint32_t export_id);
 
 /* The first address as bound, "127.0.0.1:2049"; borrowed. */
 const char *server_listen_text(const struct server *server);
+
+/* Have a guest listened for; what fails is tried again (listen.h). */
+struct site_listen;
+MUST_CHECK int server_listen(struct server *server,
+			     const struct site_listen *at, uint32_t export_id);
+/* Where guests' own listening addresses are opened and closed (listen.h);
+ * borrowed, as long as the server. */
+struct listeners *server_listeners(struct server *server);
 
 /* Any thread. */
 void server_get_stats(struct server *server, struct stats *stats);

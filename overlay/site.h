@@ -128,7 +128,7 @@ struct site_guest_options {
 	bool show_whiteouts; /* of its packages, as character devices 0/0 */
 };
 /* name "tenant/guest".  -ENOENT: no such tenant; -EEXIST: with other options;
- * -EXDEV: it or another guest could pass for the other (site_set_trust), with
+ * -ENOTUNIQ: it or another guest could pass for the other (site_set_trust), with
  * the names of both logged. */
 MUST_CHECK int site_guest_add(struct site *site, const char *name,
 			      const struct site_guest_options *options);
@@ -177,7 +177,7 @@ MUST_CHECK int site_guest_set_whiteouts(struct site *site, const char *guest,
 /*
  * Have a guest told apart in another way: addr, listen and has_secret of the
  * options.  A secret that it has stays, unless `fresh`.  Connections decide by
- * it once, so the caller closes those there are.  -ENOENT; -EXDEV as above.
+ * it once, so the caller closes those there are.  -ENOENT; -ENOTUNIQ as above.
  */
 MUST_CHECK int site_guest_set_access(struct site *site, const char *guest,
 				     const struct site_guest_options *options,

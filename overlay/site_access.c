@@ -106,13 +106,13 @@ static int access_refuse(const char *name, const char *other, bool is_open,
 			 const struct guest_record *record)
 {
 	if (is_open)
-		return log_err(-EXDEV,
+		return log_err(-ENOTUNIQ,
 			       "guest %s may be mounted from any address by "
 			       "its name, so guests %s and %s cannot be told "
 			       "apart",
 			       access_is_open(record) ? name : other, name,
 			       other);
-	return log_err(-EXDEV,
+	return log_err(-ENOTUNIQ,
 		       "guests %s and %s both have the address %s, so they "
 		       "cannot be told apart",
 		       name, other, record->addr);
@@ -129,7 +129,7 @@ static int access_check_pair(const struct site *site, const char *name,
 
 	if (record->listen.port != 0 &&
 	    access_listens_same(&record->listen, &other->record.listen))
-		return log_err(-EXDEV,
+		return log_err(-ENOTUNIQ,
 			       "guest %s listens on that address and port "
 			       "already, so guest %s cannot be told apart "
 			       "from it",

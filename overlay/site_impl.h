@@ -156,7 +156,7 @@ MUST_CHECK int access_fill(const char *name,
 /* Is the record said to be told apart so? */
 bool access_matches(const struct guest_record *record,
 		    const struct guest_record *wanted);
-/* Can this guest and every other one be told apart?  -EXDEV, logged; lock is
+/* Can this guest and every other one be told apart?  -ENOTUNIQ, logged; lock is
  * held. */
 MUST_CHECK int access_check(const struct site *site, const char *name,
 			    const struct guest_record *record);

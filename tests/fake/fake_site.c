@@ -138,6 +138,25 @@ int site_guest_add(struct site *site, const char *name,
 	return -EOPNOTSUPP;
 }
 
+int site_guest_set_access(struct site *site, const char *guest,
+			  const struct site_guest_options *options, bool fresh)
+{
+	(void)site;
+	(void)guest;
+	(void)options;
+	(void)fresh;
+	return -EOPNOTSUPP;
+}
+
+int site_guest_secret(struct site *site, const char *guest,
+		      struct site_secret *secret)
+{
+	(void)site;
+	(void)guest;
+	(void)secret;
+	return -EOPNOTSUPP;
+}
+
 int site_tenant_list(struct site *site,
 		     int (*visit)(void *ctx, const struct site_tenant_info *),
 		     void *ctx)

@@ -177,6 +177,7 @@ static void daemon_exec(const struct daemon *d, int out)
 {
 	char path[512], store[512], socket[512], listen[64], log[512];
 	char set[] = "-o", user[] = "--user", root[] = "root", *argv[32];
+	char trust[] = "nfs.trust-paths=yes";
 	int count = 0, fd;
 
 	daemon_binary(path, "vdrived");
@@ -196,6 +197,8 @@ static void daemon_exec(const struct daemon *d, int out)
 	argv[count++] = socket;
 	argv[count++] = set;
 	argv[count++] = listen;
+	argv[count++] = set;
+	argv[count++] = trust;
 	for (int i = 0; i < DAEMON_OPTIONS_MAX && d->option[i]; i++) {
 		argv[count++] = set;
 		argv[count++] = strdup(d->option[i]);

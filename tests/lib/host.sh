@@ -48,6 +48,7 @@ host_start()
 	# shellcheck disable=SC2086
 	$RUN_ON "$B/vdrived" --user nobody -o "store.path=$W/$host" \
 		-o "nfs.listen=${HOST_ADDR:-127.0.0.1}:${2:-0}" \
+		-o nfs.trust-paths=yes \
 		-o "admin.socket=$W/$host/sock" ${HOST_OPTIONS:-} \
 		>>"$W/$host.log" 2>&1 &
 	echo $! >"$W/$host.pid"

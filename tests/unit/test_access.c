@@ -42,13 +42,13 @@ static void test_pairs(void)
 		enum how a, b;
 		int never; /* SITE_TRUST_NEVER */
 	} rows[] = {
-	    {OPEN, OPEN, -EXDEV},
-	    {OPEN, ADDR_7, -EXDEV}, /* 10.0.0.7 could mount the open one */
-	    {OPEN, LISTEN_1, -EXDEV},
-	    {OPEN, SECRET, -EXDEV},
+	    {OPEN, OPEN, -ENOTUNIQ},
+	    {OPEN, ADDR_7, -ENOTUNIQ}, /* 10.0.0.7 could mount the open one */
+	    {OPEN, LISTEN_1, -ENOTUNIQ},
+	    {OPEN, SECRET, -ENOTUNIQ},
 	    {ADDR_7, ADDR_8, 0},
-	    {ADDR_7, ADDR_7, -EXDEV},
-	    {ADDR_7, ADDR_7_SECRET, -EXDEV}, /* which could mount the other */
+	    {ADDR_7, ADDR_7, -ENOTUNIQ},
+	    {ADDR_7, ADDR_7_SECRET, -ENOTUNIQ}, /* which could mount the other */
 	    {ADDR_7_SECRET, ADDR_7_SECRET, 0},
 	    {ADDR_7, SECRET, 0},
 	    {ADDR_7, LISTEN_1, 0},
@@ -75,9 +75,9 @@ static void test_pairs(void)
 		if (want < 0) {
 			CU_ASSERT_PTR_NULL(
 			    site_view_by_path(fx.site, "/blue/b"));
-			CU_ASSERT_EQUAL(add(&fx, "red/b", b), -EXDEV);
+			CU_ASSERT_EQUAL(add(&fx, "red/b", b), -ENOTUNIQ);
 			site_set_trust(fx.site, SITE_TRUST_TENANT);
-			CU_ASSERT_EQUAL(add(&fx, "blue/b", b), -EXDEV);
+			CU_ASSERT_EQUAL(add(&fx, "blue/b", b), -ENOTUNIQ);
 			CU_ASSERT_EQUAL(add(&fx, "red/b", b), 0);
 			site_set_trust(fx.site, SITE_TRUST_ALWAYS);
 			CU_ASSERT_EQUAL(
@@ -103,7 +103,7 @@ static void test_same_listener(void)
 	ASSERT(site_tenant_create(fx.site, "red") == 0);
 	ASSERT(add(&fx, "red/a", LISTEN_1) == 0);
 	check_mute();
-	CU_ASSERT_EQUAL(add(&fx, "red/b", LISTEN_1), -EXDEV);
+	CU_ASSERT_EQUAL(add(&fx, "red/b", LISTEN_1), -ENOTUNIQ);
 	check_unmute();
 	CU_ASSERT_EQUAL(add(&fx, "red/b", LISTEN_2), 0);
 	fixture_close(&fx);
@@ -191,10 +191,10 @@ static void test_set(void)
 	check_mute();
 	options = how_options(ADDR_7);
 	CU_ASSERT_EQUAL(
-	    site_guest_set_access(fx.site, "red/a", &options, false), -EXDEV);
+	    site_guest_set_access(fx.site, "red/a", &options, false), -ENOTUNIQ);
 	options = how_options(OPEN);
 	CU_ASSERT_EQUAL(
-	    site_guest_set_access(fx.site, "red/b", &options, false), -EXDEV);
+	    site_guest_set_access(fx.site, "red/b", &options, false), -ENOTUNIQ);
 	CU_ASSERT_EQUAL(
 	    site_guest_set_access(fx.site, "red/none", &options, false),
 	    -ENOENT);

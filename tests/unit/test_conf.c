@@ -336,6 +336,22 @@ static void test_store_keys(void)
 	conf_free(&conf);
 }
 
+static void test_trust(void)
+{
+	struct conf conf;
+
+	ASSERT(conf_init(&conf) == 0);
+	CU_ASSERT_EQUAL(conf.trust_paths, CONF_TRUST_LOCAL);
+	CU_ASSERT_EQUAL(load(&conf, "[nfs]\ntrust-paths = no\n"), 0);
+	CU_ASSERT_EQUAL(conf.trust_paths, CONF_TRUST_NO);
+	CU_ASSERT_EQUAL(conf_set_option(&conf, "nfs.trust-paths=yes"), 0);
+	CU_ASSERT_EQUAL(conf.trust_paths, CONF_TRUST_YES);
+	CU_ASSERT_EQUAL(conf_set_option(&conf, "nfs.trust-paths=maybe"),
+			-EINVAL);
+	CU_ASSERT_PTR_NOT_NULL(strstr(conf.error, "local"));
+	conf_free(&conf);
+}
+
 static const struct check_test tests[] = {
     {"defaults", test_defaults},
     {"all keys", test_all_keys},
@@ -346,6 +362,7 @@ static const struct check_test tests[] = {
     {"paths of a user", test_user_paths},
     {"files", test_file},
     {"what the store may take", test_store_keys},
+    {"who may be told apart by names", test_trust},
 };
 
 int main(void)
