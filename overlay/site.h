@@ -74,16 +74,60 @@ MUST_CHECK int site_tenant_create(struct site *site, const char *tenant);
  * content at one path, or a guest's change over a path that would vanish. */
 typedef void site_conflict_fn(void *ctx, const char *what);
 
+/* What happens to a guest's change of a file when a switch changes or removes
+ * that file. */
+enum site_policy {
+	SITE_POLICY_FAIL,    /* the switch is refused */
+	SITE_POLICY_KEEP,    /* the guest goes on seeing its version */
+	SITE_POLICY_PACKAGE, /* it sees the package's; its own is parked */
+};
+struct site_guest_conflict {
+	const char *guest; /* "tenant/guest"; all are borrowed for the call */
+	/* 'M': changed or replaced, 'm': its attributes only.  No conflicts, but
+	 * worth a word: 'D': the guest has deleted what changes, and 'A': it
+	 * has made what the packages bring now; both stay so. */
+	char kind;
+	const char *path;  /* without a leading slash */
+	bool gone;         /* the new selection has nothing there */
+	bool refused;      /* it stays: a directory of the guest's own cannot
+			      give way */
+	/* The packages that have it before and after; NULL: none. */
+	const struct package_info *before, *after;
+};
+typedef void site_guest_conflict_fn(void *ctx,
+				    const struct site_guest_conflict *conflict);
+
+/* How a selection takes the place of another. */
+struct site_switch {
+	bool take_order; /* at paths that two packages have, the first wins */
+	bool dry_run;    /* nothing changes; what would be in the way is told */
+	enum site_policy policy;
+	site_conflict_fn *conflict; /* two packages; may be NULL */
+	site_guest_conflict_fn
+	    *guest; /* may be NULL; must not call site_...() */
+	void *ctx;  /* of both */
+	/* out: */
+	unsigned int paths; /* that two packages have with different content */
+	/* Changes of guests of files that change, too; those among them of
+	 * which the guest goes on seeing its version, or not; and those that an
+	 * earlier switch had taken, and this one brings back. */
+	unsigned int conflicts, kept, superseded, restored;
+};
+
 /*
- * Give a tenant a new generation of its selection: `refs` in order, the first
- * wins at equal paths.  The packages must be in the depot
- * (depot_package_resolve first).  -ENOENT: no such tenant; -EACCES: it may not
- * have one of them (depot_package_permits); -EEXIST (conflict):
- * two packages have different content at one path and take_order is false, or a
- * guest's delta builds on an object that the new generation lacks; nothing has
- * changed then. *generation: the new number, or the current one when nothing
- * changes.
+ * Give a tenant a new generation of its selection: `packages` in order, the
+ * first wins at equal paths.  They must be in the depot (depot_package_resolve
+ * first).  All guests see it at once, whatever they have changed: see
+ * overlay/rebase.h.  -ENOENT: no such tenant; -EACCES: it may not have one of
+ * them (depot_package_permits); -EEXIST: paths without take_order, or conflicts
+ * under SITE_POLICY_FAIL; nothing has changed then.  *generation: the new
+ * number, or the current one when nothing changes.
  */
+MUST_CHECK int site_tenant_switch(struct site *site, const char *tenant,
+				  const struct package_info *packages,
+				  unsigned int count, struct site_switch *how,
+				  uint32_t *generation);
+/* The same under SITE_POLICY_FAIL; conflict is told both kinds in words. */
 MUST_CHECK int site_tenant_assign(struct site *site, const char *tenant,
 				  const struct package_info *packages,
 				  unsigned int count, bool take_order,
