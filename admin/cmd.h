@@ -86,6 +86,11 @@ uint64_t cmd_number(const json_t *object, const char *key);
 MUST_CHECK int cmd_confirm(struct cli *cli, const char *fmt, ...)
     PRINTF_LIKE(2, 3);
 
+/* --quota and --quota-files, 0: none; what is not given stays as it is.
+ * -EINVAL: said in failure. */
+MUST_CHECK int cmd_quota_read(struct cli *cli, uint64_t *bytes,
+			      uint64_t *files);
+
 /* --quota and --quota-files as query parameters, into query[0] and query[1];
  * value NULL: not given.  -EINVAL: said in failure. */
 struct cmd_quota {
