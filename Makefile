@@ -289,6 +289,8 @@ install: all
 	install -D -m 755 $(B)/vdrive $(DESTDIR)/usr/bin/vdrive
 	install -D -m 755 admin/guest/vdrive-run \
 		$(DESTDIR)/usr/share/vdrive/guest/vdrive-run
+	install -D -m 755 admin/libvirt/vdrive-hook \
+		$(DESTDIR)/usr/share/vdrive/libvirt/vdrive-hook
 	install -D -m 755 -t $(DESTDIR)/usr/share/vdrive/bench admin/bench/*.sh
 	install -D -m 755 -t $(DESTDIR)/usr/share/vdrive/bench/guest admin/bench/guest/*
 	install -D -m 644 -t $(DESTDIR)/usr/share/man/man8 admin/man/*.8

@@ -38,7 +38,7 @@ cmd_fn cmd_cache_record, cmd_cache_replay;
 cmd_fn cmd_tenant_create, cmd_tenant_set, cmd_tenant_assign, cmd_tenant_list;
 cmd_fn cmd_tenant_history, cmd_tenant_rollback, cmd_tenant_upgrade;
 cmd_fn cmd_guest_add, cmd_guest_set, cmd_guest_list;
-cmd_fn cmd_guest_fstab;
+cmd_fn cmd_guest_fstab, cmd_guest_cloud_init, cmd_guest_libvirt;
 cmd_fn cmd_guest_pause, cmd_guest_resume, cmd_guest_remove;
 cmd_fn cmd_guest_move, cmd_guest_receive;
 cmd_fn cmd_delta_snapshot, cmd_delta_restore, cmd_delta_reset, cmd_delta_clone,

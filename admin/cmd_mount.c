@@ -5,16 +5,7 @@
 #include <ctype.h>
 #include <stdio.h>
 
-#include "admin/cmd.h"
-
-struct cmd_mount {
-	char server[256]; /* as in the line: IPv6 in brackets */
-	char port[8];
-	const char *mountpoint; /* borrows */
-	char export[128];       /* its path: "/red/vm1", "/s/..." */
-	bool is_v6;
-	bool devices;
-};
+#include "admin/cmd_mount.h"
 
 static bool cmd_mount_is_any(const char *host)
 {
@@ -109,9 +100,7 @@ static int cmd_mount_guest(struct cli *cli, struct cmd_mount *mount,
 	return rc;
 }
 
-/* All that the options and the daemon say of it. */
-static int cmd_mount_fill(struct cli *cli, struct cmd_mount *mount,
-			  const char *name)
+int cmd_mount_fill(struct cli *cli, struct cmd_mount *mount, const char *name)
 {
 	json_t *status;
 	int rc;
@@ -124,9 +113,7 @@ static int cmd_mount_fill(struct cli *cli, struct cmd_mount *mount,
 	return rc < 0 ? rc : cmd_mount_point(cli, mount);
 }
 
-/* Why each word: vdrive-guest(8). */
-static void cmd_mount_options(const struct cmd_mount *mount, char *options,
-			      size_t cap)
+void cmd_mount_options(const struct cmd_mount *mount, char *options, size_t cap)
 {
 	const char *proto = mount->is_v6 ? "tcp6" : "tcp";
 
@@ -140,7 +127,7 @@ static void cmd_mount_options(const struct cmd_mount *mount, char *options,
 static void cmd_fstab_print(struct cli *cli, const struct cmd_mount *mount,
 			    const char *name)
 {
-	char options[512];
+	char options[CMD_MOUNT_OPTIONS_MAX];
 	json_t *json;
 
 	cmd_mount_options(mount, options, sizeof(options));

@@ -161,6 +161,16 @@ static const struct command vdrive_commands[] = {
     {"guest", "fstab", "TENANT/GUEST [--server ADDRESS] [--mountpoint PATH]",
      "the line for the guest's /etc/fstab", 1, 1,
      ARGS_BIT(ARGS_SERVER) | ARGS_BIT(ARGS_MOUNTPOINT), cmd_guest_fstab},
+    {"guest", "cloud-init",
+     "TENANT/GUEST [--server ADDRESS] [--mountpoint PATH] "
+     "[--run-time FILE|installed]",
+     "user data for cloud-init that mounts its drive", 1, 1,
+     ARGS_BIT(ARGS_SERVER) | ARGS_BIT(ARGS_MOUNTPOINT) |
+	 ARGS_BIT(ARGS_RUN_TIME),
+     cmd_guest_cloud_init},
+    {"guest", "libvirt", "TENANT/GUEST [--ephemeral]",
+     "metadata of its domain, for libvirt and vdrive-hook", 1, 1,
+     ARGS_BIT(ARGS_EPHEMERAL), cmd_guest_libvirt},
     {"guest", "pause", "TENANT/GUEST",
      "answer none of its calls; they wait in the VM", 1, 1, 0, cmd_guest_pause},
     {"guest", "resume", "TENANT/GUEST", "serve it again", 1, 1, 0,
@@ -230,8 +240,7 @@ static const struct command vdrive_commands[] = {
      "starts in real guests, from images and from the drive", 0, 0,
      ARGS_BIT(ARGS_APP) | ARGS_BIT(ARGS_VARIANTS) | ARGS_BIT(ARGS_STATES) |
 	 ARGS_BIT(ARGS_LINK) | ARGS_BIT(ARGS_RUNS) | ARGS_BIT(ARGS_SEED) |
-	 ARGS_BIT(ARGS_CACHE) | ARGS_BIT(ARGS_STORAGE) |
-	 ARGS_BIT(ARGS_DRY_RUN),
+	 ARGS_BIT(ARGS_CACHE) | ARGS_BIT(ARGS_STORAGE) | ARGS_BIT(ARGS_DRY_RUN),
      cmd_bench_run},
     {"bench", "compare", "OLD NEW [--fail-above 10%]",
      "medians of two runs, and whether samples tell them apart", 2, 2,
