@@ -2,7 +2,7 @@
 /*
  * capture_records: facts that are read out of changed files: lines that passwd
  * and group have gained, links in /etc/alternatives, entries of ld.so.conf,
- * units, and lines of /etc/environment.
+ * units, and what /etc/environment and /etc/profile.d set.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -52,9 +52,24 @@ static bool capture_has_line(const char *text, const char *line, size_t len)
 	return false;
 }
 
-/* Lines that the base's file does not have. */
+/* NAME=... or export NAME=..., as far as a line of a script tells. */
+static bool capture_is_assignment(const char *line, size_t len)
+{
+	static const char export[] = "export ";
+	size_t name;
+
+	if (len > strlen(export) && memcmp(line, export, strlen(export)) == 0) {
+		line += strlen(export);
+		len -= strlen(export);
+	}
+	name = strspn(line, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+			    "abcdefghijklmnopqrstuvwxyz_0123456789");
+	return name > 0 && name < len && line[name] == '=';
+}
+
+/* Lines that the base's file does not have; of a script the assignments. */
 static int capture_new_lines(struct capture_reader *reader, const char *path,
-			     const char *key)
+			     const char *key, bool script)
 {
 	CLEANUP_FREE char *now = capture_text(reader->options->upper, path);
 	CLEANUP_FREE char *before = capture_text(reader->options->base, path);
@@ -64,7 +79,9 @@ static int capture_new_lines(struct capture_reader *reader, const char *path,
 	for (const char *p = now; *p;) {
 		size_t len = strcspn(p, "\n");
 
-		if (len > 0 && *p != '#' && !capture_has_line(before, p, len))
+		if (len > 0 && *p != '#' &&
+		    (!script || capture_is_assignment(p, len)) &&
+		    !capture_has_line(before, p, len))
 			json_array_append_new(capture_record(reader, key),
 					      json_stringn(p, len));
 		p += len + (p[len] == '\n');
@@ -110,14 +127,16 @@ static int capture_record_row(struct capture_reader *reader,
 	    row->noise)
 		return 0;
 	if (strcmp(path, "etc/passwd") == 0)
-		return capture_new_lines(reader, path, "users");
+		return capture_new_lines(reader, path, "users", false);
 	if (strcmp(path, "etc/group") == 0)
-		return capture_new_lines(reader, path, "groups");
+		return capture_new_lines(reader, path, "groups", false);
 	if (strcmp(path, "etc/environment") == 0)
-		return capture_new_lines(reader, path, "environment");
+		return capture_new_lines(reader, path, "environment", false);
+	if (capture_match("etc/profile.d/*", path))
+		return capture_new_lines(reader, path, "environment", true);
 	if (strcmp(path, "etc/ld.so.conf") == 0 ||
 	    capture_match("etc/ld.so.conf.d/*", path))
-		return capture_new_lines(reader, path, "libraries");
+		return capture_new_lines(reader, path, "libraries", false);
 	if (S_ISLNK(row->st.st_mode) &&
 	    capture_match("etc/alternatives/*", path))
 		return capture_alternative(reader, path);

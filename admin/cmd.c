@@ -115,26 +115,41 @@ static int cmd_quota_fail(struct cli *cli, const char *option, const char *text,
 	return -EINVAL;
 }
 
+int cmd_quota_read(struct cli *cli, uint64_t *bytes, uint64_t *files)
+{
+	const char *size = cli->args.value[ARGS_QUOTA];
+	const char *number = cli->args.value[ARGS_QUOTA_FILES];
+	unsigned long count = 0;
+
+	if (size)
+		*bytes = 0;
+	if (size && strcmp(size, "none") != 0 &&
+	    (args_size(size, bytes) < 0 || *bytes == 0))
+		return cmd_quota_fail(cli, "--quota", size, "2G");
+	if (number && strcmp(number, "none") != 0 &&
+	    (args_number(number, INT64_MAX, &count) < 0 || count == 0))
+		return cmd_quota_fail(cli, "--quota-files", number, "100000");
+	if (number)
+		*files = count;
+	return 0;
+}
+
 int cmd_quota(struct cli *cli, struct cmd_quota *quota,
 	      struct client_query *query)
 {
-	const char *bytes = cli->args.value[ARGS_QUOTA];
-	const char *files = cli->args.value[ARGS_QUOTA_FILES];
-	unsigned long count = 0;
-	uint64_t size = 0;
+	const char *size = cli->args.value[ARGS_QUOTA];
+	const char *number = cli->args.value[ARGS_QUOTA_FILES];
+	uint64_t bytes = 0, files = 0;
+	int rc = cmd_quota_read(cli, &bytes, &files);
 
-	if (bytes && strcmp(bytes, "none") != 0 &&
-	    (args_size(bytes, &size) < 0 || size == 0))
-		return cmd_quota_fail(cli, "--quota", bytes, "2G");
-	if (files && strcmp(files, "none") != 0 &&
-	    (args_number(files, INT64_MAX, &count) < 0 || count == 0))
-		return cmd_quota_fail(cli, "--quota-files", files, "100000");
-	snprintf(quota->bytes, sizeof(quota->bytes), "%ju", (uintmax_t)size);
-	snprintf(quota->files, sizeof(quota->files), "%lu", count);
+	if (rc < 0)
+		return rc;
+	snprintf(quota->bytes, sizeof(quota->bytes), "%ju", (uintmax_t)bytes);
+	snprintf(quota->files, sizeof(quota->files), "%ju", (uintmax_t)files);
 	query[0] =
-	    (struct client_query){"quota_bytes", bytes ? quota->bytes : NULL};
+	    (struct client_query){"quota_bytes", size ? quota->bytes : NULL};
 	query[1] =
-	    (struct client_query){"quota_files", files ? quota->files : NULL};
+	    (struct client_query){"quota_files", number ? quota->files : NULL};
 	return 0;
 }
 

@@ -45,8 +45,7 @@ cmd_fn cmd_delta_snapshot, cmd_delta_restore, cmd_delta_reset, cmd_delta_clone,
     cmd_delta_verify, cmd_delta_export, cmd_delta_import;
 cmd_fn cmd_delta_diff, cmd_delta_du, cmd_delta_assign;
 cmd_fn cmd_profile_create, cmd_profile_list, cmd_profile_show, cmd_profile_diff,
-    cmd_profile_remove, cmd_profile_export, cmd_profile_import,
-    cmd_profile_apply, cmd_profile_detach;
+    cmd_profile_remove, cmd_profile_export, cmd_profile_import;
 cmd_fn cmd_export_list;
 cmd_fn cmd_bench_run, cmd_bench_compare, cmd_bench_plot, cmd_bench_table;
 
@@ -86,6 +85,11 @@ uint64_t cmd_number(const json_t *object, const char *key);
  */
 MUST_CHECK int cmd_confirm(struct cli *cli, const char *fmt, ...)
     PRINTF_LIKE(2, 3);
+
+/* --quota and --quota-files, 0: none; what is not given stays as it is.
+ * -EINVAL: said in failure. */
+MUST_CHECK int cmd_quota_read(struct cli *cli, uint64_t *bytes,
+			      uint64_t *files);
 
 /* --quota and --quota-files as query parameters, into query[0] and query[1];
  * value NULL: not given.  -EINVAL: said in failure. */

@@ -133,9 +133,14 @@ static int cmd_capture_run_installer(struct cmd_capture *c, size_t argc,
 	    .network = !args_has(&c->cli->args, ARGS_NO_NETWORK),
 	    .free_min = CAPTURE_FREE_MIN,
 	};
-	const char **copy = calloc(argc + 1, sizeof(*copy));
+	uint64_t files = 0; /* no option of this command */
+	const char **copy;
 	int rc;
 
+	rc = cmd_quota_read(c->cli, &sandbox.bytes_max, &files);
+	if (rc < 0)
+		return rc;
+	copy = calloc(argc + 1, sizeof(*copy));
 	if (!copy)
 		return failure_errno(&c->cli->failure, -ENOMEM, "capture");
 	memcpy(copy, argv, argc * sizeof(*copy));

@@ -10,6 +10,7 @@
 #include "admin/import_capture.h"
 #include "admin/import_dir.h"
 #include "admin/import_oci.h"
+#include "admin/import_run.h"
 #include "admin/import_tar.h"
 
 int cmd_create_source_refuse(struct cmd_create *create, const char *source,
@@ -216,6 +217,10 @@ int cmd_create_capture(struct cmd_create *create, size_t argc UNUSED,
 	cmd_patterns_clear(&exclude);
 	if (rc < 0)
 		return rc;
-	return cmd_create_note(create, cmd_text(create->head, "base"),
-			       json_object_get(create->head, "records"));
+	rc = cmd_create_note(create, cmd_text(create->head, "base"),
+			     json_object_get(create->head, "records"));
+	if (rc == 0)
+		rc = import_run_notes(create->import, create->ref.name,
+				      json_object_get(create->head, "records"));
+	return rc;
 }

@@ -20,7 +20,12 @@
 #include "admin/import_deb.h"
 #include "admin/sink_daemon.h"
 
-enum { CREATE_SOURCES_MAX = 4096, CREATE_CHANGES_TOLD = 40 };
+enum {
+	CREATE_SOURCES_MAX = 4096,
+	CREATE_CHANGES_TOLD = 40,
+	CREATE_FILES_MAX = 5000000, /* unless --quota-files says otherwise */
+};
+#define CREATE_BYTES_MAX (UINT64_C(256) << 30) /* unless --quota does */
 
 static void cmd_create_clear(struct cmd_create *create)
 {
@@ -336,11 +341,15 @@ static int cmd_create_run(struct cmd_create *create, size_t argc,
 	struct import_options options = {
 	    .allow_devices = args_has(&cli->args, ARGS_DEVICES),
 	    .dry_run = args_has(&cli->args, ARGS_DRY_RUN),
+	    .bytes_max = CREATE_BYTES_MAX,
+	    .files_max = CREATE_FILES_MAX,
 	};
 	struct import_sink sink = sink_daemon(&create->sink, cli->client);
 	int rc;
 
-	rc = cmd_create_private(create);
+	rc = cmd_quota_read(cli, &options.bytes_max, &options.files_max);
+	if (rc == 0)
+		rc = cmd_create_private(create);
 	if (rc < 0)
 		return rc;
 	options.salt = create->private ? create->salt : NULL;

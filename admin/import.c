@@ -149,6 +149,18 @@ static int import_clean(struct import *import, const char *path, char **out)
 	return 0;
 }
 
+static int import_too_large(struct import *import, const char *option,
+			    uint64_t max, const char *what)
+{
+	failure_set(import->failure, -EFBIG, CONTROL_EXIT_NO_SPACE,
+		    "%s holds more than %ju %s",
+		    import_origin_name(import, import->origin_count - 1),
+		    (uintmax_t)max, what);
+	failure_hint(import->failure, "try: a larger %s, if that is to be",
+		     option);
+	return -EFBIG;
+}
+
 static int import_entry_add(struct import *import, const char *path,
 			    const struct tree_build_attr *attr,
 			    const char *target)
@@ -157,6 +169,10 @@ static int import_entry_add(struct import *import, const char *path,
 	int rc;
 
 	ASSERT(!import->in_file && import->origin_count > 0);
+	if (import->options.files_max &&
+	    import->entry_count >= import->options.files_max)
+		return import_too_large(import, "--quota-files",
+					import->options.files_max, "entries");
 	rc = import_clean(import, path, &entry.path);
 	if (rc < 0)
 		return rc;
@@ -279,11 +295,16 @@ int import_xattr(struct import *import, const char *name, const void *value,
 int import_file(struct import *import, const char *path,
 		const struct tree_build_attr *attr, uint64_t size)
 {
+	uint64_t max = import->options.bytes_max;
 	int rc;
 
+	if (max && (size > max || import->bytes > max - size))
+		return import_too_large(import, "--quota", max,
+					"bytes in its files");
 	rc = import_entry_add(import, path, attr, NULL);
 	if (rc < 0)
 		return rc;
+	import->bytes += size;
 	import->in_file = true;
 	import->whole = size <= CHUNK_WHOLE_MAX;
 	import->file_size = size;

@@ -65,6 +65,10 @@ struct import_options {
 	bool allow_devices;
 	bool dry_run;         /* ask, but send nothing */
 	uint64_t bytes_total; /* for progress; 0: not known */
+	/* More is refused (-EFBIG) before it is read: an archive may be small
+	 * and say that it holds anything.  0: no limit. */
+	uint64_t bytes_max; /* of regular files, holes included */
+	uint64_t files_max; /* entries of any kind */
 	/* Borrows; SHARD_SALT_LEN bytes make the package a private one. */
 	const uint8_t *salt;
 };

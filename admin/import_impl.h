@@ -83,6 +83,8 @@ struct import {
 	struct import_chunk *chunks; /* owns */
 	size_t chunk_count, chunk_cap;
 
+	uint64_t bytes; /* announced so far */
+
 	/* The file that is being taken. */
 	bool in_file, whole;
 	uint64_t file_size, file_got;

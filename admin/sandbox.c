@@ -6,6 +6,7 @@
 #include "admin/sandbox.h"
 
 #include <fcntl.h>
+#include <ftw.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -14,11 +15,17 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "admin/interrupt.h"
 #include "admin/sandbox_inside.h"
 
-enum { SANDBOX_LOOK_MS = 200 };
+enum {
+	SANDBOX_LOOK_MS = 200,
+	/* Looking at what was written may take so much of the time. */
+	SANDBOX_WEIGH_SHARE = 10,
+	SANDBOX_WEIGH_FDS = 32,
+};
 
 void sandbox_say(int fd, int kind, int value, const char *text)
 {
@@ -68,6 +75,53 @@ static bool sandbox_disk_low(const struct sandbox *sandbox)
 	       (uint64_t)st.f_bavail * st.f_frsize < sandbox->free_min;
 }
 
+static uint64_t sandbox_weight; /* of the walk below */
+
+static int sandbox_weigh_one(const char *path UNUSED, const struct stat *st,
+			     int type UNUSED, struct FTW *ftw UNUSED)
+{
+	sandbox_weight += (uint64_t)st->st_blocks * 512;
+	return 0;
+}
+
+static uint64_t sandbox_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Has the program written too much?  *due: when that is looked at again. */
+static bool sandbox_too_much(const struct sandbox *sandbox, uint64_t *due)
+{
+	static const char *const dirs[] = {SANDBOX_UPPER, SANDBOX_TMP};
+	uint64_t start = sandbox_ms();
+	char path[4200];
+
+	if (sandbox->bytes_max == 0 || start < *due)
+		return false;
+	sandbox_weight = 0;
+	for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
+		snprintf(path, sizeof(path), "%s%s", sandbox->work, dirs[i]);
+		/* What vanishes meanwhile weighs nothing. */
+		(void)nftw(path, sandbox_weigh_one, SANDBOX_WEIGH_FDS,
+			   FTW_PHYS | FTW_MOUNT);
+	}
+	*due = sandbox_ms() + (sandbox_ms() - start) * SANDBOX_WEIGH_SHARE;
+	return sandbox_weight > sandbox->bytes_max;
+}
+
+/* Why the program must be ended now; 0: it need not. */
+static int sandbox_must_end(const struct sandbox *sandbox, uint64_t *due)
+{
+	if (interrupt_seen())
+		return -EINTR;
+	if (sandbox_disk_low(sandbox))
+		return -ENOSPC;
+	return sandbox_too_much(sandbox, due) ? -EDQUOT : 0;
+}
+
 /* What the inside says, till it has gone. */
 static int sandbox_listen(const struct sandbox *sandbox, pid_t helper, int fd,
 			  struct sandbox_result *result,
@@ -75,12 +129,15 @@ static int sandbox_listen(const struct sandbox *sandbox, pid_t helper, int fd,
 {
 	struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
 	struct sandbox_word word;
+	uint64_t due = 0;
+	int rc;
 
 	result->status = -1;
 	for (;;) {
-		if (interrupt_seen() || sandbox_disk_low(sandbox)) {
+		rc = sandbox_must_end(sandbox, &due);
+		if (rc < 0) {
 			kill(helper, SIGKILL);
-			return interrupt_seen() ? -EINTR : -ENOSPC;
+			return rc;
 		}
 		if (poll(&poll_fd, 1, SANDBOX_LOOK_MS) <= 0)
 			continue;
@@ -112,6 +169,13 @@ static int sandbox_tell(const struct sandbox *sandbox, const char *program,
 			    "has been captured",
 			    program, sandbox->work);
 		failure_hint(failure, "try: TMPDIR=DIR on a larger disk");
+		return rc;
+	case -EDQUOT:
+		failure_set(failure, rc, CONTROL_EXIT_NO_SPACE,
+			    "%s wrote more than %ju bytes and was ended; "
+			    "nothing has been captured",
+			    program, (uintmax_t)sandbox->bytes_max);
+		failure_hint(failure, "try: a larger --quota");
 		return rc;
 	default:
 		break;
@@ -146,6 +210,7 @@ int sandbox_run(const struct sandbox *sandbox, const char *const *argv,
 		struct sandbox_result *result, struct failure *failure)
 {
 	struct sandbox_word error = {0};
+	uint64_t due;
 	pid_t helper;
 	int fds[2];
 	int rc;
@@ -170,6 +235,10 @@ int sandbox_run(const struct sandbox *sandbox, const char *const *argv,
 	close(fds[0]);
 	if (helper > 0)
 		waitpid(helper, NULL, 0);
+	/* Fast ones are done before anybody has looked. */
+	due = 0;
+	if (rc == 0 && sandbox_too_much(sandbox, &due))
+		rc = -EDQUOT;
 	if (rc == 0 && result->status < 0)
 		rc = -EIO; /* ended by somebody else */
 	return rc < 0 ? sandbox_tell(sandbox, argv[0], rc, &error, failure) : 0;

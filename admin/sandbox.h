@@ -10,10 +10,13 @@
  * base has such directories, and nothing of them is caught; kernel settings
  * below /proc and /sys are read-only.  The current directory is seen,
  * read-only, so that ./install.sh is found.  When the program ends, what it has
- * left running is ended too.
+ * left running is ended too: by SIGTERM, and what ignores that by SIGKILL.
  *
- * It keeps an installer's mistakes from the host, not an attacker: the program
- * runs as root.
+ * The program is root with the capabilities that an installer needs, and no
+ * others (sandbox_root.c): it can neither mount nor make device nodes, nor
+ * change the host's network, clock or kernel, and device nodes that it brings
+ * along cannot be opened.  It keeps an installer's mistakes from the host; no
+ * more than that is promised against an attacker.
  */
 #ifndef ADMIN_SANDBOX_H
 #define ADMIN_SANDBOX_H
@@ -31,7 +34,8 @@ struct sandbox {
 	const char *base; /* borrows, as all here: a directory, never written */
 	const char *work; /* an empty directory on a real file system */
 	bool network;
-	uint64_t free_min; /* bytes of work's disk that must stay free */
+	uint64_t free_min;  /* bytes of work's disk that must stay free */
+	uint64_t bytes_max; /* what it may write, /tmp too; 0: no limit */
 };
 
 struct sandbox_result {
@@ -43,8 +47,9 @@ struct sandbox_result {
 /*
  * argv as for execvp, looked for inside.  0 whatever the status; else said in
  * failure: -EPERM: not root; -EINVAL: base or work cannot be used; -ENOSPC: it
- * filled the disk, and was ended; -EINTR: interrupted; -ENOENT: no such
- * program.  `work`/upper has the changes.
+ * filled the disk, -EDQUOT: it wrote more than bytes_max (looked at now and
+ * then, so it may be more by what a second writes), and was ended; -EINTR:
+ * interrupted; -ENOENT: no such program.  `work`/upper has the changes.
  */
 MUST_CHECK int sandbox_run(const struct sandbox *sandbox,
 			   const char *const *argv,

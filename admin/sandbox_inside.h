@@ -8,6 +8,10 @@
 
 #include "admin/sandbox.h"
 
+/* What is written lies there, below `work`. */
+#define SANDBOX_UPPER "/upper"
+#define SANDBOX_TMP   "/tmp"
+
 struct sandbox_word {
 	enum {
 		SANDBOX_SAYS_ERROR = 1, /* value: errno; text: what failed */

@@ -80,12 +80,13 @@ static void sandbox_read_only(const struct sandbox_root *r, const char *name)
 static void sandbox_overlay(struct sandbox_root *r)
 {
 	const struct sandbox *sandbox = r->sandbox;
-	static const char *const dirs[] = {"/base", "/upper", "/work", "/root"};
-	char path[4][4200], data[16384];
+	static const char *const dirs[] = {"/base", SANDBOX_UPPER, "/work",
+					   "/root", SANDBOX_TMP};
+	char path[ARRAY_LEN(dirs)][4200], data[16384];
 
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		sandbox_fail(r, "private mounts");
-	for (int i = 0; i < 4; i++) {
+	for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
 		snprintf(path[i], sizeof(path[i]), "%s%s", sandbox->work,
 			 dirs[i]);
 		if (mkdir(path[i], 0755) < 0)
@@ -98,7 +99,8 @@ static void sandbox_overlay(struct sandbox_root *r)
 		 "lowerdir=%s,upperdir=%s,workdir=%s,redirect_dir=off,"
 		 "metacopy=off,index=off,xino=off",
 		 path[0], path[1], path[2]);
-	if (mount("overlay", path[3], "overlay", 0, data) < 0)
+	/* Device nodes that come along are files to be captured, no doors. */
+	if (mount("overlay", path[3], "overlay", MS_NODEV, data) < 0)
 		sandbox_fail(r, "overlay");
 	snprintf(r->root, sizeof(r->root), "%.*s", (int)sizeof(r->root) - 1,
 		 path[3]);
@@ -145,7 +147,23 @@ static void sandbox_devices(const struct sandbox_root *r)
 	sandbox_path(r, "/dev/shm", path);
 	mkdir(path, 0755);
 	sandbox_mount(r, "tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV,
-		      "mode=1777");
+		      "mode=1777,size=20%");
+}
+
+/* On the disk, not in memory: self-extractors unpack there. */
+static void sandbox_tmp(const struct sandbox_root *r)
+{
+	char from[4200], to[4200];
+
+	if (!sandbox_has_dir(r, "/tmp"))
+		return;
+	snprintf(from, sizeof(from), "%s" SANDBOX_TMP, r->sandbox->work);
+	sandbox_path(r, "/tmp", to);
+	if (chmod(from, 01777) < 0 ||
+	    mount(from, to, NULL, MS_BIND, NULL) < 0 ||
+	    mount(NULL, to, NULL, MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NODEV,
+		  NULL) < 0)
+		sandbox_fail(r, "/tmp");
 }
 
 static void sandbox_kernel(const struct sandbox_root *r)
@@ -196,14 +214,41 @@ static void sandbox_enter(const struct sandbox_root *r)
 		sandbox_fail(r, "its root");
 }
 
-/* What would reach the host's kernel, whatever the namespace. */
+/*
+ * Files of any owner, users, set-user-id bits, file capabilities, ports, chroot
+ * and signals: what installing takes.  All others would reach what is not the
+ * sandbox's own: its mounts, device nodes, and through those the host's disks;
+ * the host's network, clock, kernel, and files by handle.
+ */
+static bool sandbox_keeps(int cap)
+{
+	static const int kept[] = {
+	    CAP_CHOWN,
+	    CAP_DAC_OVERRIDE,
+	    CAP_FOWNER,
+	    CAP_FSETID,
+	    CAP_KILL,
+	    CAP_SETUID,
+	    CAP_SETGID,
+	    CAP_SETPCAP,
+	    CAP_SETFCAP,
+	    CAP_SYS_CHROOT,
+	    CAP_NET_BIND_SERVICE,
+	    CAP_AUDIT_WRITE,
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(kept); i++)
+		if (kept[i] == cap)
+			return true;
+	return false;
+}
+
+/* The bounding set is what root may have after exec. */
 static void sandbox_drop(const struct sandbox_root *r)
 {
-	static const int caps[] = {CAP_SYS_MODULE, CAP_SYS_BOOT, CAP_SYS_TIME,
-				   CAP_SYS_RAWIO};
-
-	for (size_t i = 0; i < ARRAY_LEN(caps); i++)
-		if (prctl(PR_CAPBSET_DROP, caps[i], 0, 0, 0) < 0)
+	for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+		if (!sandbox_keeps(cap) &&
+		    prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
 			sandbox_fail(r, "capabilities");
 }
 
@@ -343,8 +388,9 @@ _Noreturn void sandbox_inside(const struct sandbox *sandbox,
 	sandbox_overlay(&r);
 	sandbox_kernel(&r);
 	sandbox_devices(&r);
-	sandbox_mount(&r, "tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=755");
-	sandbox_mount(&r, "tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777");
+	sandbox_mount(&r, "tmpfs", "/run", MS_NOSUID | MS_NODEV,
+		      "mode=755,size=20%");
+	sandbox_tmp(&r);
 	sandbox_show_host(&r);
 	sandbox_enter(&r);
 	program = fork();

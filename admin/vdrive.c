@@ -40,12 +40,12 @@ static const struct command vdrive_commands[] = {
      ARGS_BIT(ARGS_PACKAGE) | ARGS_BIT(ARGS_INCLUDE) | ARGS_BIT(ARGS_KEEP) |
 	 ARGS_BIT(ARGS_DRY_RUN) | ARGS_BIT(ARGS_DEVICES) |
 	 ARGS_BIT(ARGS_KEEP_GOING) | ARGS_BIT(ARGS_EXCLUDE) |
-	 ARGS_BIT(ARGS_PRIVATE) | ARGS_BIT(ARGS_SALT_OF),
+	 ARGS_BIT(ARGS_PRIVATE) | ARGS_BIT(ARGS_SALT_OF) | QUOTAS,
      cmd_package_create},
     {"package", "capture", "--base DIR -o FILE -- INSTALLER [ARGUMENT...]",
      "run an installer over a base, keep what it changed", 1, ANY,
      ARGS_BIT(ARGS_BASE) | ARGS_BIT(ARGS_KEEP) | ARGS_BIT(ARGS_LEAVE) |
-	 ARGS_BIT(ARGS_NO_NETWORK) | ARGS_BIT(ARGS_ALLOW_FAILURE),
+	 ARGS_BIT(ARGS_QUOTA) | ARGS_BIT(ARGS_NO_NETWORK) | ARGS_BIT(ARGS_ALLOW_FAILURE),
      cmd_package_capture},
     {"package", "list", "", "packages of this depot", 0, 0, 0,
      cmd_package_list},
@@ -225,12 +225,6 @@ static const struct command vdrive_commands[] = {
     {"profile", "diff", "NAME [NAME]",
      "what it changes, or what the second has that the first has not", 1, 2, 0,
      cmd_profile_diff},
-    {"profile", "apply",
-     "NAME TENANT/GUEST... [--conflicts fail|profile] [-n]",
-     "give guests a profile, in front of their packages", 2, ANY,
-     ARGS_BIT(ARGS_CONFLICTS) | ARGS_BIT(ARGS_DRY_RUN), cmd_profile_apply},
-    {"profile", "detach", "NAME TENANT/GUEST...", "take it away from them", 2,
-     ANY, 0, cmd_profile_detach},
     {"profile", "export", "NAME -o FILE", "to one file, for another site", 1, 1,
      0, cmd_profile_export},
     {"profile", "import", "FILE [-n]", "from such a file, proved", 1, 1,

@@ -109,15 +109,6 @@
  *   POST /v1/delta/assign?name=T/G&path=P[&package=NAME]
  *                                         whose a path is; without package it
  *                                         is unsaid; {"changed":BOOL}
- *   POST /v1/profiles/apply?profile=NAME&guest=T/G&dry_run=0|1&careful=0|1
- *                                         schema "profile-apply/1": what it
- *                                         brings, and in "conflicts" the paths
- *                                         where the guest's packages or it
- *                                         itself have another thing than the
- *                                         profile was made over; 409: such
- *                                         (careful), or changes of the guest
- *                                         would be lost
- *   POST /v1/profiles/detach?profile=NAME&guest=T/G
  *   GET  /v1/delta/verify?name=T/G        (long) schema "delta-verify/1", with
  *                                         CONTROL_FINDINGS_MAX findings at most
  *   GET  /v1/delta/export?name=T/G[&snapshot=S]

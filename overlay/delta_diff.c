@@ -362,7 +362,7 @@ static int diff_set_path(struct diff *d, size_t at,
 	return 0;
 }
 
-int diff_tell(struct diff *d, const struct diff_item *item,
+static int diff_tell(struct diff *d, const struct diff_item *item,
 		     const char *path)
 {
 	const char *owner = NULL;

@@ -331,10 +331,44 @@ static int links_look(struct verify *v, uint64_t fileid, unsigned int level)
 	return rc;
 }
 
+/* What lies in directories that nobody can see (a name of the delta stands in
+ * their place) has no names either: it is counted as if it had.  view->lock is
+ * held. */
+static int links_hide(struct verify *v)
+{
+	CLEANUP_FREE bool *hidden =
+	    calloc(image_inode_count(v->image), sizeof(*hidden));
+	const struct image_entry *e, *end;
+
+	if (!hidden)
+		return -ENOMEM;
+	/* A directory comes before what is in it. */
+	for (uint32_t i = 0; i < image_inode_count(v->image); i++) {
+		const struct image_inode *inode = image_inode(v->image, i);
+
+		if (inode->parent == IMAGE_NONE ||
+		    (!hidden[i] && (v->image_names[i] > 0 ||
+				    view_recorded(v->view, inode->fileid) ==
+					VIEW_LAYERS_MAX)))
+			continue;
+		for (e = image_from(v->image, i, 0, &end); e != end; e++)
+			if (view_recorded(
+				v->view,
+				image_inode(v->image, e->inode)->fileid) ==
+			    VIEW_LAYERS_MAX) {
+				v->image_names[e->inode]++;
+				hidden[e->inode] = true;
+			}
+	}
+	return 0;
+}
+
 static int links_tell(struct verify *v)
 {
 	int rc = verify_walk(v, true);
 
+	if (rc == 0)
+		rc = links_hide(v);
 	if (rc == 0 && v->halted) {
 		struct findings f = {0};
 
@@ -361,8 +395,11 @@ static int links_tell(struct verify *v)
 
 static int verify_links(struct verify *v)
 {
-	int rc = 0;
+	int rc;
 
+	pthread_rwlock_rdlock(&v->view->lock);
+	rc = links_hide(v);
+	pthread_rwlock_unlock(&v->view->lock);
 	for (uint32_t i = 0; rc == 0 && i < image_inode_count(v->image); i++)
 		rc = links_look(v, image_inode(v->image, i)->fileid, 0);
 	if (rc == 0 && v->suspect_count > 0) {
@@ -552,7 +589,7 @@ static int look_name(struct verify *v, const struct look *look,
 		      (unsigned long long)look->cookie);
 		return 0;
 	}
-	if (!name_is_in_place(&name, look->cookie))
+	if (look->id != RECORD_PARKED && !name_is_in_place(&name, look->cookie))
 		found(f, true,
 		      "directory %llx, layer %llu: name \"%.*s\" is where it "
 		      "is not found",
@@ -834,7 +871,8 @@ int site_delta_verify(struct site *site, const char *guest,
 	if (sv) {
 		v.view = sv->view;
 		v.image = sv->view->image;
-		/* What the database says is verified, not what is kept of it. */
+		/* What the database says is verified, not what is kept of it.
+		 */
 		for (unsigned int i = 0; i < sv->view->layer_count; i++)
 			recent_clear(&sv->view->layer[i]->recent);
 		rc = verify_run(&v);

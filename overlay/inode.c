@@ -6,13 +6,12 @@
 #include "depot/log.h"
 #include "overlay/view_impl.h"
 
-/* An object of the image, as the record that a copy-up of it would write. */
-static void inode_from_image(struct view *view, uint32_t i, struct inode *inode)
+void record_from_image(const struct image *image, uint32_t i,
+		       struct record *rec)
 {
-	const struct image_inode *ii = image_inode(view->image, i);
-	struct record *rec = &inode->rec;
+	const struct image_inode *ii = image_inode(image, i);
 	struct tree_inode attr;
-	const struct tree *tree = image_attr(view->image, i, &attr);
+	const struct tree *tree = image_attr(image, i, &attr);
 
 	memset(rec, 0, sizeof(*rec));
 	if (tree) {
@@ -27,7 +26,7 @@ static void inode_from_image(struct view *view, uint32_t i, struct inode *inode)
 	rec->rdev_minor = attr.rdev_minor;
 	rec->atime = rec->mtime = rec->ctime = attr.mtime;
 	if (S_ISDIR(attr.mode))
-		rec->parent = image_inode(view->image, ii->parent)->fileid;
+		rec->parent = image_inode(image, ii->parent)->fileid;
 	rec->data.size = attr.size;
 	rec->data.base_limit = attr.size;
 	rec->data.cut = RECORD_NO_CUT;
@@ -116,7 +115,7 @@ bool view_touched(const struct view *view, uint64_t dir)
 	return false;
 }
 
-int inode_load_id(struct view *view, uint64_t fileid, struct inode *inode)
+int inode_peek(struct view *view, uint64_t fileid, struct inode *inode)
 {
 	int rc;
 
@@ -136,16 +135,22 @@ int inode_load_id(struct view *view, uint64_t fileid, struct inode *inode)
 		if (rc < 0)
 			return rc;
 	} else if (inode->image != IMAGE_NONE) {
-		inode_from_image(view, inode->image, inode);
+		record_from_image(view->image, inode->image, &inode->rec);
 	} else {
 		return -ESTALE;
 	}
-	if (S_ISDIR(inode->rec.mode) && inode->image != IMAGE_NONE) {
+	if (S_ISDIR(inode->rec.mode) && inode->image != IMAGE_NONE)
 		inode_since(inode, image_since(view->image));
-		inode_since(inode, &view->own_since);
-	}
 	inode_since(inode, &view->since);
-	return inode->rec.gone ? -ESTALE : 0;
+	return 0;
+}
+
+int inode_load_id(struct view *view, uint64_t fileid, struct inode *inode)
+{
+	int rc = inode_peek(view, fileid, inode);
+
+	return rc == 0 && (inode->rec.gone || inode->rec.superseded) ? -ESTALE
+								     : rc;
 }
 
 int inode_load(struct view *view, uint64_t fileid, uint32_t generation,

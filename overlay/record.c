@@ -11,16 +11,18 @@
  *  20 nlink   24 rdev:4+4   32 atime:8+4   44 mtime   56 ctime   68 bound
  *  80 parent   88 size   96 base_limit   104 cut   112 data_id   120 used
  * 128 verifier   136 base tree:32   168 base inode:4   172 life:4
- * 176 layer of the host file   184 zeros
+ * 176 layer of the host file   184 under   192 zeros
  */
 enum {
 	RECORD_FLAG_BASE = 1,
 	RECORD_FLAG_VERIFIER = 2,
 	RECORD_FLAG_GONE = 4,
 	RECORD_FLAG_LOWER = 8,
-	RECORD_FLAGS_V1 = 7,
-	RECORD_FLAGS_V2 = 15,
+	RECORD_FLAG_SUPERSEDED = 16,
 };
+
+/* Flags that a format knows, by its number. */
+static const uint8_t record_flags[] = {0, 7, 15, 31};
 
 static void record_put_time(uint8_t *out, const struct timespec *t)
 {
@@ -42,7 +44,8 @@ void record_encode(const struct record *rec, uint8_t out[RECORD_INODE_LEN])
 	out[1] = (rec->has_base ? RECORD_FLAG_BASE : 0) |
 		 (rec->has_verifier ? RECORD_FLAG_VERIFIER : 0) |
 		 (rec->gone ? RECORD_FLAG_GONE : 0) |
-		 (rec->data.lower ? RECORD_FLAG_LOWER : 0);
+		 (rec->data.lower ? RECORD_FLAG_LOWER : 0) |
+		 (rec->superseded ? RECORD_FLAG_SUPERSEDED : 0);
 	out[2] = rec->data.kind;
 	le32_put(out + 4, rec->generation);
 	le32_put(out + 8, rec->mode);
@@ -66,6 +69,7 @@ void record_encode(const struct record *rec, uint8_t out[RECORD_INODE_LEN])
 	le32_put(out + 168, rec->base_inode);
 	le32_put(out + 172, rec->life);
 	le64_put(out + 176, rec->data.layer);
+	le64_put(out + 184, rec->under);
 }
 
 /* Is the record one that this code could have written? */
@@ -102,12 +106,13 @@ int record_decode(const void *data, size_t len, struct record *rec)
 	if (in[0] > RECORD_INODE_FORMAT)
 		return record_newer("inode record", in[0], RECORD_INODE_FORMAT);
 	if (in[0] == 0 || len != RECORD_INODE_LEN ||
-	    (in[1] & ~(in[0] == 1 ? RECORD_FLAGS_V1 : RECORD_FLAGS_V2)))
+	    (in[1] & ~record_flags[in[0]]))
 		return log_err(-EBADMSG, "state: damaged inode record");
 	memset(rec, 0, sizeof(*rec));
 	rec->has_base = in[1] & RECORD_FLAG_BASE;
 	rec->has_verifier = in[1] & RECORD_FLAG_VERIFIER;
 	rec->gone = in[1] & RECORD_FLAG_GONE;
+	rec->superseded = in[1] & RECORD_FLAG_SUPERSEDED;
 	rec->data.kind = in[2];
 	rec->generation = le32_get(in + 4);
 	rec->mode = le32_get(in + 8);
@@ -132,6 +137,7 @@ int record_decode(const void *data, size_t len, struct record *rec)
 	rec->data.lower = in[1] & RECORD_FLAG_LOWER;
 	rec->life = le32_get(in + 172);
 	rec->data.layer = le64_get(in + 176);
+	rec->under = in[0] >= 3 ? le64_get(in + 184) : 0;
 	if (!times || !record_sound(rec))
 		return log_err(-EBADMSG, "state: damaged inode record");
 	return 0;

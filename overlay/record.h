@@ -35,7 +35,8 @@
 
 enum {
 	RECORD_FORMAT = 1,       /* of all values but the inode record's: */
-	RECORD_INODE_FORMAT = 2, /* 1 lacks layers and lives; is read too */
+	RECORD_INODE_FORMAT = 3, /* 1 lacks layers and lives, 2 what is
+				    superseded; both are read too */
 	RECORD_KEY_MAX = 208,
 	RECORD_INODE_LEN = 208,
 	RECORD_NAME_HEAD = 16,
@@ -84,7 +85,21 @@ struct record {
 	bool has_verifier;
 	uint64_t verifier; /* of EXCLUSIVE create */
 	bool gone;         /* package object that has no name any more */
+	/*
+	 * It has no name since a switch took it, but may have one again: when
+	 * the switch is undone, or by hand.  Reads by handle go on.  When it is
+	 * a change of the guest's that gave way to a package's, its name stands
+	 * in the directory RECORD_PARKED at the cookie `fileid`, `parent` is
+	 * the directory that the name was in, and `under` the package object
+	 * that it stood in place of (0: none).
+	 */
+	bool superseded;
+	uint64_t under;
 };
+
+/* No directory has this number; package objects' have the top bit clear, and
+ * born ones count up from 1. */
+#define RECORD_PARKED UINT64_MAX
 
 /* The refusal of a value of a newer format: says so, with the number; `what` is
  * whose value it is.  -EPROTONOSUPPORT. */

@@ -55,8 +55,7 @@ bool selection_same(const struct selection *a, const struct selection *b);
  */
 enum { GUEST_OWN_MAX = IMAGE_TREES_MAX - SITE_SELECTION_MAX };
 struct guest_own {
-	unsigned int flags;    /* of image_new */
-	struct timespec since; /* of the last change of its packages */
+	unsigned int flags; /* of image_new */
 	unsigned int count;
 	struct package_info package[GUEST_OWN_MAX];
 };

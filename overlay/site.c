@@ -8,7 +8,7 @@
 
 #include "depot/log.h"
 #include "overlay/each.h"
-#include "overlay/site_own.h"
+#include "overlay/site_impl.h"
 
 /* --- look-ups ------------------------------------------------------------ */
 
@@ -122,25 +122,18 @@ static int site_room_for_view(struct site *site)
 	return 0;
 }
 
-/* Its own packages, and what its record asks of its image; NULL: nothing. */
-static int site_own_of(struct site *site, const struct tenant *tenant,
-		       const char *guest, const struct guest_record *record,
+/* What its record asks of its image; NULL: nothing. */
+static int site_own_of(const struct guest_record *record,
 		       struct guest_own **own)
 {
-	char name[SITE_EXPORT_PATH_MAX];
-	unsigned int flags = 0;
-	int rc;
-
-	if (record->flags & GUEST_FLAG_WHITEOUTS)
-		flags = IMAGE_SHOW_WHITEOUTS;
-	snprintf(name, sizeof(name), "%s/%s", tenant->name, guest);
-	*own = malloc(sizeof(**own));
-	rc = *own ? own_load(site->kv, name, flags, *own) : -ENOMEM;
-	if (rc == 0 && (flags || (*own)->count || (*own)->since.tv_sec))
-		return 0;
-	free(*own);
 	*own = NULL;
-	return rc;
+	if (!(record->flags & GUEST_FLAG_WHITEOUTS))
+		return 0;
+	*own = calloc(1, sizeof(**own));
+	if (!*own)
+		return -ENOMEM;
+	(*own)->flags = IMAGE_SHOW_WHITEOUTS;
+	return 0;
 }
 
 int site_add_view(struct site *site, struct tenant *tenant, const char *guest,
@@ -166,7 +159,7 @@ int site_add_view(struct site *site, struct tenant *tenant, const char *guest,
 	int rc = site_room_for_view(site);
 
 	if (rc == 0)
-		rc = site_own_of(site, tenant, guest, record, &own);
+		rc = site_own_of(record, &own);
 	if (rc == 0)
 		rc = site_guest_image(site, tenant, own, &tenant->selection,
 				      &image);
@@ -186,8 +179,6 @@ int site_add_view(struct site *site, struct tenant *tenant, const char *guest,
 	if (rc < 0)
 		return rc;
 	quota_set(&view->quota, record->quota.bytes, record->quota.files);
-	if (own)
-		view->own_since = own->since;
 	for (; at > 0 &&
 	       strcmp(site->views[at - 1].view->info.path, view->info.path) > 0;
 	     at--)
@@ -524,22 +515,6 @@ int site_tenant_set_quota(struct site *site, const char *name,
 	return rc;
 }
 
-/* Counts conflicts on their way to the caller. */
-struct assign_conflicts {
-	site_conflict_fn *conflict;
-	void *ctx;
-	unsigned int count;
-};
-
-static void assign_conflict(void *ctx, const char *what)
-{
-	struct assign_conflicts *c = ctx;
-
-	c->count++;
-	if (c->conflict)
-		c->conflict(c->ctx, what);
-}
-
 int site_check_entitled(struct site *site, const char *tenant,
 			const struct selection *selection)
 {
@@ -548,78 +523,6 @@ int site_check_entitled(struct site *site, const char *tenant,
 	for (unsigned int i = 0; rc == 0 && i < selection->count; i++)
 		rc = depot_package_permits(site->depot, &selection->package[i],
 					   tenant);
-	return rc;
-}
-
-/* Paths that two packages have with different content. */
-static int assign_check_paths(struct site *site, struct tenant *tenant,
-			      const struct selection *next, bool take_order,
-			      site_conflict_fn *conflict, void *ctx)
-{
-	struct assign_conflicts c = {conflict, ctx, 0};
-	struct image *image;
-	int rc = selection_image(site->depot, NULL, next, tenant->key,
-				 assign_conflict, &c, &image);
-
-	if (rc < 0)
-		return rc;
-	image_put(image);
-	if (c.count > 0 && !take_order)
-		return log_err(
-		    -EEXIST,
-		    "%u paths are in two packages with different content",
-		    c.count);
-	return 0;
-}
-
-static int assign_next(struct site *site, struct tenant *tenant,
-		       struct selection *next, bool take_order,
-		       site_conflict_fn *conflict, void *ctx)
-{
-	struct site_move move = {.tenant = tenant,
-				 .selection = next,
-				 .conflict = conflict,
-				 .ctx = ctx};
-	int rc = site_check_entitled(site, tenant->name, next);
-
-	if (rc < 0)
-		return rc;
-	if (tenant->selection.generation > 0 &&
-	    selection_same(&tenant->selection, next))
-		return 0;
-	next->generation = tenant->selection.generation + 1;
-	next->since = time_after(&tenant->selection.since);
-	rc = assign_check_paths(site, tenant, next, take_order, conflict, ctx);
-	return rc < 0 ? rc : site_move(site, &move);
-}
-
-int site_tenant_assign(struct site *site, const char *tenant_name,
-		       const struct package_info *packages, unsigned int count,
-		       bool take_order, site_conflict_fn *conflict, void *ctx,
-		       uint32_t *generation)
-{
-	struct selection *next;
-	struct tenant *tenant;
-	int rc;
-
-	if (count > SITE_SELECTION_MAX)
-		return log_err(-EINVAL, "a selection has at most %d packages",
-			       SITE_SELECTION_MAX);
-	next = calloc(1, sizeof(*next));
-	if (!next)
-		return -ENOMEM;
-	next->count = count;
-	if (count > 0)
-		memcpy(next->package, packages, count * sizeof(*packages));
-	pthread_mutex_lock(&site->verbs);
-	tenant = site_find_tenant(site, tenant_name);
-	if (!tenant)
-		rc = log_err(-ENOENT, "no tenant \"%s\"", tenant_name);
-	else
-		rc = assign_next(site, tenant, next, take_order, conflict, ctx);
-	*generation = tenant ? tenant->selection.generation : 0;
-	pthread_mutex_unlock(&site->verbs);
-	free(next);
 	return rc;
 }
 

@@ -18,7 +18,6 @@ struct site;
 
 enum {
 	SITE_SELECTION_MAX = 64, /* packages of a tenant */
-	SITE_OWN_MAX = 32,       /* profiles of a guest */
 	SITE_EXPORT_PATH_MAX = 2 * PACKAGE_NAME_MAX + 4,
 	SITE_SECRET_LEN = 16,
 };
@@ -75,16 +74,60 @@ MUST_CHECK int site_tenant_create(struct site *site, const char *tenant);
  * content at one path, or a guest's change over a path that would vanish. */
 typedef void site_conflict_fn(void *ctx, const char *what);
 
+/* What happens to a guest's change of a file when a switch changes or removes
+ * that file. */
+enum site_policy {
+	SITE_POLICY_FAIL,    /* the switch is refused */
+	SITE_POLICY_KEEP,    /* the guest goes on seeing its version */
+	SITE_POLICY_PACKAGE, /* it sees the package's; its own is parked */
+};
+struct site_guest_conflict {
+	const char *guest; /* "tenant/guest"; all are borrowed for the call */
+	/* 'M': changed or replaced, 'm': its attributes only.  No conflicts, but
+	 * worth a word: 'D': the guest has deleted what changes, and 'A': it
+	 * has made what the packages bring now; both stay so. */
+	char kind;
+	const char *path;  /* without a leading slash */
+	bool gone;         /* the new selection has nothing there */
+	bool refused;      /* it stays: a directory of the guest's own cannot
+			      give way */
+	/* The packages that have it before and after; NULL: none. */
+	const struct package_info *before, *after;
+};
+typedef void site_guest_conflict_fn(void *ctx,
+				    const struct site_guest_conflict *conflict);
+
+/* How a selection takes the place of another. */
+struct site_switch {
+	bool take_order; /* at paths that two packages have, the first wins */
+	bool dry_run;    /* nothing changes; what would be in the way is told */
+	enum site_policy policy;
+	site_conflict_fn *conflict; /* two packages; may be NULL */
+	site_guest_conflict_fn
+	    *guest; /* may be NULL; must not call site_...() */
+	void *ctx;  /* of both */
+	/* out: */
+	unsigned int paths; /* that two packages have with different content */
+	/* Changes of guests of files that change, too; those among them of
+	 * which the guest goes on seeing its version, or not; and those that an
+	 * earlier switch had taken, and this one brings back. */
+	unsigned int conflicts, kept, superseded, restored;
+};
+
 /*
- * Give a tenant a new generation of its selection: `refs` in order, the first
- * wins at equal paths.  The packages must be in the depot
- * (depot_package_resolve first).  -ENOENT: no such tenant; -EACCES: it may not
- * have one of them (depot_package_permits); -EEXIST (conflict):
- * two packages have different content at one path and take_order is false, or a
- * guest's delta builds on an object that the new generation lacks; nothing has
- * changed then. *generation: the new number, or the current one when nothing
- * changes.
+ * Give a tenant a new generation of its selection: `packages` in order, the
+ * first wins at equal paths.  They must be in the depot (depot_package_resolve
+ * first).  All guests see it at once, whatever they have changed: see
+ * overlay/rebase.h.  -ENOENT: no such tenant; -EACCES: it may not have one of
+ * them (depot_package_permits); -EEXIST: paths without take_order, or conflicts
+ * under SITE_POLICY_FAIL; nothing has changed then.  *generation: the new
+ * number, or the current one when nothing changes.
  */
+MUST_CHECK int site_tenant_switch(struct site *site, const char *tenant,
+				  const struct package_info *packages,
+				  unsigned int count, struct site_switch *how,
+				  uint32_t *generation);
+/* The same under SITE_POLICY_FAIL; conflict is told both kinds in words. */
 MUST_CHECK int site_tenant_assign(struct site *site, const char *tenant,
 				  const struct package_info *packages,
 				  unsigned int count, bool take_order,
@@ -289,67 +332,6 @@ MUST_CHECK int site_object_data(const struct site_object *object,
 				site_take_fn *take, void *ctx);
 
 /*
- * --- profiles ---------------------------------------------------------------
- *
- * A profile is a package (of a tree that a delta gave) that one guest has in
- * front of its tenant's: between those and its delta.
- */
-
-/* How a guest gets, or loses, one. */
-struct site_profile_how {
-	/* What of the guest's own changes is in the way; may be NULL. */
-	site_conflict_fn *conflict;
-	void *ctx;
-	/* out: */
-	bool changed; /* it was not so before */
-	unsigned int conflicts;
-};
-/*
- * Give a guest a profile, in front of those it has; one of the same name gives
- * way to it in its place.  Seen at once, durable.  -ENOENT: no such guest;
- * -EACCES: its tenant may not have it; -EEXIST: changes of the guest would be
- * lost, each told, and nothing has changed; -ENOSPC: SITE_OWN_MAX.
- */
-MUST_CHECK int site_profile_apply(struct site *site, const char *guest,
-				  const struct package_info *profile,
-				  struct site_profile_how *how);
-/* Take it away: the guest sees what it saw before.  -ESRCH: it has none of that
- * name. */
-MUST_CHECK int site_profile_detach(struct site *site, const char *guest,
-				   const char *name,
-				   struct site_profile_how *how);
-/* Those of a guest, the first wins; of one that there is not: none. */
-MUST_CHECK int site_guest_own(struct site *site, const char *guest,
-			      int (*visit)(void *ctx,
-					   const struct package_info *package),
-			      void *ctx);
-
-/* What its packages had where a profile changes something. */
-struct site_profile_base {
-	enum site_change kind;
-	uint64_t id; /* content and attributes */
-	const char *path;
-};
-/* What a profile would do at a path of a guest, and what it meets there. */
-struct site_profile_path {
-	const char *path;
-	enum site_change kind; /* of the profile */
-	uint32_t mode;         /* what it brings, 0: it deletes */
-	uint32_t now_mode;     /* what the guest's packages have, 0: nothing */
-	bool differs;          /* that is not what it was made over */
-	enum site_change guest; /* the guest's own change there, 0: none */
-};
-/* base: in byte order of paths.  visit's non-zero ends it, returned; it must
- * not call site_...(). */
-MUST_CHECK int site_profile_look(struct site *site, const char *guest,
-				 const struct package_info *profile,
-				 const struct site_profile_base *base,
-				 size_t base_count,
-				 int (*visit)(void *ctx,
-					      const struct site_profile_path *),
-				 void *ctx);
-
-/*
  * Say whose a path of this guest is, with all below it (package NULL: unsay);
  * durable.  -EINVAL: no path; -ESRCH: the guest has no such package; -ENOSPC:
  * too many.  *changed: it was not so before.
@@ -420,12 +402,10 @@ void site_save_starts(struct site *site);
 struct site_tree_user {
 	struct digest tree;
 	/* of a generation: */
-	const char *tenant; /* NULL: of a delta, or a guest's own */
+	const char *tenant; /* NULL: of a delta */
 	uint32_t generation;
 	bool current; /* the tenant's newest */
 	const struct package_info *package;
-	/* of a guest that has the package as a profile: "tenant/guest" */
-	const char *guest; /* NULL: of another kind */
 	/* of a delta: "tenant/guest" or "tenant/guest@snapshot"; one that is
 	 * just going has no name left: "" */
 	const char *delta;

@@ -103,7 +103,7 @@ MUST_CHECK int site_split_name(const char *name,
 /*
  * The one function that decides it: the trees of the guest's own list (NULL:
  * none), then the selection's, flattened as own->flags say.  Guests of a tenant
- * whose lists and flags are equal share one image: *image is a reference.  verbs
+ * whose lists and flags are equal share one image: *image is a reference. verbs
  * is held (or the site is being opened).  Errors of selection_image.
  */
 MUST_CHECK int site_guest_image(struct site *site, struct tenant *tenant,
@@ -122,19 +122,27 @@ void site_images_free(struct tenant *tenant);
  * One durable batch has all of it: the new selection, what `put` adds, and what
  * the rebase of each delta writes.  verbs is held.
  * -EEXIST: conflicts, each told, and the policy refuses them; nothing has
- * changed then.  Errors of site_guest_image, -EIO, -ENOMEM.
+ * changed then.  conflict() runs under the views' locks: it must be short and
+ * call nothing of this floor.  Errors of site_guest_image, -EIO, -ENOMEM.
  */
 struct site_move {
 	struct tenant *tenant;
 	const struct selection *selection; /* its next; NULL: as it is */
 	struct site_view *guest;           /* who moves; NULL: all its guests */
 	const struct guest_own *own; /* with guest: its next; NULL: as it is */
-	site_conflict_fn *conflict;  /* may be NULL */
+	enum site_policy policy;
+	bool dry_run;                     /* find conflicts, change nothing */
+	site_guest_conflict_fn *conflict; /* may be NULL */
 	void *ctx;
 	/* What else is true once they have moved; may be NULL. */
 	void (*put)(void *ctx, struct kv_batch *batch);
 	void *put_ctx;
-	unsigned int conflicts; /* out: told */
+	/* out: changes of guests that met others, */
+	unsigned int conflicts;
+	/* of which the guest's version goes on, or gave way, */
+	unsigned int kept, superseded;
+	/* and those that had given way before and are back. */
+	unsigned int restored;
 };
 MUST_CHECK int site_move(struct site *site, struct site_move *move);
 

@@ -77,8 +77,7 @@ struct view {
 	struct view_info info;
 	struct layer *layer[VIEW_LAYERS_MAX]; /* refs; [0] is the top */
 	unsigned int layer_count;
-	struct timespec since;      /* no object has an earlier ctime, */
-	struct timespec own_since;  /* nor a directory than this */
+	struct timespec since;      /* no object has an earlier ctime */
 	struct quota quota;         /* of this guest */
 	struct quota *tenant_quota; /* borrows; shared by its guests */
 	bool paused;                /* atomic; its calls are not answered */
@@ -91,12 +90,12 @@ struct view {
 	uint64_t next_id, id_limit; /* fileids; the limit is stored */
 	struct node *nodes[VIEW_NODE_SLOTS];
 	unsigned int node_count;
-	char data_dir[512];   /* of all layers' host files */
-	unsigned int flights; /* commits, cuts and read-aheads under way */
+	char data_dir[512];    /* of all layers' host files */
+	unsigned int flights;  /* commits, cuts and read-aheads under way */
 	struct starts *starts; /* borrows; NULL: starts are not recorded */
 	struct starts_view started;
 	struct ahead ahead;
-	pthread_cond_t idle;  /* with idle_lock: flights became 0 */
+	pthread_cond_t idle; /* with idle_lock: flights became 0 */
 	pthread_mutex_t idle_lock;
 };
 
@@ -126,6 +125,12 @@ enum {
 /* -ESTALE: no such object (any more). */
 MUST_CHECK int inode_load(struct view *view, uint64_t fileid,
 			  uint32_t generation, struct inode *inode);
+/* As the record that a copy-up of an image's object would write. */
+void record_from_image(const struct image *image, uint32_t i,
+		       struct record *rec);
+/* Whatever is known of a number: also what is gone or superseded. */
+MUST_CHECK int inode_peek(struct view *view, uint64_t fileid,
+			  struct inode *inode);
 /* Likewise, whatever its generation (for ".." and entries). */
 MUST_CHECK int inode_load_id(struct view *view, uint64_t fileid,
 			     struct inode *inode);
@@ -433,11 +438,6 @@ struct view_open {
 MUST_CHECK int view_open(const struct view_open *open, struct image *image,
 			 struct view **view);
 void view_close(struct view *view); /* drains; takes; NULL allowed */
-/*
- * Change to another image.  view_switch_check first: -EEXIST when the delta
- * builds on what `image` lacks (each object is told); the caller keeps other
- * switches out between the two.
- */
 /* An empty layer over `parent`, for view_set_layers; its directory is made. */
 MUST_CHECK int view_prepare_layer(struct view *view, uint64_t id,
 				  uint64_t parent, struct layer **layer);
@@ -454,10 +454,6 @@ void view_count_layer(struct view *view, const struct layer *layer, int sign);
 MUST_CHECK int layers_get(struct layers *layers, uint64_t top,
 			  struct layer *out[VIEW_LAYERS_MAX],
 			  unsigned int *count);
-MUST_CHECK int view_switch_check(struct view *view, struct image *image,
-				 void (*conflict)(void *ctx, const char *what),
-				 void *ctx);
-void view_switch(struct view *view, struct image *image); /* takes a ref */
 /* The view of a removed guest, drained, lets its layers go. */
 void view_forget_layers(struct view *view);
 void view_new_verifier(struct view *view); /* lock held alone */

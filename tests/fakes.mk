@@ -24,3 +24,4 @@ fakes_fuzz_values   := log
 # What else of tests/ it is linked with.
 with_fuzz_view   := lib/fixture_view lib/check lib/tmpdir
 with_fuzz_values := lib/fixture_view lib/check lib/tmpdir
+with_fuzz_archive := lib/memory_sink

@@ -216,7 +216,7 @@ on h package diff acme:1 acme:2 | sed 's/^/# differs: /'
 on h package show acme:1 >"$W/show"
 for fact in 'users *acme:x:' 'groups *acme:x:' 'libraries */opt/acme/lib' \
 	'alternatives *ac=/opt/acme/bin/acme' 'environment *ACME_HOME=/opt/acme' \
-	'services *acme.service'; do
+	' *export ACME_OPTS=--fast' 'services *acme.service'; do
 	check "recorded: $fact" grep -q "^$fact" "$W/show"
 done
 

@@ -21,6 +21,12 @@
 #   GUEST_TIMEOUT        seconds until the guest is ended with status 124 (240)
 #   GUEST_CACHE          where image.sh keeps its image (the tree's build/guest)
 #   GUEST_ACCEL          "kvm": use KVM if it proves itself within 3 seconds
+#   GUEST_DISK           image of a disk, which the guest has as /dev/vda
+#   GUEST_ROOT           "disk": the operating system of /dev/vda (ext4) goes on,
+#                        without its init: the job runs in it.  "drive": the
+#                        fstab's drive is the root, and the init that it has
+#                        comes up; the job is one of its services, if that is
+#                        systemd.  Both find this guest's own in /run/guest.
 #   GUEST_MEMORY         MiB (512)
 #   GUEST_CPUS           processors (1)
 #
@@ -104,12 +110,16 @@ choose_accelerator() {
 # One virtio-serial port per stream; the two fifos of a "pipe" are NAME.in (to
 # the guest) and NAME.out (from it).
 start_qemu() {
+	set --
+	[ -z "${GUEST_DISK:-}" ] ||
+		set -- -drive "file=$GUEST_DISK,if=none,id=disk,format=raw" \
+			-device virtio-blk-pci,drive=disk
 	timeout -k 5 "$limit" qemu-system-x86_64 \
 		-accel "$accelerator" -cpu "$processor" -m "$memory" \
 		-smp "$cpus" \
 		-nodefaults -no-user-config -display none -no-reboot \
 		-kernel "$cache/vmlinuz" -initrd "$run/initramfs" \
-		-append "$kernel_arguments GUEST_NAME=$name" \
+		-append "$kernel_arguments GUEST_NAME=$name ${GUEST_ROOT:+GUEST_ROOT=$GUEST_ROOT}" \
 		-serial "file:$result/console" \
 		-netdev user,id=network \
 		-device virtio-net-pci,netdev=network,romfile= \
@@ -119,7 +129,7 @@ start_qemu() {
 		-chardev "pipe,id=events,path=$run/events" \
 		-device virtserialport,chardev=events,name=events \
 		-chardev "pipe,id=host,path=$run/host" \
-		-device virtserialport,chardev=host,name=host \
+		-device virtserialport,chardev=host,name=host "$@" \
 		</dev/null >"$result/qemu" 2>&1 3<&- 4<&- &
 	qemu=$!
 }

@@ -1,0 +1,132 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# job_run.sh - run in a guest by guest.sh, with a Debian on a disk as the guest's
+# own system (GUEST_ROOT=disk): postgresql, captured over that Debian, under
+# vdrive-run.  /files has vdrive-run.  The host's commands are run.sh's.
+# shellcheck source=root/checks.sh disable=SC2317
+. /checks.sh
+PATH=/files:$PATH
+
+# Under vdrive-run: as the user, with a query.
+sql() {
+	vdrive-run setpriv --reuid postgres --regid postgres --init-groups \
+		psql -Atc "$1"
+}
+
+sql_says() {
+	got=$(sql "$1" 2>/tmp/sql)
+	[ "$got" = "$2" ] && return
+	echo "'$got' $(tail -n 1 /tmp/sql)"
+	return 1
+}
+
+# $server: vdrive-run, which keeps the server.
+start_server() {
+	mkdir -p /run/postgresql
+	# shellcheck disable=SC2016
+	vdrive-run sh -c 'chown postgres: /run/postgresql
+		exec setpriv --reuid postgres --regid postgres --init-groups \
+		/usr/lib/postgresql/15/bin/postgres \
+		-D /var/lib/postgresql/15/main \
+		-c config_file=/etc/postgresql/15/main/postgresql.conf' \
+		>/tmp/server 2>&1 &
+	server=$!
+	until [ -S /run/postgresql/.s.PGSQL.5432 ]; do
+		kill -0 $server 2>/dev/null || { cat /tmp/server; return 1; }
+		sleep 0.2
+	done
+	grep -q 'ready to accept' /tmp/server || sleep 3
+}
+
+listens() {
+	grep -q ':1538 00000000:0000 0A' /proc/net/tcp
+}
+
+server_user() {
+	[ "$(stat -c %u "/proc/$(head -n 1 \
+		/sw/var/lib/postgresql/15/main/postmaster.pid)")" = \
+		"$(stat -c %u /sw/var/lib/postgresql/15/main)" ]
+}
+
+stop_server() {
+	kill -"$1" $server
+	wait $server
+	status=$?
+	[ "$status" = "$2" ] || { echo "status $status"; tail -n 3 /tmp/server; false; }
+}
+
+kill_server() {
+	# The postmaster dies at once, and what it has started with it.
+	kill -9 "$(head -n 1 /sw/var/lib/postgresql/15/main/postmaster.pid)"
+	wait $server
+	[ $? = 137 ]
+}
+
+diff_has() {
+	host delta-diff >/tmp/diff || return
+	grep -q "$1" /tmp/diff || { head -n 20 /tmp/diff; return 1; }
+}
+
+not() { ! "$@"; }
+
+mount_drive
+check 'no postgresql in the guest' not which psql
+check 'nor its user' not id postgres
+check 'two files are there, which the package deletes' \
+	ls /etc/issue.net /usr/share/common-licenses/BSD
+timed 'vdrive-run true' vdrive-run true
+check 'they are gone under vdrive-run' vdrive-run sh -c \
+	'[ ! -e /etc/issue.net ] && [ ! -e /usr/share/common-licenses/BSD ] &&
+	[ -z "$(ls /etc | grep -x issue.net)" ]'
+check 'and there for the guest' ls /etc/issue.net
+check "its user and groups are there" vdrive-run sh -c \
+	'id -Gn postgres | grep -qx "postgres ssl-cert"'
+timed 'postgresql starts' start_server
+event answered
+check 'as its own user' server_user
+check 'and listens' listens
+timed 'a query' sql_says 'select 6*7' 42
+check 'a table is filled' sql_says \
+	'create table t as select generate_series(1,1000) n' 'SELECT 1000'
+check 'it is stopped' stop_server TERM 0
+check 'its data is in the delta' \
+	diff_has 'A  var/lib/postgresql/15/main/base/5/16'
+timed 'it starts again' start_server
+check 'its data is there' sql_says 'select count(*) from t' 1000
+check 'more data' sql_says 'insert into t values (0)' 'INSERT 0 1'
+check 'it is killed' kill_server
+rm -f /run/postgresql/.s.PGSQL.5432*
+timed 'it recovers' start_server
+check 'all data is there' sql_says 'select count(*) from t' 1001
+check 'it is stopped again' stop_server INT 0
+
+before=$(cat /etc/debian_version)
+check "the guest's own files are written under vdrive-run" vdrive-run sh -c \
+	'echo edited >>/etc/debian_version && rm /etc/issue'
+check 'not really' [ "$(cat /etc/debian_version)" = "$before" ]
+check '  (nor deleted)' ls /etc/issue
+check 'but on the drive' diff_has 'A  etc/debian_version'
+check 'also the deletion' diff_has ' etc/issue$'
+check 'the next run has it' vdrive-run sh -c \
+	'tail -n 1 /etc/debian_version | grep -qx edited && [ ! -e /etc/issue ]'
+
+# A switch to other packages while a run goes on.
+vdrive-run sh -c 'read -r first </etc/acme/version; exec 5</etc/acme/data
+	touch /run/acme; until [ -e /run/switched ]; do sleep 0.5; done
+	echo "$first" "$(cat <&5)"' >/tmp/acme 2>&1 &
+old=$!
+until [ -e /run/acme ]; do
+	sleep 0.2
+	kill -0 $old || break
+done
+check 'the host switches to another version' host switch
+sleep 35 # actimeo
+touch /run/switched
+wait $old
+check 'an open file has its bytes' grep -qx '1 data one' /tmp/acme
+check 'a new run sees the new version' vdrive-run sh -c \
+	'[ "$(cat /etc/acme/version /etc/acme/data)" = "2
+data two" ]'
+check 'and the changes from before' vdrive-run grep -qx edited /etc/debian_version
+finish

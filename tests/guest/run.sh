@@ -1,0 +1,54 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# run.sh: a guest with a Debian of its own, on a disk, runs captured software
+# from the drive under vdrive-run: postgresql, captured over that Debian.  As
+# root, with a mirror; some minutes.  Each line of the job is a test.
+set -u
+. tests/lib/host.sh
+. tests/lib/guests.sh
+. tests/lib/debian.sh
+
+host_command()
+{
+	cat >"$W/kill-restart" <<-END
+	#!/bin/sh
+	case \$1 in
+	delta-diff) exec "$B/vdrive" --socket "$W/h/sock" delta diff demo/vm1 ;;
+	switch) exec "$B/vdrive" --socket "$W/h/sock" tenant assign demo pg:1 acme:2 ;;
+	esac
+	END
+	chmod +x "$W/kill-restart"
+}
+
+acme()	# VERSION DATA
+{
+	mkdir -p "$W/acme$1/etc/acme" && echo "$1" >"$W/acme$1/etc/acme/version" &&
+		echo "data $2" >"$W/acme$1/etc/acme/data" &&
+		on h package create "acme:$1" "dir:$W/acme$1" >/dev/null
+}
+
+prepare()
+{
+	sh tests/guest/image.sh "$(guest_cache)" >"$W/image.log" 2>&1 ||
+		{ cat "$W/image.log"; return 1; }
+	debian_base && debian_capture pg postgresql \
+		'rm /usr/share/common-licenses/BSD /etc/issue.net' &&
+		debian_disk "$W/disk" && mkdir "$W/files" &&
+		cp admin/guest/vdrive-run "$W/files" && host_start h &&
+		on h package create pg:1 "$(debian_capture_file pg)" >/dev/null &&
+		acme 1 one && acme 2 two &&
+		on h tenant create demo && on h tenant assign demo pg:1 acme:1 &&
+		on h guest add demo/vm1 --whiteouts on && host_command
+}
+
+if prepare; then
+	GUEST_FILES=$W/files GUEST_DISK=$W/disk GUEST_ROOT=disk GUEST_MEMORY=1024 \
+		GUEST_TIMEOUT=1500 guest_run h demo/vm1 tests/guest/job_run.sh \
+		"$W/vm1"
+	count_job vm1 $? "$W/vm1"
+	check "the delta is sound" on h delta verify demo/vm1
+else
+	not_ok "a Debian, a capture, and a host"
+fi
+finish
