@@ -172,27 +172,15 @@ int site_guest_set_quota(struct site *site, const char *name,
 
 /* --- whiteouts shown ------------------------------------------------------ */
 
-struct guest_flag {
-	const char *name;
-	const struct guest_record *record;
-};
-
-static void guest_put_flag(void *ctx, struct kv_batch *batch)
-{
-	const struct guest_flag *flag = ctx;
-
-	site_put_guest(batch, flag->name, flag->record);
-}
-
-static int guest_set_whiteouts(struct site *site, const char *name,
-			       struct site_view *sv, bool show)
+static int guest_set_whiteouts(struct site *site, struct site_view *sv,
+			       bool show)
 {
 	struct guest_own own = {0};
 	struct guest_record record;
-	struct guest_flag flag = {name, &record};
-	struct site_move move = {
-	    .guest = sv, .own = &own, .put = guest_put_flag, .put_ctx = &flag};
-	int rc;
+	struct site_move move = {.guest = sv,
+				 .own = &own,
+				 .record = &record,
+				 .policy = SITE_POLICY_KEEP};
 
 	if (sv->own)
 		own = *sv->own;
@@ -206,13 +194,7 @@ static int guest_set_whiteouts(struct site *site, const char *name,
 			    : record.flags & ~GUEST_FLAG_WHITEOUTS;
 	if (record.flags == sv->record.flags)
 		return 0;
-	rc = site_move(site, &move);
-	if (rc < 0)
-		return rc;
-	pthread_rwlock_wrlock(&site->lock);
-	sv->record = record;
-	pthread_rwlock_unlock(&site->lock);
-	return 0;
+	return site_move(site, &move);
 }
 
 int site_guest_set_whiteouts(struct site *site, const char *name, bool show)
@@ -222,7 +204,7 @@ int site_guest_set_whiteouts(struct site *site, const char *name, bool show)
 
 	pthread_mutex_lock(&site->verbs);
 	sv = site_guest(site, name);
-	rc = sv ? guest_set_whiteouts(site, name, sv, show) : -ENOENT;
+	rc = sv ? guest_set_whiteouts(site, sv, show) : -ENOENT;
 	pthread_mutex_unlock(&site->verbs);
 	return rc;
 }

@@ -130,6 +130,7 @@ struct site_move {
 	const struct selection *selection; /* its next; NULL: as it is */
 	struct site_view *guest;           /* who moves; NULL: all its guests */
 	const struct guest_own *own; /* with guest: its next; NULL: as it is */
+	const struct guest_record *record; /* with own: likewise */
 	enum site_policy policy;
 	bool dry_run;                     /* find conflicts, change nothing */
 	site_guest_conflict_fn *conflict; /* may be NULL */

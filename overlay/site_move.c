@@ -32,8 +32,9 @@ struct move_run {
 	unsigned int count;
 	struct image_diff **diffs; /* owns; of each pair of images once */
 	unsigned int diff_count;
-	struct kv_batch *batch; /* owns */
-	struct guest_own *own;  /* owns; for move->guest */
+	struct kv_batch *batch;     /* owns */
+	struct guest_own *own;      /* owns; for move->guest */
+	struct guest_record record; /* with own */
 };
 
 /* --- who, and where to ---------------------------------------------------- */
@@ -236,6 +237,9 @@ static int move_write(struct move_run *run)
 		move->put(move->put_ctx, run->batch);
 	for (unsigned int i = 0; rc == 0 && i < run->count; i++)
 		rc = rebase_write(&run->guests[i].rebase, run->batch);
+	if (rc == 0 && run->own)
+		site_put_guest(run->batch, move->guest->view->info.path + 1,
+			       &run->record);
 	KILL_POINT("switch-rebased");
 	return rc < 0 ? rc : kv_write(run->site->kv, run->batch);
 }
@@ -251,6 +255,7 @@ static void move_apply(struct move_run *run)
 	if (run->own) {
 		free(move->guest->own);
 		move->guest->own = STEAL(run->own);
+		move->guest->view->since = run->record.since;
 	}
 	KILL_POINT("switch-applied");
 }
@@ -282,6 +287,11 @@ static int move_commit(struct move_run *run)
 		move->tenant->selection = *move->selection;
 		pthread_rwlock_unlock(&run->site->lock);
 	}
+	if (move->own) {
+		pthread_rwlock_wrlock(&run->site->lock);
+		move->guest->record = run->record;
+		pthread_rwlock_unlock(&run->site->lock);
+	}
 	rc = kv_sync_log(run->site->kv);
 	KILL_POINT("switch-synced");
 	return rc;
@@ -300,6 +310,16 @@ static void move_stir(struct move_run *run)
 	}
 }
 
+/* Its clients must ask for names anew, since the selection is as it was: no
+ * ctime is earlier than now (rule N-14). */
+static void move_record(struct move_run *run)
+{
+	const struct site_view *sv = run->move->guest;
+
+	run->record = run->move->record ? *run->move->record : sv->record;
+	run->record.since = time_after(&sv->view->since);
+}
+
 static int move_own(struct move_run *run)
 {
 	if (!run->move->own || run->move->dry_run)
@@ -309,6 +329,7 @@ static int move_own(struct move_run *run)
 	if (!run->own)
 		return -ENOMEM;
 	*run->own = *run->move->own;
+	move_record(run);
 	return 0;
 }
 

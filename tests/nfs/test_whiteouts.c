@@ -91,6 +91,9 @@ static void t_shown(void)
 	EXPECT(type_of("p01/file"), 1);
 	EXPECT(raw_getattr(&rig.raw, &rig.root, &after), S_OK);
 	EXPECT(after.fileid, before.fileid);
+	/* A client that has listed the directory sees that it must again. */
+	EXPECT(memcmp(before.ctime, after.ctime, sizeof(before.ctime)) != 0,
+	       true);
 }
 
 static void t_changed(void)
