@@ -43,7 +43,7 @@ static void fetch_wait(struct fetch *fetch, uint64_t until_ms)
 static void *fetch_main(void *arg)
 {
 	struct fetch *fetch = arg;
-	struct fetch_batch batch;
+	struct fetch_batch batch = {.bytes = NULL};
 	uint64_t wake_at_ms;
 
 	pthread_setname_np(pthread_self(), "fetch");
@@ -51,8 +51,10 @@ static void *fetch_main(void *arg)
 	while (!fetch->stopping) {
 		bool busy = fetch_pick(fetch, &batch, &wake_at_ms);
 
-		if (!busy)
+		if (!busy) {
+			fetch_batch_rest(&batch);
 			fetch_wait(fetch, wake_at_ms);
+		}
 		pthread_mutex_unlock(&fetch->lock);
 		if (busy) {
 			fetch_run(fetch, &batch);
@@ -62,6 +64,7 @@ static void *fetch_main(void *arg)
 		pthread_mutex_lock(&fetch->lock);
 	}
 	pthread_mutex_unlock(&fetch->lock);
+	fetch_batch_rest(&batch);
 	return NULL;
 }
 

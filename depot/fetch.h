@@ -57,7 +57,8 @@ enum {
 };
 
 struct fetch_result {
-	void *chunk; /* of cache_buffer(); done() may take it and leave NULL */
+	void *chunk; /* of cache_buffer(); done() may take it and leave NULL;
+			NULL: of a `spare` job, others took it */
 	size_t chunk_len;
 	const void *shard; /* as stored; borrowed for the call */
 	size_t shard_len;
@@ -77,6 +78,7 @@ struct fetch_job {
 	struct tree *tree;
 	uint32_t shard;
 	enum fetch_class fetch_class;
+	bool spare; /* of several jobs for one shard this one needs no chunk */
 	uint32_t who; /* depot_who() of the tenant: within a class each has his
 			 turn; 0: nobody */
 	/* Does anybody still want it?  Called with a lock held: quick. */

@@ -124,17 +124,35 @@ static void fetch_tell_one(struct fetch *fetch, struct fetch_job *job, int rc,
 	job->done(job, rc, rc < 0 ? NULL : result);
 }
 
+/* The spare ones after the others, out of their list. */
+static struct fetch_job *fetch_spare_last(struct fetch_job *jobs)
+{
+	struct fetch_job *spare = NULL, **spare_end = &spare;
+	struct fetch_job *first = NULL, **end = &first;
+
+	for (; jobs; jobs = jobs->joined) {
+		struct fetch_job ***to = jobs->spare ? &spare_end : &end;
+
+		**to = jobs;
+		*to = &jobs->joined;
+	}
+	*spare_end = NULL;
+	*end = spare;
+	return first;
+}
+
 void fetch_tell(struct fetch *fetch, struct fetch_job *jobs, int rc,
 		struct fetch_result *result)
 {
 	struct fetch_job *next;
 
-	for (; jobs; jobs = next) {
+	for (jobs = fetch_spare_last(jobs); jobs; jobs = next) {
 		struct fetch_result own;
 
 		next = jobs->joined;
-		/* done() may take the chunk: each gets one of its own. */
-		if (rc < 0 || !next) {
+		/* done() may take the chunk: each but spare ones gets one of
+		 * its own. */
+		if (rc < 0 || !next || next->spare) {
 			fetch_tell_one(fetch, jobs, rc, result);
 			continue;
 		}

@@ -133,7 +133,8 @@ struct fetch_batch {
 	struct fetch_item items[FETCH_JOIN_MAX];
 	unsigned int count;
 	unsigned int next; /* item to prove */
-	uint8_t *bytes;    /* owns; len */
+	uint8_t *bytes;    /* owns; from one request to the next */
+	size_t bytes_cap;  /* at least len, during a request */
 	uint64_t started_ms;
 	_Atomic uint64_t first_ms; /* the first byte came; 0: not yet */
 	_Atomic size_t got;
@@ -268,6 +269,8 @@ bool fetch_route_void(struct fetch *fetch, struct route *route, uint64_t now);
 /* --- fetch_range.c; without the lock ------------------------------------- */
 
 void fetch_run(struct fetch *fetch, struct fetch_batch *batch);
+/* No request for now: its memory goes. */
+void fetch_batch_rest(struct fetch_batch *batch);
 /* The upstream answered, but not with the shard. */
 bool fetch_is_bad(int rc);
 

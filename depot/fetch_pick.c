@@ -276,7 +276,6 @@ static void fetch_begin(struct fetch *fetch, struct fetch_flight *flight,
 
 	memset(batch, 0, offsetof(struct fetch_batch, items));
 	batch->count = batch->next = 0;
-	batch->bytes = NULL;
 	batch->first_ms = 0;
 	batch->got = batch->seen = batch->window_got = 0;
 	batch->late = batch->silent = false;

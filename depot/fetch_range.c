@@ -135,15 +135,32 @@ static void fetch_request_ended(struct fetch *fetch, struct fetch_batch *batch)
 	upstream_note_silent(batch->upstream, &batch->fault);
 }
 
+void fetch_batch_rest(struct fetch_batch *batch)
+{
+	free(STEAL(batch->bytes));
+	batch->bytes_cap = 0;
+}
+
+/* The last request's memory serves the next: fresh pages cost as much as what
+ * is read into them.  false: no memory. */
+static bool fetch_batch_room(struct fetch_batch *batch)
+{
+	if (batch->len <= batch->bytes_cap)
+		return true;
+	fetch_batch_rest(batch);
+	batch->bytes = malloc(batch->len);
+	batch->bytes_cap = batch->bytes ? batch->len : 0;
+	return batch->bytes;
+}
+
 static void fetch_request(struct fetch *fetch, struct fetch_batch *batch)
 {
 	struct layout_path path =
 	    layout_pack(route_private(batch->route), &batch->pack);
 
 	batch->watch.landed = fetch_landed;
-	batch->bytes = malloc(batch->len);
 	batch->rc =
-	    batch->bytes
+	    fetch_batch_room(batch)
 		? upstream_range_watched(batch->upstream, path.text, batch->off,
 					 batch->len, batch->bytes,
 					 &batch->watch, &batch->fault)

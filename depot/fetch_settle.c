@@ -168,7 +168,6 @@ void fetch_settle(struct fetch *fetch, struct fetch_batch *batch)
 			batch->fault.text[0] ? batch->fault.text
 					     : "no right bytes");
 	fetch_tell(fetch, over, -EIO, NULL);
-	free(batch->bytes);
 	upstream_put(batch->upstream);
 	route_put(fetch->routes, batch->route);
 	tree_put(batch->tree);

@@ -27,7 +27,8 @@ enum {
 	HTTP_SLOW_S = 75,
 	HTTP_SLOW_WHOLE_S = 15,
 	HTTP_SLOW_BYTES_PER_S = 1024,
-	HTTP_HANDLES_MAX = 16, /* kept idle */
+	HTTP_BUFFER = 128 << 10, /* of a handle: what one recv() may bring */
+	HTTP_HANDLES_MAX = 16,   /* kept idle */
 	HTTP_ADDRESS_S = 3600, /* the last good one, when the resolver fails */
 	HTTP_RANGE_MAX = 64,
 	HTTP_HOST_MAX = 256,
@@ -181,6 +182,7 @@ static void http_set_up(const struct http *http, CURL *curl)
 	curl_easy_setopt(curl, CURLOPT_NOPROXY, "");
 	curl_easy_setopt(curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	curl_easy_setopt(curl, CURLOPT_USERAGENT, "vdrive/" VDRIVE_VERSION);
+	curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, (long)HTTP_BUFFER);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, http_on_body);
 	curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, http_on_header);
 	curl_easy_setopt(curl, CURLOPT_READFUNCTION, http_on_send);

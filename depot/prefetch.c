@@ -131,7 +131,7 @@ static void prefetch_done(struct fetch_job *job, int rc,
 	const struct digest *name = tree_shard_name(run->tree, job->shard);
 
 	/* Proved just now: its reader finds it opened. */
-	if (rc == 0 && run->kind != RUN_ALL &&
+	if (rc == 0 && result->chunk && run->kind != RUN_ALL &&
 	    cache_offer(prefetch->depot->cache, name, result->chunk,
 			result->chunk_len, run->kind != RUN_FILL))
 		result->chunk = NULL;
@@ -168,6 +168,7 @@ static struct prefetch_job *prefetch_job_new(struct prefetch *prefetch,
 	    .tree = run->tree,
 	    .shard = shard,
 	    .fetch_class = run->fetch_class,
+	    .spare = true,
 	    .who = run->who,
 	    .wanted = prefetch_wanted,
 	    .done = prefetch_done,
