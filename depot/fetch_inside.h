@@ -7,6 +7,7 @@
  *   fetch_queue.c   flights that wait: by class, tenant and tree
  *   fetch_lane.c    sources: health, back-off, which is the better one
  *   fetch_pick.c    what goes next, to which source, with which neighbours
+ *   fetch_window.c  how much of a source's link a fill may use
  *   fetch_range.c   one request, and the proofs of what it brings
  *   fetch_settle.c  what becomes of what failed
  *   fetch_watch.c   a thread that looks at requests and at who waits too long
@@ -22,6 +23,7 @@
 #include <sys/queue.h>
 
 #include "depot/fetch.h"
+#include "depot/fetch_window.h"
 #include "depot/shard.h"
 
 enum {
@@ -90,9 +92,10 @@ struct fetch_lane {
 	struct upstream *upstream; /* ref; NULL: removed */
 	unsigned int priority;
 	unsigned int inflight, class_inflight[FETCH_CLASSES];
-	unsigned int late;  /* of those under way */
-	size_t bytes;       /* asked for */
-	unsigned int fails; /* in a row; > 0: down */
+	unsigned int late;        /* of those under way */
+	size_t bytes;             /* asked for */
+	struct fetch_window fill; /* of them, by FETCH_FILL */
+	unsigned int fails;       /* in a row; > 0: down */
 	uint64_t down_since_ms, retry_at_ms;
 	uint64_t marked_at_ms;   /* nothing that it is marked for before that */
 	double latency_ms, rate; /* moving averages; bytes/ms; 0: not known */

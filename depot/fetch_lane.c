@@ -20,8 +20,9 @@
 enum {
 	FETCH_LATE_MORE = 2,     /* ranges beside those that are late */
 	FETCH_SPARE_THREADS = 2, /* for other sources, and for demand */
-	FETCH_FILL_PART = 8,     /* of the threads at most for it */
+	FETCH_FILL_PART = 4,     /* of the threads at most for it */
 	FETCH_PLAN_PART = 2,
+	FETCH_REST_MS = 100,         /* without a guest's read: they rest */
 	FETCH_RATE_BYTES = 64 << 10, /* shorter ranges tell no rate */
 	FETCH_COST_BYTES = 256 << 10,
 	FETCH_COST_UNKNOWN = 1000,
@@ -47,6 +48,7 @@ static struct fetch_lane *fetch_lane_reuse(struct fetch *fetch)
 			continue;
 		routes_forget_source(fetch->routes, i);
 		memset(lane, 0, sizeof(*lane));
+		fetch_window_init(&lane->fill);
 		lane->number = i;
 		return lane;
 	}
@@ -62,6 +64,7 @@ static struct fetch_lane *fetch_lane_make(struct fetch *fetch)
 	lane = calloc(1, sizeof(*lane));
 	if (!lane)
 		return NULL;
+	fetch_window_init(&lane->fill);
 	lane->number = fetch->lane_count;
 	fetch->lanes[fetch->lane_count++] = lane;
 	return lane;
@@ -84,6 +87,7 @@ static void fetch_lane_set(struct fetch *fetch, struct upstream *upstream)
 		lane->amiss = 0;
 		lane->has_gone = false;
 		lane->latency_ms = lane->rate = 0;
+		fetch_window_init(&lane->fill);
 	}
 	snprintf(lane->name, sizeof(lane->name), "%s", upstream_name(upstream));
 	upstream_put(lane->upstream);
@@ -156,6 +160,21 @@ static unsigned int fetch_lane_max(const struct fetch *fetch,
 	return max;
 }
 
+/* A fill: does it leave the link to others? */
+static bool fetch_fill_may(struct fetch *fetch, const struct fetch_lane *lane,
+			   uint64_t *wake_ms)
+{
+	uint64_t rest_ms = fetch->served_ms[FETCH_DEMAND] + FETCH_REST_MS;
+	uint64_t now = fetch_now_ms();
+
+	if (fetch_window_room(&lane->fill) == 0)
+		return false;
+	if (now >= rest_ms || !fetch_window_yields(&lane->fill, now))
+		return true;
+	*wake_ms = MIN(*wake_ms, rest_ms);
+	return false;
+}
+
 bool fetch_lane_open(struct fetch *fetch, const struct fetch_lane *lane,
 		     enum fetch_class fetch_class, uint64_t *wake_ms)
 {
@@ -169,6 +188,8 @@ bool fetch_lane_open(struct fetch *fetch, const struct fetch_lane *lane,
 	if (lane->inflight >= fetch_lane_max(fetch, lane) ||
 	    lane->class_inflight[fetch_class] >=
 		fetch_class_max(fetch, fetch_class))
+		return false;
+	if (fetch_class == FETCH_FILL && !fetch_fill_may(fetch, lane, wake_ms))
 		return false;
 	return fetch->bytes_inflight < fetch->options.bytes_max &&
 	       lane->bytes < fetch->options.lane_bytes_max;
@@ -271,6 +292,9 @@ static void fetch_lane_measure(struct fetch_lane *lane,
 		first = now;
 	fetch_average(&lane->latency_ms,
 		      (double)MAX(first - batch->started_ms, UINT64_C(1)));
+	fetch_window_measure(
+	    &lane->fill, batch->started_ms, first - batch->started_ms,
+	    batch->fetch_class == FETCH_FILL ? batch->len : 0, now);
 	if (batch->len >= FETCH_RATE_BYTES)
 		fetch_average(&lane->rate,
 			      (double)batch->len /

@@ -186,7 +186,7 @@ static uint32_t fetch_range_max(enum fetch_class fetch_class)
 	    [FETCH_DEMAND] = FETCH_JOIN_RANGE_MAX,
 	    [FETCH_AHEAD] = FETCH_JOIN_RANGE_MAX / 4,
 	    [FETCH_PLAN] = FETCH_JOIN_RANGE_MAX / 2,
-	    [FETCH_FILL] = FETCH_JOIN_RANGE_MAX,
+	    [FETCH_FILL] = FETCH_JOIN_RANGE_MAX / 4,
 	};
 
 	return max[fetch_class];
@@ -320,6 +320,8 @@ static uint32_t fetch_room(const struct fetch *fetch,
 	    MIN(o->bytes_max - MIN(o->bytes_max, fetch->bytes_inflight),
 		o->lane_bytes_max - MIN(o->lane_bytes_max, batch->lane->bytes));
 
+	if (batch->fetch_class == FETCH_FILL)
+		room = MIN(room, fetch_window_room(&batch->lane->fill));
 	return (uint32_t)MIN((size_t)fetch_range_max(batch->fetch_class), room);
 }
 
@@ -360,6 +362,8 @@ static void fetch_fill(struct fetch *fetch, struct fetch_flight *flight,
 	for (unsigned int i = 0; i < range.count; i++)
 		fetch_take(fetch, batch, &places[range.first + i], alone);
 	batch->lane->bytes += batch->len;
+	if (batch->fetch_class == FETCH_FILL)
+		batch->lane->fill.bytes += batch->len;
 	fetch->bytes_inflight += batch->len;
 	index_put(index);
 }

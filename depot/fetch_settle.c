@@ -158,6 +158,8 @@ void fetch_settle(struct fetch *fetch, struct fetch_batch *batch)
 	pthread_mutex_lock(&fetch->lock);
 	fetch_release(fetch, batch);
 	fetch_lane_judge(fetch, batch, now);
+	if (batch->fetch_class == FETCH_FILL && !batch->find)
+		batch->lane->fill.bytes -= batch->len;
 	over = fetch_settle_items(fetch, batch, now);
 	/* A source may have opened: others can go on with it. */
 	pthread_cond_broadcast(&fetch->wake);

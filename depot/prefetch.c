@@ -15,13 +15,15 @@ enum {
 	PREFETCH_STEP = 128, /* shards handed over at one time */
 	PREFETCH_SWEEP_MS = 30 * 1000,
 	PREFETCH_FILL_TICK_MS = 100,
-	PREFETCH_LEN_GUESS = 32 << 10, /* of a shard whose length is unknown */
+	PREFETCH_AUTO_BYTES = 16 << 20, /* with fetch, of a fill by itself */
+	PREFETCH_LEN_GUESS = 32 << 10,  /* of a shard whose length is unknown */
 };
 
 struct prefetch_job {
 	struct fetch_job job;
 	struct prefetch *prefetch; /* borrows */
 	struct run *run;           /* counted by inflight */
+	uint32_t len;              /* as stored, about */
 };
 
 static uint64_t prefetch_now_ms(void)
@@ -148,6 +150,7 @@ static void prefetch_done(struct fetch_job *job, int rc,
 		run->progress.failed++;
 	}
 	prefetch->inflight--;
+	run->inflight_bytes -= pj->len;
 	/* From here on the run may go. */
 	if (--run->inflight < PREFETCH_RUN_JOBS_MAX / 2)
 		pthread_cond_signal(&prefetch->wake);
@@ -156,7 +159,8 @@ static void prefetch_done(struct fetch_job *job, int rc,
 }
 
 static struct prefetch_job *prefetch_job_new(struct prefetch *prefetch,
-					     struct run *run, uint32_t shard)
+					     struct run *run, uint32_t shard,
+					     uint32_t len)
 {
 	struct prefetch_job *pj = calloc(1, sizeof(*pj));
 
@@ -164,6 +168,7 @@ static struct prefetch_job *prefetch_job_new(struct prefetch *prefetch,
 		return NULL;
 	pj->prefetch = prefetch;
 	pj->run = run;
+	pj->len = len;
 	pj->job = (struct fetch_job){
 	    .tree = run->tree,
 	    .shard = shard,
@@ -214,19 +219,39 @@ static int run_prepare_plan(struct prefetch *prefetch, struct run *run,
 	return 0;
 }
 
+/* A fill of one's own accord is for what no plan makes quick. */
+static void run_prepare_fill(struct prefetch *prefetch, struct run *run,
+			     const struct prefetch_options *options)
+{
+	struct plan plan;
+
+	run->count = tree_shard_count(run->tree);
+	run->is_auto = options->fill_rate == PREFETCH_FILL_AUTO;
+	if (!run->is_auto)
+		return;
+	run->budget = options->plan_bytes;
+	if (options->plans_off ||
+	    depot_plan_get(prefetch->depot, run->tree,
+			   *run->tenant ? run->tenant : NULL, &plan) < 0)
+		return;
+	if (plan.count > 0)
+		run->count = 0;
+	plan_clear(&plan);
+}
+
 /* Nothing to do is no error: the run is over then. */
 static void run_prepare(struct prefetch *prefetch, struct run *run)
 {
-	uint64_t budget_max;
+	struct prefetch_options options;
 
 	pthread_mutex_lock(&prefetch->lock);
-	budget_max = prefetch->options.plan_bytes;
+	options = prefetch->options;
 	pthread_mutex_unlock(&prefetch->lock);
 	if (run->kind == RUN_PLAN &&
-	    run_prepare_plan(prefetch, run, budget_max) < 0)
+	    run_prepare_plan(prefetch, run, options.plan_bytes) < 0)
 		run->count = 0;
 	if (run->kind == RUN_FILL)
-		run->count = tree_shard_count(run->tree);
+		run_prepare_fill(prefetch, run, &options);
 	if (run->count > 0 && run->kind != RUN_AHEAD)
 		run->index = prefetch_load_index(prefetch->depot, run->tree);
 	/* Made here and whole, or its index is lost: either way no hurry. */
@@ -253,10 +278,10 @@ static bool run_next(struct prefetch *prefetch, struct run *run,
 	return false;
 }
 
-/* Its bytes off the budget and the fill's tokens; false: the budget is spent,
- * and the run ends. */
+/* Its bytes (*len_out) off the budget and the fill's tokens; false: the budget
+ * is spent, and the run ends. */
 static bool run_spend(struct prefetch *prefetch, struct run *run,
-		      uint32_t shard)
+		      uint32_t shard, uint32_t *len_out)
 {
 	uint32_t len = 0;
 
@@ -265,14 +290,33 @@ static bool run_spend(struct prefetch *prefetch, struct run *run,
 					 shard);
 	if (len == 0)
 		len = PREFETCH_LEN_GUESS;
+	*len_out = len;
 	if (len > run->budget) {
 		run->at = run->count;
 		return false;
 	}
 	run->budget -= len;
-	if (run->kind == RUN_FILL)
+	if (run->kind == RUN_FILL && !run->is_auto)
 		prefetch->fill_tokens -= len;
 	return true;
+}
+
+static bool run_has_tokens(const struct prefetch *prefetch,
+			   const struct run *run)
+{
+	return run->kind != RUN_FILL || run->is_auto ||
+	       prefetch->fill_tokens > 0;
+}
+
+/* A fill by itself must drive nothing out of the store. */
+static bool run_has_room(struct prefetch *prefetch, const struct run *run)
+{
+	struct evict_stats stats;
+
+	if (!run->is_auto)
+		return true;
+	evict_get_stats(prefetch->depot->evict, &stats);
+	return stats.room;
 }
 
 static void run_step(struct prefetch *prefetch, struct run *run)
@@ -280,27 +324,31 @@ static void run_step(struct prefetch *prefetch, struct run *run)
 	struct fetch_job *list = NULL, **end = &list;
 	struct prefetch_job *pj;
 	unsigned int count = 0;
-	uint32_t shard;
+	uint64_t bytes = 0;
+	uint32_t shard, len;
 
 	if (!run->prepared) {
 		run_prepare(prefetch, run);
 		return;
 	}
-	while (count < PREFETCH_STEP &&
-	       (run->kind != RUN_FILL || prefetch->fill_tokens > 0) &&
+	if (!run_has_room(prefetch, run))
+		run->at = run->count;
+	while (count < PREFETCH_STEP && run_has_tokens(prefetch, run) &&
 	       run_next(prefetch, run, &shard) &&
-	       run_spend(prefetch, run, shard)) {
-		pj = prefetch_job_new(prefetch, run, shard);
+	       run_spend(prefetch, run, shard, &len)) {
+		pj = prefetch_job_new(prefetch, run, shard, len);
 		if (!pj)
 			break;
 		marks_put(prefetch->marks, tree_shard_name(run->tree, shard),
 			  tree_digest(run->tree), run->fetch_class);
 		*end = &pj->job;
 		end = &pj->job.next;
+		bytes += len;
 		count++;
 	}
 	pthread_mutex_lock(&prefetch->lock);
 	run->inflight += count;
+	run->inflight_bytes += bytes;
 	prefetch->inflight += count;
 	pthread_mutex_unlock(&prefetch->lock);
 	if (list)
@@ -320,7 +368,10 @@ static bool run_may_step(struct prefetch *prefetch, const struct run *run,
 	if (run->inflight >= PREFETCH_RUN_JOBS_MAX ||
 	    prefetch->inflight >= PREFETCH_JOBS_MAX)
 		return false;
-	if (run->kind != RUN_FILL || prefetch->fill_tokens > 0)
+	/* What is under way may find the store without room. */
+	if (run->is_auto && run->inflight_bytes >= PREFETCH_AUTO_BYTES)
+		return false;
+	if (run_has_tokens(prefetch, run))
 		return true;
 	*wait_ms = MIN(*wait_ms, (uint64_t)PREFETCH_FILL_TICK_MS);
 	return false;
@@ -341,7 +392,7 @@ static struct run *prefetch_pick(struct prefetch *prefetch, uint64_t *wait_ms)
 /* The fill's tokens grow with time, up to what one second brings. */
 static void prefetch_refill(struct prefetch *prefetch, uint64_t now)
 {
-	uint64_t rate = prefetch->options.fill_rate;
+	uint64_t rate = MIN(prefetch->options.fill_rate, UINT64_C(1) << 40);
 	uint64_t ms = MIN(now - prefetch->fill_ms, (uint64_t)1000);
 
 	prefetch->fill_ms = now;

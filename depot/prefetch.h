@@ -35,9 +35,15 @@ enum {
 
 struct prefetch_options {
 	bool plans_off;      /* replay none */
-	uint64_t plan_bytes; /* at most, of one plan; 0: PREFETCH_PLAN_BYTES */
-	uint64_t fill_rate;  /* bytes a second for all fills; 0: none */
+	uint64_t plan_bytes; /* at most, of one plan, or of one fill that
+				PREFETCH_FILL_AUTO began; 0:
+				PREFETCH_PLAN_BYTES */
+	uint64_t fill_rate;  /* bytes a second for all fills; 0: none;
+				PREFETCH_FILL_AUTO */
 };
+/* As fast as the link is free (fetch_window.h), and only packages that no plan
+ * is known of, as long as the store has room for them. */
+#define PREFETCH_FILL_AUTO UINT64_MAX
 void depot_prefetch_set(struct depot *depot,
 			const struct prefetch_options *options);
 

@@ -31,6 +31,7 @@ struct run {
 	char tenant[PACKAGE_NAME_MAX + 1];
 	/* the thread's own */
 	bool prepared;
+	bool is_auto;        /* a fill that nobody set a rate for */
 	struct index *index; /* ref; NULL: lengths are not known */
 	uint32_t *list;      /* owns; NULL: every shard of the tree */
 	uint32_t count, at;
@@ -38,6 +39,7 @@ struct run {
 	/* lock */
 	bool cancelled; /* atomic too: asked by fetch */
 	unsigned int inflight;
+	uint64_t inflight_bytes;
 	struct prefetch_progress progress;
 	uint64_t over_ms;
 };

@@ -44,6 +44,7 @@ int conf_init(struct conf *conf)
 	    .snapshots = CONF_SNAPSHOTS_DEFAULT,
 	    .plans = true,
 	    .plan_bytes = CONF_PLAN_BYTES_DEFAULT,
+	    .fill = CONF_FILL_AUTO,
 	    .keep_s = CONF_KEEP_DEFAULT_S,
 	    .log_level = LOG_LEVEL_INFO,
 	};

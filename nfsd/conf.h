@@ -30,8 +30,9 @@
  *	evict	= frequency		what goes first: read least; or lru
  *	[upstream]
  *	plans	= on			replay plans when guests start: on, off
- *	plan-bytes = 1G			of one plan, at most
- *	fill	= off			fetch what was started in the background
+ *	plan-bytes = 1G			of one plan, or one fill by itself, at most
+ *	fill	= auto			fetch what was started in the background:
+ *					auto (behind everything else), off, or
  *					at so many bytes a second, such as 10M
  *	parallel = 16			requests at once, to all together
  *	inflight = 64M			bytes asked for and not here yet
@@ -87,6 +88,7 @@ enum {
 #define CONF_QUOTA_MIN  ((uint64_t)1 << 20)
 #define CONF_FILL_MIN   ((uint64_t)64 << 10)
 #define CONF_FILL_MAX   ((uint64_t)100 << 30)
+#define CONF_FILL_AUTO  UINT64_MAX
 #define CONF_QUOTA_MAX  ((uint64_t)1 << 50)
 
 /* 0: the depot's default. */
@@ -117,7 +119,7 @@ struct conf {
 	unsigned int snapshots;
 	bool plans;          /* replay them */
 	uint64_t plan_bytes; /* of one */
-	uint64_t fill;       /* bytes a second; 0: off */
+	uint64_t fill;       /* bytes a second; 0: off; CONF_FILL_AUTO */
 	char *admin_socket;  /* owns; NULL until conf_finish() */
 	char *peer_listen;   /* owns; NULL: off */
 	uint64_t peer_rate;  /* bytes a second; 0: no limit */

@@ -316,11 +316,15 @@ static int conf_set_fill(struct conf *conf, const char *value)
 	conf->fill = 0;
 	if (strcmp(value, "off") == 0)
 		return 0;
+	if (strcmp(value, "auto") == 0) {
+		conf->fill = CONF_FILL_AUTO;
+		return 0;
+	}
 	if (conf_size(value, CONF_FILL_MIN, CONF_FILL_MAX, &conf->fill) == 0)
 		return 0;
 	return conf_error(conf,
-			  "fill: \"%s\" is neither \"off\" nor bytes a second, "
-			  "64K or more, such as 10M",
+			  "fill: \"%s\" is neither \"auto\", \"off\" nor bytes "
+			  "a second, 64K or more, such as 10M",
 			  value);
 }
 

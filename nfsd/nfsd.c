@@ -360,6 +360,7 @@ static int nfsd_open(struct nfsd *nfsd, const struct conf *conf)
 	    .free_min = conf->store_free,
 	    .lru = conf->store_lru,
 	};
+	_Static_assert(CONF_FILL_AUTO == PREFETCH_FILL_AUTO, "one value");
 	struct prefetch_options prefetch = {
 	    .plans_off = !conf->plans,
 	    .plan_bytes = conf->plan_bytes,

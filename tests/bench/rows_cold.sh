@@ -12,9 +12,10 @@
 # link to it is shaped by tbf in both directions; the round trip is made by the
 # tests' fault proxy in front of a real nginx, which writes down what it sent.
 #
-#	cold	empty store, tree and index just taken over, plans not followed
-#	fill	the same, and what is started is fetched in the background, at
-#		most at the link's rate (upstream.fill)
+#	cold	empty store, tree and index just taken over, plans not followed,
+#		nothing filled
+#	fill	the same, and what is started is fetched in the background
+#		(upstream.fill=auto, the default)
 #	plan	the same as cold, but three guests' starts have become the plan
 #		of the depot, and it is followed
 #	warm	store of the run before, server started anew
@@ -287,7 +288,7 @@ cold_start_of() { # program, mode, options of vdrived
 }
 
 cold_warm() { # program; after a start that fetched no more than it asked for
-	cold_start b "$COLD_NS" -o upstream.plans=off
+	cold_start b "$COLD_NS" -o upstream.plans=off -o upstream.fill=off
 	cold_mark
 	cold_line_json=$(cold_ask "$COLD_TRACES/$1")
 	sleep 0.2
@@ -343,12 +344,12 @@ cold_round_of() { # program
 	for cold_mode in $COLD_MODES; do
 		case $cold_mode in
 		cold)
-			cold_start_of "$1" cold -o upstream.plans=off
+			cold_start_of "$1" cold -o upstream.plans=off \
+				-o upstream.fill=off
 			cold_warm "$1"
 			;;
 		fill)
-			cold_start_of "$1" fill -o upstream.plans=off \
-				-o "upstream.fill=$((cold_mbit / 8))M"
+			cold_start_of "$1" fill -o upstream.plans=off
 			;;
 		plan) cold_start_of "$1" plan ;;
 		esac

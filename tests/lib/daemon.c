@@ -176,6 +176,7 @@ static void daemon_limit_self(const struct daemon *d, pid_t parent)
 static void daemon_exec(const struct daemon *d, int out)
 {
 	char path[512], store[512], socket[512], listen[64], log[512];
+	char fill[] = "upstream.fill=off";
 	char set[] = "-o", user[] = "--user", root[] = "root", *argv[32];
 	char trust[] = "nfs.trust-paths=yes";
 	int count = 0, fd;
@@ -199,6 +200,9 @@ static void daemon_exec(const struct daemon *d, int out)
 	argv[count++] = listen;
 	argv[count++] = set;
 	argv[count++] = trust;
+	/* Tests count what is fetched. */
+	argv[count++] = set;
+	argv[count++] = fill;
 	for (int i = 0; i < DAEMON_OPTIONS_MAX && d->option[i]; i++) {
 		argv[count++] = set;
 		argv[count++] = strdup(d->option[i]);

@@ -7,6 +7,8 @@
 #   host_start NAME [PORT]   vdrived with the store $W/NAME, unprivileged; sets
 #                            $W/NAME.pid and PORT; waits until it is ready
 #                            HOST_OPTIONS: more of vdrived's, as -o KEY=VALUE
+#                            HOST_FILL: upstream.fill; off, since most tests
+#                            count what is fetched
 #   host_kill NAME           kill -9;  host_stop NAME: an orderly end
 #   on NAME WORD...          vdrive WORD... on that host
 #   ok / not_ok TEXT         count a test; finish prints the summary and exits
@@ -49,7 +51,8 @@ host_start()
 	$RUN_ON "$B/vdrived" --user nobody -o "store.path=$W/$host" \
 		-o "nfs.listen=${HOST_ADDR:-127.0.0.1}:${2:-0}" \
 		-o nfs.trust-paths=yes \
-		-o "admin.socket=$W/$host/sock" ${HOST_OPTIONS:-} \
+		-o "admin.socket=$W/$host/sock" \
+		-o "upstream.fill=${HOST_FILL:-off}" ${HOST_OPTIONS:-} \
 		>>"$W/$host.log" 2>&1 &
 	echo $! >"$W/$host.pid"
 	case " $hosts " in *" $host "*) ;; *) hosts="$hosts $host" ;; esac

@@ -33,6 +33,11 @@ static void test_defaults(void)
 	CU_ASSERT_EQUAL(conf.poll_us, 50);
 	CU_ASSERT_EQUAL(conf.memory, 512ull << 20);
 	CU_ASSERT_EQUAL(conf.quota, 2ull << 30);
+	CU_ASSERT_EQUAL(conf.fill, CONF_FILL_AUTO);
+	CU_ASSERT_EQUAL(conf_set_option(&conf, "upstream.fill=off"), 0);
+	CU_ASSERT_EQUAL(conf.fill, 0);
+	CU_ASSERT_EQUAL(conf_set_option(&conf, "upstream.fill=auto"), 0);
+	CU_ASSERT_EQUAL(conf.fill, CONF_FILL_AUTO);
 	CU_ASSERT_EQUAL(conf.snapshots, 5);
 	CU_ASSERT_EQUAL(conf.log_level, LOG_LEVEL_INFO);
 	CU_ASSERT_EQUAL(conf_finish(&conf, true), 0);

@@ -278,6 +278,37 @@ static void test_prefetch_fill(void)
 	CU_ASSERT(bytes <= (ms + 1500) * options.fill_rate / 1000);
 }
 
+/* A fill that nobody set a rate for: of a package without a plan, within the
+ * budget. */
+static void test_prefetch_fill_auto(void)
+{
+	CLEANUP(fixture_close) struct fixture f;
+	struct prefetch_options options = {.fill_rate = PREFETCH_FILL_AUTO,
+					   .plan_bytes = 400000};
+	struct prefetch_figures figures;
+
+	fixture_open(&f);
+	test_start(&f, "vm1", (uint32_t[]){7, 8}, 2);
+	depot_prefetch_set(f.host, &options);
+	/* The plan is followed, and that is all. */
+	depot_prefetch_started(f.host, f.tree, "red");
+	test_rest(&f);
+	CU_ASSERT_EQUAL(test_count(&f), 2);
+	/* Another tenant's guest has none. */
+	depot_prefetch_started(f.host, f.tree, "blue");
+	test_rest(&f);
+	CU_ASSERT(test_count(&f) > 2);
+	CU_ASSERT(test_count(&f) < tree_shard_count(f.tree));
+	depot_prefetch_figures(f.host, &figures);
+	CU_ASSERT(figures.fill.fetched > 300000);
+	CU_ASSERT(figures.fill.fetched <= 400000);
+	options.plan_bytes = 0;
+	depot_prefetch_set(f.host, &options);
+	depot_prefetch_started(f.host, f.tree, "green");
+	test_rest(&f);
+	CU_ASSERT_EQUAL(test_count(&f), tree_shard_count(f.tree));
+}
+
 /* --- operators' ---------------------------------------------------------- */
 
 static struct prefetch_progress test_wait(struct fixture *f, uint64_t id)
@@ -365,9 +396,13 @@ static void test_prefetch_cancel(void)
 }
 
 static const struct check_test tests[] = {
-    {"plan", test_prefetch_plan},       {"budget", test_prefetch_budget},
-    {"publish", test_prefetch_publish}, {"ahead", test_prefetch_ahead},
-    {"fill", test_prefetch_fill},       {"all, resident", test_prefetch_all},
+    {"plan", test_prefetch_plan},
+    {"budget", test_prefetch_budget},
+    {"publish", test_prefetch_publish},
+    {"ahead", test_prefetch_ahead},
+    {"fill", test_prefetch_fill},
+    {"all, resident", test_prefetch_all},
+    {"a fill by itself: no plan, within its budget", test_prefetch_fill_auto},
     {"cancel", test_prefetch_cancel},
 };
 
