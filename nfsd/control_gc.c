@@ -117,7 +117,8 @@ static int control_removal_user(void *ctx, const struct site_tree_user *user)
 	struct control_removal *removal = ctx;
 	char text[CONTROL_USER_TEXT_MAX];
 
-	if (!digest_equal(&user->tree, &removal->info.tree))
+	/* (Open files need the tree, which stays; not the package.) */
+	if (user->past || !digest_equal(&user->tree, &removal->info.tree))
 		return 0;
 	if (user->tenant) {
 		if (!control_removal_selected(removal, user->package))

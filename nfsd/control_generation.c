@@ -131,6 +131,8 @@ static int control_generation_number(struct control_request *req,
 int control_tenant_rollback(struct control_request *req)
 {
 	CLEANUP(control_generation_clear) struct control_generation g = {0};
+	struct site_switch how = {.conflict = control_generation_conflict,
+				  .ctx = &g};
 	uint32_t to, from = 0;
 	int rc;
 
@@ -143,8 +145,7 @@ int control_tenant_rollback(struct control_request *req)
 	if (!g.conflicts)
 		return -ENOMEM;
 	rc = site_tenant_rollback(req->control->daemon.site, g.tenant, to,
-				  control_generation_conflict, &g, &from,
-				  &g.generation);
+				  &how, &from, &g.generation);
 	if (rc < 0)
 		return control_generation_fail(req, &g, rc);
 	return control_answer(req,

@@ -323,7 +323,7 @@ static int read_open_node(struct view *view, struct view_object obj)
 	int rc;
 
 	pthread_rwlock_wrlock(&view->lock);
-	rc = inode_load(view, obj.fileid, obj.generation, &inode);
+	rc = inode_load_old(view, obj.fileid, obj.generation, &inode);
 	if (rc == 0 && inode.node)
 		rc = node_mend(view, &inode);
 	else if (rc == 0 && inode_is_pieced(&inode))
@@ -338,7 +338,7 @@ static int read_locked(struct view *view, const struct view_cred *cred,
 {
 	struct inode inode;
 	uint64_t size;
-	int rc = inode_load(view, obj.fileid, obj.generation, &inode);
+	int rc = inode_load_old(view, obj.fileid, obj.generation, &inode);
 
 	if (rc < 0) {
 		memset(&read->attr, 0, sizeof(read->attr));
@@ -397,7 +397,7 @@ static int readlink_locked(struct view *view, struct view_object obj, char *buf,
 	struct inode inode;
 	struct tree *tree;
 	const char *target;
-	int rc = inode_load(view, obj.fileid, obj.generation, &inode);
+	int rc = inode_load_old(view, obj.fileid, obj.generation, &inode);
 
 	if (rc < 0) {
 		memset(attr, 0, sizeof(*attr));

@@ -50,9 +50,15 @@ struct image_entry {
 	uint32_t inode; /* image inode */
 };
 
-/* Called for a path that two packages have with different content; the words
- * are for an operator. */
-typedef void image_conflict_fn(void *ctx, const char *path, unsigned int winner,
+/* Called for a path that two packages have with different content, or that one
+ * has and the other deletes. */
+enum image_conflict {
+	IMAGE_CONFLICT_CONTENT,
+	IMAGE_CONFLICT_WINNER_DELETES,
+	IMAGE_CONFLICT_LOSER_DELETES,
+};
+typedef void image_conflict_fn(void *ctx, const char *path,
+			       enum image_conflict kind, unsigned int winner,
 			       unsigned int loser);
 
 /*

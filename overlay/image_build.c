@@ -254,6 +254,11 @@ static void image_report(struct image_build *b, size_t path_len,
 	size_t dir_len = MIN(path_len, sizeof(path) - TREE_NAME_MAX - 2);
 	size_t len = dir_len;
 
+	enum image_conflict kind =
+	    winner->entry.inode == TREE_WHITEOUT ? IMAGE_CONFLICT_WINNER_DELETES
+	    : loser->entry.inode == TREE_WHITEOUT ? IMAGE_CONFLICT_LOSER_DELETES
+						  : IMAGE_CONFLICT_CONTENT;
+
 	if (!b->conflict)
 		return;
 	memcpy(path, b->path, dir_len);
@@ -261,7 +266,7 @@ static void image_report(struct image_build *b, size_t path_len,
 		path[len++] = '/';
 	memcpy(path + len, winner->entry.name, winner->entry.name_len);
 	path[len + winner->entry.name_len] = '\0';
-	b->conflict(b->ctx, path, winner->tree, loser->tree);
+	b->conflict(b->ctx, path, kind, winner->tree, loser->tree);
 }
 
 /*
@@ -280,11 +285,16 @@ static int image_decide(struct image_build *b, size_t path_len,
 		for (unsigned int i = 1; i < count; i++) {
 			bool dir = image_is_dir(b, &names[i], &attr);
 
-			if (names[0].entry.inode == TREE_WHITEOUT ||
-			    names[i].entry.inode == TREE_WHITEOUT)
-				break;
-			if (dir || attr.id != first.id)
+			bool deletes = names[0].entry.inode == TREE_WHITEOUT ||
+				       names[i].entry.inode == TREE_WHITEOUT;
+
+			/* Both may delete it. */
+			if (!(names[0].entry.inode == TREE_WHITEOUT &&
+			      names[i].entry.inode == TREE_WHITEOUT) &&
+			    (deletes || dir || attr.id != first.id))
 				image_report(b, path_len, &names[0], &names[i]);
+			if (deletes)
+				break;
 		}
 		return 0;
 	}
@@ -293,8 +303,7 @@ static int image_decide(struct image_build *b, size_t path_len,
 		return -ENOMEM;
 	for (unsigned int i = 0; i < count; i++) {
 		if (!image_is_dir(b, &names[i], &attr)) {
-			if (names[i].entry.inode != TREE_WHITEOUT)
-				image_report(b, path_len, &names[0], &names[i]);
+			image_report(b, path_len, &names[0], &names[i]);
 			break;
 		}
 		names[0].down[n++] =

@@ -6,6 +6,27 @@
 #include "depot/log.h"
 #include "overlay/view_impl.h"
 
+void record_from_tree(const struct tree *tree, uint32_t inode,
+		      const struct tree_inode *attr, struct record *rec)
+{
+	memset(rec, 0, sizeof(*rec));
+	if (tree) {
+		rec->has_base = true;
+		rec->base_tree = *tree_digest(tree);
+		rec->base_inode = inode;
+	}
+	rec->mode = attr->mode;
+	rec->uid = attr->uid;
+	rec->gid = attr->gid;
+	rec->rdev_major = attr->rdev_major;
+	rec->rdev_minor = attr->rdev_minor;
+	rec->atime = rec->mtime = rec->ctime = attr->mtime;
+	rec->data.size = attr->size;
+	rec->data.base_limit = attr->size;
+	rec->data.cut = RECORD_NO_CUT;
+	rec->data.kind = RECORD_DATA_NONE;
+}
+
 void record_from_image(const struct image *image, uint32_t i,
 		       struct record *rec)
 {
@@ -13,24 +34,9 @@ void record_from_image(const struct image *image, uint32_t i,
 	struct tree_inode attr;
 	const struct tree *tree = image_attr(image, i, &attr);
 
-	memset(rec, 0, sizeof(*rec));
-	if (tree) {
-		rec->has_base = true;
-		rec->base_tree = *tree_digest(tree);
-		rec->base_inode = ii->inode;
-	}
-	rec->mode = attr.mode;
-	rec->uid = attr.uid;
-	rec->gid = attr.gid;
-	rec->rdev_major = attr.rdev_major;
-	rec->rdev_minor = attr.rdev_minor;
-	rec->atime = rec->mtime = rec->ctime = attr.mtime;
+	record_from_tree(tree, ii->inode, &attr, rec);
 	if (S_ISDIR(attr.mode))
 		rec->parent = image_inode(image, ii->parent)->fileid;
-	rec->data.size = attr.size;
-	rec->data.base_limit = attr.size;
-	rec->data.cut = RECORD_NO_CUT;
-	rec->data.kind = RECORD_DATA_NONE;
 }
 
 int record_load(struct kv *kv, uint64_t layer, uint64_t fileid,
@@ -140,7 +146,7 @@ int inode_peek(struct view *view, uint64_t fileid, struct inode *inode)
 		return -ESTALE;
 	}
 	if (S_ISDIR(inode->rec.mode) && inode->image != IMAGE_NONE)
-		inode_since(inode, image_since(view->image));
+		past_times(view->past, fileid, &inode->rec);
 	inode_since(inode, &view->since);
 	return 0;
 }
@@ -168,6 +174,33 @@ int inode_load(struct view *view, uint64_t fileid, uint32_t generation,
 	return rc;
 }
 
+int inode_load_old(struct view *view, uint64_t fileid, uint32_t generation,
+		   struct inode *inode)
+{
+	int rc;
+
+	if (view_is_paused(view) && !view->removed)
+		return -ESHUTDOWN;
+	inode->old = false;
+	rc = inode_peek(view, fileid, inode);
+	if (rc == 0 && inode->rec.gone)
+		return -ESTALE;
+	if (rc == 0 && inode->rec.superseded) {
+		if (S_ISDIR(inode->rec.mode))
+			return -ESTALE;
+		inode->old = true;
+		inode->image = IMAGE_NONE;
+		inode->rec.nlink = 1;
+	}
+	if (rc == -ESTALE && !view->removed && !(fileid & RECORD_BORN) &&
+	    past_find(view->past, fileid, &inode->rec)) {
+		inode->old = true;
+		inode_since(inode, &view->since);
+		rc = 0;
+	}
+	return rc == 0 && inode->rec.generation != generation ? -ESTALE : rc;
+}
+
 int inode_load_dir(struct view *view, struct view_object obj,
 		   struct inode *inode)
 {
@@ -192,7 +225,7 @@ struct tree *inode_base(struct view *view, const struct record *rec)
 		if (tree)
 			return tree;
 	}
-	return NULL;
+	return past_tree(view->past, &rec->base_tree);
 }
 
 int view_hold_record(struct view *view, const struct record *rec)

@@ -13,7 +13,9 @@
  *   'O' tenant '/' guest                   a guest's own packages: a selection
  *   'W' tenant '/' guest                   whose paths are (attribute.h)
  *   'P' tenant '/' guest 0 name            snapshot: layer, time
- *   'L' layer:8                            layer: the one below; none: bottom
+ *   'V' tenant 0 tree:32                   files of it were taken away: when
+ *   'M' tenant 0 dir:8                     when a package directory changed
+ *   'L' layer:8                             layer: the one below; none: bottom
  *   'C' name                               counters ("boot", "export", "layer")
  *   'E' export:4                           next fileid of a guest, reserved
  *   'Y' export:4 slot:2                    reply record (opaque here)

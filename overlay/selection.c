@@ -195,16 +195,22 @@ stack_package(const struct selection_stack *stack, unsigned int i)
 		       : &stack->selection->package[i - own];
 }
 
-static void selection_conflict(void *ctx, const char *path, unsigned int winner,
+static void selection_conflict(void *ctx, const char *path,
+			       enum image_conflict kind, unsigned int winner,
 			       unsigned int loser)
 {
+	static const char *const words[][2] = {
+	    [IMAGE_CONFLICT_CONTENT] = {"and", "have different files"},
+	    [IMAGE_CONFLICT_WINNER_DELETES] = {"deletes what", "has"},
+	    [IMAGE_CONFLICT_LOSER_DELETES] = {"has what", "deletes"},
+	};
 	const struct selection_stack *stack = ctx;
 	const struct package_info *w = stack_package(stack, winner);
 	const struct package_info *l = stack_package(stack, loser);
 	char text[4096 + 512];
 
-	snprintf(text, sizeof(text), "%s: %s:%s and %s:%s have different files",
-		 path, w->name, w->tag, l->name, l->tag);
+	snprintf(text, sizeof(text), "%s: %s:%s %s %s:%s %s", path, w->name,
+		 w->tag, words[kind][0], l->name, l->tag, words[kind][1]);
 	stack->conflict(stack->ctx, text);
 }
 

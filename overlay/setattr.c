@@ -14,7 +14,7 @@ int view_getattr(struct view *view, struct view_object obj,
 	int rc;
 
 	pthread_rwlock_rdlock(&view->lock);
-	rc = inode_load(view, obj.fileid, obj.generation, &inode);
+	rc = inode_load_old(view, obj.fileid, obj.generation, &inode);
 	if (rc == 0)
 		inode_attr(view, &inode, attr);
 	pthread_rwlock_unlock(&view->lock);

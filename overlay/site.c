@@ -146,6 +146,7 @@ int site_add_view(struct site *site, struct tenant *tenant, const char *guest,
 	    .lives = &site->lives,
 	    .starts = site->starts,
 	    .tenant_quota = &tenant->quota,
+	    .past = tenant->past,
 	    .layer = record->layer,
 	    .since = record->since,
 	    .paused = record->flags & GUEST_FLAG_PAUSED,
@@ -216,8 +217,10 @@ bool site_view_is_of(const struct view *view, const struct tenant *tenant)
 
 static void tenant_free(struct tenant *tenant)
 {
-	if (tenant)
-		site_images_free(tenant);
+	if (!tenant)
+		return;
+	site_images_free(tenant);
+	past_free(tenant->past);
 	free(tenant);
 }
 
@@ -251,6 +254,21 @@ static int tenant_decode(const uint8_t *value, size_t len,
 	return 0;
 }
 
+/* What its guests may still ask for, beside the selection's image. */
+static int site_load_past(struct site *site, struct tenant *tenant)
+{
+	struct image *image;
+	int rc =
+	    site_guest_image(site, tenant, NULL, &tenant->selection, &image);
+
+	if (rc < 0)
+		return rc;
+	rc = past_open(site->depot, tenant->name, tenant->key, image,
+		       &tenant->selection.since, &tenant->past);
+	image_put(image);
+	return rc;
+}
+
 static int site_load_tenant(struct site *site, const char *name,
 			    const uint8_t *value, size_t len)
 {
@@ -263,6 +281,8 @@ static int site_load_tenant(struct site *site, const char *name,
 	rc = tenant_decode(value, len, tenant);
 	if (rc == 0)
 		rc = selection_load(site->kv, name, &tenant->selection);
+	if (rc == 0)
+		rc = site_load_past(site, tenant);
 	if (rc == 0)
 		rc = site_add_tenant(site, tenant);
 	if (rc < 0)

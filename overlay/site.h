@@ -83,14 +83,14 @@ enum site_policy {
 };
 struct site_guest_conflict {
 	const char *guest; /* "tenant/guest"; all are borrowed for the call */
-	/* 'M': changed or replaced, 'm': its attributes only.  No conflicts, but
-	 * worth a word: 'D': the guest has deleted what changes, and 'A': it
-	 * has made what the packages bring now; both stay so. */
+	/* 'M': changed or replaced, 'm': its attributes only.  No conflicts,
+	 * but worth a word: 'D': the guest has deleted what changes, and 'A':
+	 * it has made what the packages bring now; both stay so. */
 	char kind;
-	const char *path;  /* without a leading slash */
-	bool gone;         /* the new selection has nothing there */
-	bool refused;      /* it stays: a directory of the guest's own cannot
-			      give way */
+	const char *path; /* without a leading slash */
+	bool gone;        /* the new selection has nothing there */
+	bool refused;     /* it stays: a directory of the guest's own cannot
+			     give way */
 	/* The packages that have it before and after; NULL: none. */
 	const struct package_info *before, *after;
 };
@@ -150,13 +150,12 @@ MUST_CHECK int site_tenant_history(struct site *site, const char *tenant,
 				   void *ctx);
 /*
  * Publish what an earlier generation had (to 0: the one before the current) as
- * a new one.  Errors of site_tenant_assign, which decides as for any other
+ * a new one.  Errors of site_tenant_switch, which decides as for any other
  * list; -ERANGE: there is no such generation.  *from: the one taken.
  */
 MUST_CHECK int site_tenant_rollback(struct site *site, const char *tenant,
-				    uint32_t to, site_conflict_fn *conflict,
-				    void *ctx, uint32_t *from,
-				    uint32_t *generation);
+				    uint32_t to, struct site_switch *how,
+				    uint32_t *from, uint32_t *generation);
 
 struct site_quota {
 	uint64_t bytes; /* of data in the delta; 0: no limit */
@@ -172,8 +171,8 @@ struct site_guest_options {
 	bool show_whiteouts; /* of its packages, as character devices 0/0 */
 };
 /* name "tenant/guest".  -ENOENT: no such tenant; -EEXIST: with other options;
- * -ENOTUNIQ: it or another guest could pass for the other (site_set_trust), with
- * the names of both logged. */
+ * -ENOTUNIQ: it or another guest could pass for the other (site_set_trust),
+ * with the names of both logged. */
 MUST_CHECK int site_guest_add(struct site *site, const char *name,
 			      const struct site_guest_options *options);
 
@@ -276,9 +275,9 @@ enum site_change {
 };
 struct site_delta_change {
 	enum site_change kind;
-	const char *path; /* from the root, without a leading slash */
-	const char *from; /* RENAMED: the path it has in the packages; of
-			     another link to a package's object likewise */
+	const char *path;    /* from the root, without a leading slash */
+	const char *from;    /* RENAMED: the path it has in the packages; of
+				another link to a package's object likewise */
 	const char *package; /* whose it is (attribute.h); NULL: nobody's */
 	uint32_t mode_before, mode; /* st_mode; 0 where there is none */
 	uint64_t size;              /* now, bytes */
@@ -288,7 +287,7 @@ struct site_delta_change {
  * What the delta changes of the packages, in byte order of names within each
  * directory, each name's directory behind it.  What was changed of a renamed
  * object is told too, behind its RENAMED; a replaced or deleted directory is
- * told once; a whiteout of the guest's own overlay is DELETED.  Root is "".  The
+ * told once; a whiteout of the guest's own overlay is DELETED.  Root is "". The
  * lock is dropped between directories and while visit runs, which must not call
  * site_...(); non-zero stops, returned.
  */
@@ -320,11 +319,10 @@ struct site_object {
  * Visit may call site_object_data, but no other site_...(); non-zero stops,
  * returned.  -ENOENT, -EMLINK (as of a snapshot), -EIO.
  */
-MUST_CHECK int site_delta_objects(struct site *site, const char *guest,
-				  const char *snapshot,
-				  int (*visit)(void *ctx,
-					       const struct site_object *),
-				  void *ctx);
+MUST_CHECK int
+site_delta_objects(struct site *site, const char *guest, const char *snapshot,
+		   int (*visit)(void *ctx, const struct site_object *),
+		   void *ctx);
 /* All bytes of a regular file, in order; may wait for upstreams.  take's
  * non-zero ends it and is returned. */
 typedef int site_take_fn(void *ctx, const void *data, size_t len);
@@ -409,6 +407,9 @@ struct site_tree_user {
 	/* of a delta: "tenant/guest" or "tenant/guest@snapshot"; one that is
 	 * just going has no name left: "" */
 	const char *delta;
+	/* a switch has taken files of it away, whose handles are still good
+	 * (overlay/past.h); tenant NULL, delta "" */
+	bool past;
 };
 /* Visit returns non-zero to stop, which is returned.  -EBADMSG: a record is
  * damaged, so that not all is known.  May scan for seconds; no lock is held. */

@@ -85,7 +85,7 @@ static int history_find(struct site *site, const char *tenant, uint32_t to,
 }
 
 int site_tenant_rollback(struct site *site, const char *tenant, uint32_t to,
-			 site_conflict_fn *conflict, void *ctx, uint32_t *from,
+			 struct site_switch *how, uint32_t *from,
 			 uint32_t *generation)
 {
 	struct selection *found = calloc(1, sizeof(*found));
@@ -97,11 +97,10 @@ int site_tenant_rollback(struct site *site, const char *tenant, uint32_t to,
 	if (rc == 0)
 		rc = history_find(site, tenant, to, found);
 	*from = found->generation;
-	/* Its order has been agreed to before. */
+	how->take_order = true; /* it has been agreed to before */
 	if (rc == 0)
-		rc = site_tenant_assign(site, tenant, found->package,
-					found->count, true, conflict, ctx,
-					generation);
+		rc = site_tenant_switch(site, tenant, found->package,
+					found->count, how, generation);
 	free(found);
 	return rc;
 }

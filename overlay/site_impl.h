@@ -39,6 +39,7 @@ struct tenant {
 	struct quota quota;
 	struct selection selection;
 	struct tenant_image *images; /* owns; changes under verbs */
+	struct past *past;           /* owns */
 };
 
 struct site {

@@ -35,6 +35,7 @@ struct move_run {
 	struct kv_batch *batch;     /* owns */
 	struct guest_own *own;      /* owns; for move->guest */
 	struct guest_record record; /* with own */
+	struct past_table *past;    /* owns; the tenant's next */
 };
 
 /* --- who, and where to ---------------------------------------------------- */
@@ -226,10 +227,23 @@ static int move_check(struct move_run *run)
 	return rc;
 }
 
+/* What the guests may still ask for afterwards. */
+static int move_past(struct move_run *run)
+{
+	struct site_move *move = run->move;
+	struct past *past = move->tenant->past;
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return past_next(past, run->diffs, run->diff_count,
+			 move->selection ? &move->selection->since : &now,
+			 run->batch, &run->past);
+}
+
 static int move_write(struct move_run *run)
 {
 	struct site_move *move = run->move;
-	int rc = 0;
+	int rc = move_past(run);
 
 	if (move->selection)
 		selection_put(run->batch, move->tenant->name, move->selection);
@@ -252,10 +266,10 @@ static void move_apply(struct move_run *run)
 	KILL_POINT("switch-written");
 	for (unsigned int i = 0; i < run->count; i++)
 		rebase_apply(&run->guests[i].rebase);
+	past_set(move->tenant->past, STEAL(run->past));
 	if (run->own) {
 		free(move->guest->own);
 		move->guest->own = STEAL(run->own);
-		move->guest->view->since = run->record.since;
 	}
 	KILL_POINT("switch-applied");
 }
@@ -310,16 +324,6 @@ static void move_stir(struct move_run *run)
 	}
 }
 
-/* Its clients must ask for names anew, since the selection is as it was: no
- * ctime is earlier than now (rule N-14). */
-static void move_record(struct move_run *run)
-{
-	const struct site_view *sv = run->move->guest;
-
-	run->record = run->move->record ? *run->move->record : sv->record;
-	run->record.since = time_after(&sv->view->since);
-}
-
 static int move_own(struct move_run *run)
 {
 	if (!run->move->own || run->move->dry_run)
@@ -329,7 +333,8 @@ static int move_own(struct move_run *run)
 	if (!run->own)
 		return -ENOMEM;
 	*run->own = *run->move->own;
-	move_record(run);
+	run->record =
+	    run->move->record ? *run->move->record : run->move->guest->record;
 	return 0;
 }
 
@@ -351,6 +356,7 @@ int site_move(struct site *site, struct site_move *move)
 	}
 	for (unsigned int i = 0; i < run.diff_count; i++)
 		image_diff_free(run.diffs[i]);
+	past_table_free(run.past);
 	kv_batch_free(run.batch);
 	free(run.guests);
 	free(run.diffs);

@@ -287,6 +287,14 @@ static int trees_tell_generation(void *ctx,
 	return rc;
 }
 
+static int trees_tell_past(void *ctx, const struct digest *tree)
+{
+	struct trees_users *users = ctx;
+	struct site_tree_user user = {.tree = *tree, .delta = "", .past = true};
+
+	return users->visit(users->ctx, &user);
+}
+
 int site_tree_users(struct site *site,
 		    int (*visit)(void *ctx, const struct site_tree_user *user),
 		    void *ctx)
@@ -299,6 +307,8 @@ int site_tree_users(struct site *site,
 		rc = trees_owners(&users);
 	if (rc == 0)
 		rc = trees_bases(&users);
+	if (rc == 0)
+		rc = past_each_tree(site->kv, trees_tell_past, &users);
 	free(users.owners);
 	return rc;
 }

@@ -118,6 +118,7 @@ int view_open(const struct view_open *open, struct image *image,
 	v->since = open->since;
 	v->paused = open->paused;
 	v->image = image_get(image);
+	v->past = open->past;
 	snprintf(v->tenant, sizeof(v->tenant), "%s", open->tenant);
 	v->who = depot_who(open->tenant);
 	snprintf(v->guest, sizeof(v->guest), "%s", open->guest);

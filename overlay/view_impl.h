@@ -21,6 +21,7 @@
 #include "overlay/layer.h"
 #include "overlay/lives.h"
 #include "overlay/pages.h"
+#include "overlay/past.h"
 #include "overlay/quota.h"
 #include "overlay/record.h"
 #include "overlay/starts.h"
@@ -87,6 +88,7 @@ struct view {
 	char tenant[PACKAGE_NAME_MAX + 1], guest[PACKAGE_NAME_MAX + 1];
 	uint32_t who;               /* the tenant, to the depot */
 	struct image *image;        /* ref */
+	struct past *past;          /* borrows; the tenant's */
 	uint64_t next_id, id_limit; /* fileids; the limit is stored */
 	struct node *nodes[VIEW_NODE_SLOTS];
 	unsigned int node_count;
@@ -106,6 +108,7 @@ struct inode {
 	bool recorded;      /* in the top layer or one below */
 	unsigned int level; /* of the layer that has the record */
 	bool data_now;      /* this operation decides rec.data */
+	bool old;           /* inode_load_old: a switch took it away */
 	struct node *node;  /* borrows; NULL when there is none */
 	struct record rec;
 };
@@ -125,6 +128,13 @@ enum {
 /* -ESTALE: no such object (any more). */
 MUST_CHECK int inode_load(struct view *view, uint64_t fileid,
 			  uint32_t generation, struct inode *inode);
+/* For what only reads: also what a switch has taken away (past.h), `old` then.
+ * Whatever changes something uses inode_load, to which that is stale. */
+MUST_CHECK int inode_load_old(struct view *view, uint64_t fileid,
+			      uint32_t generation, struct inode *inode);
+/* An object of a tree as a record; tree NULL: it has no base. */
+void record_from_tree(const struct tree *tree, uint32_t inode,
+		      const struct tree_inode *attr, struct record *rec);
 /* As the record that a copy-up of an image's object would write. */
 void record_from_image(const struct image *image, uint32_t i,
 		       struct record *rec);
@@ -428,6 +438,7 @@ struct view_open {
 	const struct lives *lives;
 	struct starts *starts; /* may be NULL */
 	struct quota *tenant_quota;
+	struct past *past;
 	struct view_info info;
 	uint64_t layer; /* the top one */
 	struct timespec since;

@@ -455,7 +455,7 @@ static int commit_locked(struct view *view, struct inode *inode,
 		node_commit(view, node, change);
 		return 0;
 	}
-	if (!inode->recorded ||
+	if (inode->old || !inode->recorded ||
 	    !time_is_after(&inode->rec.ctime_bound, &inode->rec.ctime)) {
 		change->pending = true;
 		change_submit(view, change);
@@ -482,7 +482,7 @@ int view_commit(struct view *view, struct view_object obj,
 	memset(&change->done, 0, sizeof(change->done));
 	change->pending = false;
 	pthread_rwlock_wrlock(&view->lock);
-	rc = inode_load(view, obj.fileid, obj.generation, &inode);
+	rc = inode_load_old(view, obj.fileid, obj.generation, &inode);
 	if (rc == 0) {
 		wcc_before(wcc, &inode);
 		wcc_after(view, wcc, &inode);

@@ -104,6 +104,19 @@ int site_tenant_assign(struct site *site, const char *tenant,
 	return -EOPNOTSUPP;
 }
 
+int site_tenant_switch(struct site *site, const char *tenant,
+		       const struct package_info *packages, unsigned int count,
+		       struct site_switch *how, uint32_t *generation)
+{
+	(void)site;
+	(void)tenant;
+	(void)packages;
+	(void)count;
+	(void)how;
+	(void)generation;
+	return -EOPNOTSUPP;
+}
+
 int site_tenant_history(struct site *site, const char *tenant,
 			int (*visit)(void *ctx, const struct site_generation *),
 			void *ctx)
@@ -116,14 +129,13 @@ int site_tenant_history(struct site *site, const char *tenant,
 }
 
 int site_tenant_rollback(struct site *site, const char *tenant, uint32_t to,
-			 site_conflict_fn *conflict, void *ctx, uint32_t *from,
+			 struct site_switch *how, uint32_t *from,
 			 uint32_t *generation)
 {
 	(void)site;
 	(void)tenant;
 	(void)to;
-	(void)conflict;
-	(void)ctx;
+	(void)how;
 	(void)from;
 	(void)generation;
 	return -EOPNOTSUPP;

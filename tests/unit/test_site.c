@@ -281,7 +281,8 @@ static void test_site_assign(void)
 		attr = fixture_attr(t.view, "bin");
 		CU_ASSERT_TRUE(attr.ctime.tv_sec > ctime.tv_sec ||
 			       attr.ctime.tv_nsec != ctime.tv_nsec);
-		CU_ASSERT_EQUAL(view_getattr(t.view, tool, &attr), -ESTALE);
+		/* Rule N-20: the old handle has the old bytes. */
+		CU_ASSERT_TRUE(fixture_content_is(t.view, tool, "tool 1", 6));
 		test_again(&t);
 	}
 	/* Rolling back is a new generation with the old numbers. */
@@ -606,6 +607,7 @@ static int test_history_note(void *ctx, const struct site_generation *g)
 
 static void test_site_rollback(void)
 {
+	struct site_switch how = {.policy = SITE_POLICY_FAIL};
 	uint32_t generation, from;
 	char text[512] = "";
 	struct test t;
@@ -616,17 +618,17 @@ static void test_site_rollback(void)
 	CU_ASSERT_EQUAL(
 	    test_assign(&t, &t.base2, &t.extra, true, &generation, NULL), 0);
 	CU_ASSERT_EQUAL(generation, 2);
-	CU_ASSERT_EQUAL(site_tenant_rollback(t.fx.site, "red", 0, NULL, NULL,
-					     &from, &generation),
-			0);
+	CU_ASSERT_EQUAL(
+	    site_tenant_rollback(t.fx.site, "red", 0, &how, &from, &generation),
+	    0);
 	CU_ASSERT_EQUAL(from, 1);
 	CU_ASSERT_EQUAL(generation, 3);
 	/* The very file that it was: the same number. */
 	CU_ASSERT_EQUAL(test_id(t.view, "bin/tool"), old);
 	CU_ASSERT_TRUE(test_is(t.view, "only1/f", "f"));
-	CU_ASSERT_EQUAL(site_tenant_rollback(t.fx.site, "red", 2, NULL, NULL,
-					     &from, &generation),
-			0);
+	CU_ASSERT_EQUAL(
+	    site_tenant_rollback(t.fx.site, "red", 2, &how, &from, &generation),
+	    0);
 	CU_ASSERT_EQUAL(generation, 4);
 	CU_ASSERT_TRUE(test_is(t.view, "bin/tool", "tool 2"));
 	test_again(&t);
@@ -634,11 +636,11 @@ static void test_site_rollback(void)
 	    site_tenant_history(t.fx.site, "red", test_history_note, text), 0);
 	CU_ASSERT_STRING_EQUAL(text, "1:1:1 2:2:2 3:1:1 4:2:2 ");
 	check_mute();
-	CU_ASSERT_EQUAL(site_tenant_rollback(t.fx.site, "red", 9, NULL, NULL,
-					     &from, &generation),
-			-ERANGE);
-	CU_ASSERT_EQUAL(site_tenant_rollback(t.fx.site, "none", 0, NULL, NULL,
-					     &from, &generation),
+	CU_ASSERT_EQUAL(
+	    site_tenant_rollback(t.fx.site, "red", 9, &how, &from, &generation),
+	    -ERANGE);
+	CU_ASSERT_EQUAL(site_tenant_rollback(t.fx.site, "none", 0, &how, &from,
+					     &generation),
 			-ENOENT);
 	check_unmute();
 	fixture_close(&t.fx);

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_switch: what guests see of a switch beside names and contents: old
+ * handles, times of directories, what gave way and comes back; and two packages
+ * that delete and provide one path.
+ */
+#include <stdio.h>
+
+#include "overlay/past.h"
+#include "tests/lib/check.h"
+#include "tests/lib/fixture_view.h"
+
+static const struct fixture_entry test_one[] = {
+    {"bin/sh", S_IFREG | 0755, .text = "shell"},
+    {"bin/tool", S_IFREG | 0755, .text = "tool 1"},
+    {"etc/conf", S_IFREG | 0644, .text = "conf 1"},
+    {"etc/link", S_IFLNK | 0777, .text = "target 1"},
+    {"lib/big", S_IFREG | 0644, .len = 100000, .seed = 1},
+    {"old/only", S_IFREG | 0644, .text = "only"},
+};
+static const struct fixture_entry test_two[] = {
+    {"bin/sh", S_IFREG | 0755, .text = "shell"},
+    {"bin/tool", S_IFREG | 0755, .text = "tool 2"},
+    {"etc/conf", S_IFREG | 0644, .text = "conf 2"},
+    {"etc/link", S_IFLNK | 0777, .text = "target 2"},
+    {"etc/new", S_IFREG | 0644, .text = "new"},
+    {"lib/big", S_IFREG | 0644, .len = 100000, .seed = 1},
+};
+
+struct test {
+	struct fixture fx;
+	struct package_info one, two;
+	struct view *view;
+};
+
+static void test_open(struct test *t)
+{
+	fixture_open(&t->fx);
+	fixture_package(&t->fx, "p", "1", test_one, ARRAY_LEN(test_one),
+			&t->one);
+	fixture_package(&t->fx, "p", "2", test_two, ARRAY_LEN(test_two),
+			&t->two);
+	t->view = fixture_guest(&t->fx, &t->one, 1);
+}
+
+static void test_again(struct test *t)
+{
+	fixture_restart(&t->fx, true);
+	t->view = fixture_view(&t->fx, "/red/vm1");
+}
+
+static int test_switch(struct test *t, const struct package_info *to,
+		       enum site_policy policy, struct site_switch *how)
+{
+	struct site_switch here = {.policy = policy};
+	uint32_t generation;
+	int rc;
+
+	check_mute();
+	rc = site_tenant_switch(t->fx.site, "red", to, 1, &here, &generation);
+	check_unmute();
+	if (how)
+		*how = here;
+	return rc;
+}
+
+static bool test_has(struct test *t, struct view_object obj, const char *text)
+{
+	return fixture_content_is(t->view, obj, text, strlen(text));
+}
+
+static bool test_is(struct test *t, const char *path, const char *text)
+{
+	return test_has(t, fixture_find(t->view, path), text);
+}
+
+static void test_put(struct test *t, const char *path, const char *text)
+{
+	CU_ASSERT_EQUAL(fixture_write(t->view, &fixture_root,
+				      fixture_find(t->view, path), 0, text,
+				      strlen(text), false, NULL),
+			0);
+}
+
+static bool test_same_time(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+static bool test_later(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec > b->tv_sec ||
+	       (a->tv_sec == b->tv_sec && a->tv_nsec > b->tv_nsec);
+}
+
+/* --- handles ----------------------------------------------------------------
+ */
+
+static void test_switch_handles(void)
+{
+	struct view_object tool, link, only;
+	struct view_setattr set = {.mask = VIEW_SET_MODE, .mode = 0600};
+	struct view_attr before, attr;
+	char target[VIEW_SYMLINK_MAX];
+	struct test t;
+
+	test_open(&t);
+	tool = fixture_find(t.view, "bin/tool");
+	link = fixture_find(t.view, "etc/link");
+	only = fixture_find(t.view, "old/only");
+	CU_ASSERT_EQUAL(view_getattr(t.view, tool, &before), 0);
+	CU_ASSERT_EQUAL(test_switch(&t, &t.two, SITE_POLICY_FAIL, NULL), 0);
+	for (int i = 0; i < 2; i++) {
+		size_t len = sizeof(target);
+
+		CU_ASSERT_TRUE(test_has(&t, tool, "tool 1"));
+		CU_ASSERT_TRUE(test_has(&t, only, "only"));
+		CU_ASSERT_TRUE(test_is(&t, "bin/tool", "tool 2"));
+		CU_ASSERT_EQUAL(view_getattr(t.view, tool, &attr), 0);
+		CU_ASSERT_TRUE(fixture_attr_same(&attr, &before));
+		CU_ASSERT_EQUAL(
+		    view_readlink(t.view, link, target, &len, &attr), 0);
+		CU_ASSERT_TRUE(len == 8 && memcmp(target, "target 1", 8) == 0);
+		/* They can be read, not changed. */
+		CU_ASSERT_EQUAL(fixture_write(t.view, &fixture_root, tool, 0,
+					      "x", 1, true, NULL),
+				-ESTALE);
+		CU_ASSERT_EQUAL(
+		    fixture_setattr(t.view, &fixture_root, tool, &set, NULL),
+		    -ESTALE);
+		CU_ASSERT_EQUAL(fixture_link(t.view, &fixture_root, tool,
+					     view_root(t.view), "again", NULL),
+				-ESTALE);
+		test_again(&t);
+	}
+	/* Back: it is the same object again. */
+	CU_ASSERT_EQUAL(test_switch(&t, &t.one, SITE_POLICY_FAIL, NULL), 0);
+	CU_ASSERT_EQUAL(fixture_find(t.view, "bin/tool").fileid, tool.fileid);
+	CU_ASSERT_EQUAL(
+	    fixture_write(t.view, &fixture_root, tool, 0, "T", 1, true, NULL),
+	    0);
+	CU_ASSERT_TRUE(test_is(&t, "bin/tool", "Tool 1"));
+	fixture_close(&t.fx);
+}
+
+/* After a day, when no generation has the tree any more, it is forgotten. */
+static void test_switch_handles_end(void)
+{
+	struct view_object tool;
+	struct view_attr attr;
+	unsigned int count;
+	struct test t;
+
+	test_open(&t);
+	tool = fixture_find(t.view, "bin/tool");
+	CU_ASSERT_EQUAL(test_switch(&t, &t.two, SITE_POLICY_FAIL, NULL), 0);
+	past_age_for_tests(PAST_HOURS * 3600 + 1);
+	test_again(&t);
+	CU_ASSERT_TRUE(test_has(&t, tool, "tool 1"));
+	CU_ASSERT_EQUAL(site_forget_generations(t.fx.site, &t.one.revision, "p",
+						"1", &count),
+			0);
+	CU_ASSERT_EQUAL(count, 1);
+	past_age_for_tests(PAST_HOURS * 3600 - 60);
+	test_again(&t);
+	CU_ASSERT_TRUE(test_has(&t, tool, "tool 1"));
+	past_age_for_tests(PAST_HOURS * 3600 + 1);
+	test_again(&t);
+	CU_ASSERT_EQUAL(view_getattr(t.view, tool, &attr), -ESTALE);
+	past_age_for_tests(0);
+	fixture_close(&t.fx);
+}
+
+struct test_trees {
+	struct digest tree;
+	unsigned int past;
+};
+
+static int test_tree_user(void *ctx, const struct site_tree_user *user)
+{
+	struct test_trees *trees = ctx;
+
+	trees->past += user->past && digest_equal(&user->tree, &trees->tree);
+	return 0;
+}
+
+/* What may be read still must not be collected. */
+static void test_switch_trees(void)
+{
+	struct test_trees trees = {0};
+	struct test t;
+
+	test_open(&t);
+	trees.tree = t.one.tree;
+	CU_ASSERT_EQUAL(site_tree_users(t.fx.site, test_tree_user, &trees), 0);
+	CU_ASSERT_EQUAL(trees.past, 0);
+	CU_ASSERT_EQUAL(test_switch(&t, &t.two, SITE_POLICY_FAIL, NULL), 0);
+	CU_ASSERT_EQUAL(site_tree_users(t.fx.site, test_tree_user, &trees), 0);
+	CU_ASSERT_EQUAL(trees.past, 1);
+	fixture_close(&t.fx);
+}
+
+/* --- times
+ * -------------------------------------------------------------------- */
+
+static void test_switch_times(void)
+{
+	static const char *const dirs[] = {"", "bin", "etc", "lib"};
+	/* Names differ in the root and etc; in bin what a name stands for. */
+	static const bool ctime[] = {true, true, true, false};
+	static const bool mtime[] = {true, false, true, false};
+	struct view_attr attrs[2][ARRAY_LEN(dirs)];
+	struct test t;
+
+	test_open(&t);
+	for (int to = 0; to < 4; to++) {
+		for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
+			attrs[0][i] = fixture_attr(t.view, dirs[i]);
+		CU_ASSERT_EQUAL(test_switch(&t, to % 2 ? &t.one : &t.two,
+					    SITE_POLICY_FAIL, NULL),
+				0);
+		for (int again = 0; again < 2; again++) {
+			for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
+				struct view_attr *a = &attrs[0][i];
+				struct view_attr *b = &attrs[1][i];
+
+				*b = fixture_attr(t.view, dirs[i]);
+				CU_ASSERT_EQUAL(
+				    test_later(&b->ctime, &a->ctime), ctime[i]);
+				CU_ASSERT_EQUAL(
+				    test_same_time(&b->ctime, &a->ctime),
+				    !ctime[i]);
+				CU_ASSERT_EQUAL(
+				    test_later(&b->mtime, &a->mtime), mtime[i]);
+				CU_ASSERT_EQUAL(
+				    test_same_time(&b->mtime, &a->mtime),
+				    !mtime[i]);
+			}
+			test_again(&t);
+		}
+	}
+	fixture_close(&t.fx);
+}
+
+/* --- policies
+ * ------------------------------------------------------------------ */
+
+static void test_switch_package(void)
+{
+	struct site_switch how;
+	struct view_object conf;
+	struct test t;
+
+	test_open(&t);
+	test_put(&t, "etc/conf", "mine");
+	conf = fixture_find(t.view, "etc/conf");
+	CU_ASSERT_EQUAL(test_switch(&t, &t.two, SITE_POLICY_FAIL, &how),
+			-EEXIST);
+	CU_ASSERT_EQUAL(how.conflicts, 1);
+	CU_ASSERT_TRUE(test_is(&t, "etc/conf", "mine 1"));
+	CU_ASSERT_EQUAL(test_switch(&t, &t.two, SITE_POLICY_PACKAGE, &how), 0);
+	CU_ASSERT_EQUAL(how.superseded, 1);
+	for (int i = 0; i < 2; i++) {
+		CU_ASSERT_TRUE(test_is(&t, "etc/conf", "conf 2"));
+		/* Who has it open reads on in what he had. */
+		CU_ASSERT_TRUE(test_has(&t, conf, "mine 1"));
+		CU_ASSERT_EQUAL(fixture_write(t.view, &fixture_root, conf, 0,
+					      "x", 1, true, NULL),
+				-ESTALE);
+		CU_ASSERT_EQUAL(fixture_commit(t.view, conf), 0);
+		test_again(&t);
+	}
+	CU_ASSERT_EQUAL(test_switch(&t, &t.one, SITE_POLICY_FAIL, &how), 0);
+	CU_ASSERT_EQUAL(how.restored, 1);
+	CU_ASSERT_TRUE(test_is(&t, "etc/conf", "mine 1"));
+	CU_ASSERT_EQUAL(fixture_find(t.view, "etc/conf").fileid, conf.fileid);
+	fixture_close(&t.fx);
+}
+
+static void test_switch_keep(void)
+{
+	struct site_switch how;
+	struct view_object conf;
+	struct test t;
+
+	test_open(&t);
+	test_put(&t, "etc/conf", "mine");
+	test_put(&t, "old/only", "ONLY");
+	conf = fixture_find(t.view, "etc/conf");
+	CU_ASSERT_EQUAL(test_switch(&t, &t.two, SITE_POLICY_KEEP, &how), 0);
+	CU_ASSERT_EQUAL(how.kept, 2);
+	for (int i = 0; i < 2; i++) {
+		CU_ASSERT_TRUE(test_is(&t, "etc/conf", "mine 1"));
+		CU_ASSERT_TRUE(test_is(&t, "old/only", "ONLY"));
+		CU_ASSERT_TRUE(test_is(&t, "etc/new", "new"));
+		CU_ASSERT_EQUAL(fixture_find(t.view, "etc/conf").fileid,
+				conf.fileid);
+		test_again(&t);
+	}
+	test_put(&t, "etc/conf", "MINE");
+	CU_ASSERT_TRUE(test_is(&t, "etc/conf", "MINE 1"));
+	fixture_close(&t.fx);
+}
+
+/* A dry run tells what is in the way, and changes nothing. */
+static void test_switch_dry(void)
+{
+	struct site_switch how = {.dry_run = true};
+	uint32_t generation;
+	struct test t;
+
+	test_open(&t);
+	test_put(&t, "etc/conf", "mine");
+	CU_ASSERT_EQUAL(
+	    site_tenant_switch(t.fx.site, "red", &t.two, 1, &how, &generation),
+	    0);
+	CU_ASSERT_EQUAL(how.conflicts, 1);
+	CU_ASSERT_EQUAL(generation, 1);
+	CU_ASSERT_TRUE(test_is(&t, "etc/conf", "mine 1"));
+	CU_ASSERT_TRUE(test_is(&t, "bin/tool", "tool 1"));
+	fixture_close(&t.fx);
+}
+
+/* --- one deletes what the other provides
+ * ----------------------------------------- */
+
+static const struct fixture_entry test_deletes[] = {
+    {"bin/tool", .whiteout = true},
+    {"bin/extra", S_IFREG | 0755, .text = "extra"},
+};
+
+static void test_count_path(void *ctx, const char *what)
+{
+	*(bool *)ctx |=
+	    strstr(what, "bin/tool") != NULL && strstr(what, "deletes") != NULL;
+}
+
+static void test_switch_deletes(void)
+{
+	struct package_info list[2];
+	struct test t;
+
+	test_open(&t);
+	list[0] = t.one;
+	fixture_package(&t.fx, "q", "1", test_deletes, ARRAY_LEN(test_deletes),
+			&list[1]);
+	for (int first = 0; first < 2; first++) {
+		bool told = false;
+		struct site_switch how = {.conflict = test_count_path,
+					  .ctx = &told};
+		struct view_attr attr;
+		uint32_t generation;
+
+		check_mute();
+		CU_ASSERT_EQUAL(site_tenant_switch(t.fx.site, "red", list, 2,
+						   &how, &generation),
+				-EEXIST);
+		check_unmute();
+		CU_ASSERT_TRUE(told);
+		CU_ASSERT_EQUAL(how.paths, 1);
+		how = (struct site_switch){.take_order = true};
+		CU_ASSERT_EQUAL(site_tenant_switch(t.fx.site, "red", list, 2,
+						   &how, &generation),
+				0);
+		/* The order decides. */
+		CU_ASSERT_EQUAL(fixture_walk(t.view, "bin/tool", &attr),
+				first == 0 ? 0 : -ENOENT);
+		CU_ASSERT_TRUE(test_is(&t, "bin/extra", "extra"));
+		list[1] = list[0];
+		CU_ASSERT_EQUAL(depot_package_get(t.fx.depot,
+						  &(struct package_ref){
+						      .name = "q", .tag = "1"},
+						  &list[0]),
+				0);
+	}
+	fixture_close(&t.fx);
+}
+
+static const struct check_test tests[] = {
+    {"old handles", test_switch_handles},
+    {"old handles end", test_switch_handles_end},
+    {"trees are kept", test_switch_trees},
+    {"times of directories", test_switch_times},
+    {"the package's version", test_switch_package},
+    {"the guest's version", test_switch_keep},
+    {"dry run", test_switch_dry},
+    {"one deletes what another provides", test_switch_deletes},
+};
+
+int main(void)
+{
+	return check_main("test_switch", tests, ARRAY_LEN(tests));
+}
