@@ -47,6 +47,8 @@ cmd_fn cmd_delta_diff, cmd_delta_du, cmd_delta_assign;
 cmd_fn cmd_profile_create, cmd_profile_list, cmd_profile_show, cmd_profile_diff,
     cmd_profile_remove, cmd_profile_export, cmd_profile_import;
 cmd_fn cmd_export_list;
+/* What a file says shall be. */
+cmd_fn cmd_apply, cmd_tenant_export;
 cmd_fn cmd_bench_run, cmd_bench_compare, cmd_bench_plot, cmd_bench_table;
 
 /* A depot at rest, elsewhere. */

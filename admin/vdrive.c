@@ -45,7 +45,8 @@ static const struct command vdrive_commands[] = {
     {"package", "capture", "--base DIR -o FILE -- INSTALLER [ARGUMENT...]",
      "run an installer over a base, keep what it changed", 1, ANY,
      ARGS_BIT(ARGS_BASE) | ARGS_BIT(ARGS_KEEP) | ARGS_BIT(ARGS_LEAVE) |
-	 ARGS_BIT(ARGS_QUOTA) | ARGS_BIT(ARGS_NO_NETWORK) | ARGS_BIT(ARGS_ALLOW_FAILURE),
+	 ARGS_BIT(ARGS_QUOTA) | ARGS_BIT(ARGS_NO_NETWORK) |
+	 ARGS_BIT(ARGS_ALLOW_FAILURE),
      cmd_package_capture},
     {"package", "list", "", "packages of this depot", 0, 0, 0,
      cmd_package_list},
@@ -140,6 +141,8 @@ static const struct command vdrive_commands[] = {
      ARGS_BIT(ARGS_TO), cmd_tenant_rollback},
     {"tenant", "upgrade", "TENANT [PACKAGE...]", "on to what the tags name now",
      1, ANY, ARGS_BIT(ARGS_DRY_RUN), cmd_tenant_upgrade},
+    {"tenant", "export", "TENANT", "it and its guests, as apply reads them", 1,
+     1, 0, cmd_tenant_export},
     {"tenant", "list", "", "customers and their packages", 0, 0, 0,
      cmd_tenant_list},
     {"guest", "add",
@@ -234,6 +237,10 @@ static const struct command vdrive_commands[] = {
      ARGS_BIT(ARGS_DRY_RUN), cmd_profile_remove},
     {"export", "list", "", "what is offered over NFS", 0, 0, 0,
      cmd_export_list},
+    {"apply", NULL, "-f FILE|- [-n] [-y] [--prune]",
+     "make tenants, guests and upstreams what a file says", 0, 0,
+     ARGS_BIT(ARGS_FILE) | ARGS_BIT(ARGS_PRUNE) | ARGS_BIT(ARGS_DRY_RUN),
+     cmd_apply},
     {"bench", "run",
      "-o FILE [--app NAME,...] [--variants NAME,...] [--states STATE,...] "
      "[--link 100M] [--runs N] [--seed N] [--cache DIR] [--storage] [-n]",

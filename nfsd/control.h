@@ -75,6 +75,10 @@
  *   POST /v1/guests/access?name=T/G&WHO
  *                                         how it is told apart; what is left
  *                                         out stays; its connections are closed
+ *   POST /v1/guests/check                 body: a JSON list of {"guest":T/G,
+ *                                         "gone":BOOL,"addr":A,"listen":L,
+ *                                         "secret":BOOL}: could all be told
+ *                                         apart if these were so?  409: no
  *   GET  /v1/guests/secret?name=T/G       schema "guest-secret/1": addr, listen
  *                                         and, if it has one, secret_path
  *   POST /v1/guests/pause?name=T/G&pause=0|1

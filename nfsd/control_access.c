@@ -15,7 +15,12 @@
 #include "nfsd/server.h"
 #include "overlay/site.h"
 
-enum { CONTROL_ADDR_MAX = 63 };
+enum { CONTROL_ADDR_MAX = 63, CONTROL_WISHES_MAX = 65536 };
+
+static void control_json_put(json_t **json)
+{
+	json_decref(*json);
+}
 
 /* Empty: any address. */
 static int control_access_addr(struct control_request *req, const char *text,
@@ -242,6 +247,58 @@ int control_guest_access(struct control_request *req)
 	}
 	control_access_switch(req, name, &info.access, &access);
 	return control_access_answer(req, "guest-access/1", name);
+}
+
+static int control_wish(struct control_request *req, const json_t *row,
+			struct site_guest_wish *wish)
+{
+	const char *listen = "";
+	int gone = 0, secret = 0;
+
+	*wish = (struct site_guest_wish){.gone = false};
+	if (json_unpack((json_t *)(uintptr_t)row, "{s:s, s:b, s:s, s:s, s:b}",
+			"guest", &wish->name, "gone", &gone, "addr",
+			&wish->options.addr, "listen", &listen, "secret",
+			&secret) < 0)
+		return control_refuse(req, -EINVAL, NULL,
+				      "%s: each is guest, gone, addr, listen "
+				      "and secret",
+				      req->route->path);
+	wish->gone = gone;
+	wish->options.has_secret = secret;
+	if (!*listen || listen_parse(listen, &wish->options.listen))
+		return 0;
+	return control_refuse(req, -EINVAL, "--listen 10.20.0.1:2051",
+			      "\"%s\" is no IP address and port", listen);
+}
+
+int control_guest_check(struct control_request *req)
+{
+	CLEANUP(control_json_put)
+	json_t *list =
+	    json_loadb((const char *)req->body, req->body_len, 0, NULL);
+	size_t count = json_array_size(list);
+	CLEANUP_FREE struct site_guest_wish *wishes =
+	    calloc(count + 1, sizeof(*wishes));
+	int rc = 0;
+
+	if (!json_is_array(list) || count > CONTROL_WISHES_MAX)
+		return control_refuse(req, -EINVAL, NULL,
+				      "%s: the body is no list of at most %d "
+				      "guests",
+				      req->route->path, CONTROL_WISHES_MAX);
+	if (!wishes)
+		return -ENOMEM;
+	for (size_t i = 0; rc == 0 && i < count; i++)
+		rc = control_wish(req, json_array_get(list, i), &wishes[i]);
+	if (rc < 0)
+		return rc;
+	rc = site_guests_check(req->control->daemon.site, wishes,
+			       (unsigned int)count);
+	if (rc < 0)
+		return control_fail(req, rc, control_access_hint(rc), "guests");
+	return control_answer(req,
+			      json_pack("{s:s}", "schema", "guest-check/1"));
 }
 
 int control_guest_secret(struct control_request *req)

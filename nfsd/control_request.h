@@ -122,7 +122,7 @@ control_handler control_guest_list, control_guest_add, control_guest_quota,
     control_guest_whiteouts, control_guest_pause, control_guest_remove,
     control_export_list;
 /* How guests are told apart (control_access.c). */
-control_handler control_guest_access, control_guest_secret;
+control_handler control_guest_access, control_guest_check, control_guest_secret;
 /* The state of all (control_status.c). */
 control_handler control_status;
 /* A tenant's selections over time (control_generation.c). */

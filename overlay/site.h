@@ -225,6 +225,18 @@ MUST_CHECK int site_guest_set_whiteouts(struct site *site, const char *guest,
 MUST_CHECK int site_guest_set_access(struct site *site, const char *guest,
 				     const struct site_guest_options *options,
 				     bool fresh);
+/*
+ * Could all guests be told apart if these were so?  Nothing is changed; the
+ * guests that are not named count as they are.  -ENOTUNIQ, -EINVAL, logged.
+ */
+struct site_guest_wish {
+	const char *name; /* "tenant/guest", which may not be there yet */
+	struct site_guest_options options; /* addr, listen, has_secret count */
+	bool gone;
+};
+MUST_CHECK int site_guests_check(struct site *site,
+				 const struct site_guest_wish *wishes,
+				 unsigned int count);
 /* For the operator.  -ENOENT: no such guest, or it has none. */
 MUST_CHECK int site_guest_secret(struct site *site, const char *guest,
 				 struct site_secret *secret);

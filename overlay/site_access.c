@@ -121,14 +121,13 @@ static int access_refuse(const char *name, const char *other, bool is_open,
 /* The other one is another guest. */
 static int access_check_pair(const struct site *site, const char *name,
 			     const struct guest_record *record,
-			     const struct site_view *other)
+			     const char *path, const struct guest_record *other)
 {
-	const char *path = other->view->info.path + 1; /* "tenant/guest" */
 	size_t tenant_len = strcspn(name, "/") + 1;
 	bool is_open;
 
 	if (record->listen.port != 0 &&
-	    access_listens_same(&record->listen, &other->record.listen))
+	    access_listens_same(&record->listen, &other->listen))
 		return log_err(-ENOTUNIQ,
 			       "guest %s listens on that address and port "
 			       "already, so guest %s cannot be told apart "
@@ -138,10 +137,16 @@ static int access_check_pair(const struct site *site, const char *name,
 	    (site->trust == SITE_TRUST_TENANT &&
 	     strncmp(name, path, tenant_len) == 0))
 		return 0;
-	is_open = access_is_open(record) || access_is_open(&other->record);
-	if (is_open || access_overlaps(record, &other->record))
+	is_open = access_is_open(record) || access_is_open(other);
+	if (is_open || access_overlaps(record, other))
 		return access_refuse(name, path, is_open, record);
 	return 0;
+}
+
+/* "tenant/guest" of a view. */
+static const char *access_name(const struct site_view *sv)
+{
+	return sv->view->info.path + 1;
 }
 
 int access_check(const struct site *site, const char *name,
@@ -149,10 +154,68 @@ int access_check(const struct site *site, const char *name,
 {
 	int rc = 0;
 
-	for (unsigned int i = 0; rc == 0 && i < site->view_count; i++)
-		if (strcmp(site->views[i].view->info.path + 1, name) != 0)
+	for (unsigned int i = 0; rc == 0 && i < site->view_count; i++) {
+		const struct site_view *sv = &site->views[i];
+
+		if (strcmp(access_name(sv), name) != 0)
 			rc = access_check_pair(site, name, record,
-					       &site->views[i]);
+					       access_name(sv), &sv->record);
+	}
+	return rc;
+}
+
+static bool access_is_wished(const struct site_guest_wish *wishes,
+			     unsigned int count, const char *name)
+{
+	for (unsigned int i = 0; i < count; i++)
+		if (strcmp(wishes[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* Wish i against those after it, and against guests that nobody wishes other.
+ */
+static int access_check_wish(const struct site *site,
+			     const struct site_guest_wish *wishes,
+			     const struct guest_record *records, unsigned int i,
+			     unsigned int count)
+{
+	int rc = 0;
+
+	for (unsigned int k = i + 1; rc == 0 && k < count; k++)
+		if (!wishes[k].gone)
+			rc =
+			    access_check_pair(site, wishes[i].name, &records[i],
+					      wishes[k].name, &records[k]);
+	for (unsigned int v = 0; rc == 0 && v < site->view_count; v++) {
+		const struct site_view *sv = &site->views[v];
+
+		if (!access_is_wished(wishes, count, access_name(sv)))
+			rc =
+			    access_check_pair(site, wishes[i].name, &records[i],
+					      access_name(sv), &sv->record);
+	}
+	return rc;
+}
+
+int site_guests_check(struct site *site, const struct site_guest_wish *wishes,
+		      unsigned int count)
+{
+	CLEANUP_FREE struct guest_record *records =
+	    calloc(count + 1, sizeof(*records));
+	int rc = records ? 0 : -ENOMEM;
+
+	for (unsigned int i = 0; rc == 0 && i < count; i++)
+		if (!wishes[i].gone)
+			rc = access_fill(wishes[i].name, &wishes[i].options,
+					 true, &records[i]);
+	pthread_mutex_lock(&site->verbs);
+	pthread_rwlock_rdlock(&site->lock);
+	for (unsigned int i = 0; rc == 0 && i < count; i++)
+		if (!wishes[i].gone)
+			rc = access_check_wish(site, wishes, records, i, count);
+	pthread_rwlock_unlock(&site->lock);
+	pthread_mutex_unlock(&site->verbs);
 	return rc;
 }
 

@@ -160,6 +160,15 @@ int site_guest_set_access(struct site *site, const char *guest,
 	return -EOPNOTSUPP;
 }
 
+int site_guests_check(struct site *site, const struct site_guest_wish *wishes,
+		      unsigned int count)
+{
+	(void)site;
+	(void)wishes;
+	(void)count;
+	return -EOPNOTSUPP;
+}
+
 int site_guest_secret(struct site *site, const char *guest,
 		      struct site_secret *secret)
 {
