@@ -16,7 +16,9 @@ enum {
 	PREFETCH_SWEEP_MS = 30 * 1000,
 	PREFETCH_FILL_TICK_MS = 100,
 	PREFETCH_AUTO_BYTES = 16 << 20, /* with fetch, of a fill by itself */
-	PREFETCH_LEN_GUESS = 32 << 10,  /* of a shard whose length is unknown */
+	PREFETCH_STREAM_MIN = 128, /* shards ahead of one who reads on and on */
+	PREFETCH_REST_MS = 500,
+	PREFETCH_LEN_GUESS = 32 << 10, /* of a shard whose length is unknown */
 };
 
 struct prefetch_job {
@@ -355,6 +357,20 @@ static void run_step(struct prefetch *prefetch, struct run *run)
 		fetch_submit(prefetch->depot->fetch, list);
 }
 
+/* lock.  A fill by itself: has it enough under way, or does anybody read on and
+ * on?  What is under way may find the store without room. */
+static bool run_must_rest(const struct prefetch *prefetch,
+			  const struct run *run, uint64_t *wait_ms)
+{
+	if (!run->is_auto)
+		return false;
+	if (prefetch_now_ms() < prefetch->rest_until_ms) {
+		*wait_ms = MIN(*wait_ms, (uint64_t)PREFETCH_FILL_TICK_MS);
+		return true;
+	}
+	return run->inflight_bytes >= PREFETCH_AUTO_BYTES;
+}
+
 /* lock.  *wait_ms: how soon to look again at a fill that has to wait. */
 static bool run_may_step(struct prefetch *prefetch, const struct run *run,
 			 uint64_t *wait_ms)
@@ -368,8 +384,7 @@ static bool run_may_step(struct prefetch *prefetch, const struct run *run,
 	if (run->inflight >= PREFETCH_RUN_JOBS_MAX ||
 	    prefetch->inflight >= PREFETCH_JOBS_MAX)
 		return false;
-	/* What is under way may find the store without room. */
-	if (run->is_auto && run->inflight_bytes >= PREFETCH_AUTO_BYTES)
+	if (run_must_rest(prefetch, run, wait_ms))
 		return false;
 	if (run_has_tokens(prefetch, run))
 		return true;
@@ -580,6 +595,15 @@ void depot_prefetch_started(struct depot *depot, struct tree *tree,
 		(void)prefetch_push(prefetch, run);
 }
 
+/* Somebody reads on and on: reading ahead of him brings what a fill would, no
+ * sooner than memory has room for it opened. */
+static void prefetch_rest_fills(struct prefetch *prefetch)
+{
+	pthread_mutex_lock(&prefetch->lock);
+	prefetch->rest_until_ms = prefetch_now_ms() + PREFETCH_REST_MS;
+	pthread_mutex_unlock(&prefetch->lock);
+}
+
 void depot_prefetch_ahead(struct depot *depot, struct tree *tree,
 			  const uint32_t *shards, unsigned int count,
 			  uint32_t who)
@@ -594,6 +618,8 @@ void depot_prefetch_ahead(struct depot *depot, struct tree *tree,
 		run_free(run);
 		return;
 	}
+	if (count >= PREFETCH_STREAM_MIN)
+		prefetch_rest_fills(depot->prefetch);
 	memcpy(run->list, shards, count * sizeof(*shards));
 	run->count = count;
 	run->prepared = true;

@@ -42,7 +42,7 @@ struct prefetch_options {
 				PREFETCH_FILL_AUTO */
 };
 /* As fast as the link is free (fetch_window.h), and only packages that no plan
- * is known of, as long as the store has room for them. */
+ * is known of, while nobody reads on and on, as long as the store has room. */
 #define PREFETCH_FILL_AUTO UINT64_MAX
 void depot_prefetch_set(struct depot *depot,
 			const struct prefetch_options *options);

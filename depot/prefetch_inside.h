@@ -63,9 +63,10 @@ struct prefetch {
 	uint64_t last_id;                                  /* lock */
 	struct prefetch_again again[PREFETCH_AGAIN_SLOTS]; /* lock; a ring */
 	unsigned int again_next;                           /* lock */
-	int64_t fill_tokens; /* the thread's own */
-	uint64_t fill_ms;    /* likewise; when they were last added to */
-	bool stop;           /* lock */
+	uint64_t rest_until_ms; /* lock; fills by themselves wait so long */
+	int64_t fill_tokens;    /* the thread's own */
+	uint64_t fill_ms;       /* likewise; when they were last added to */
+	bool stop;              /* lock */
 	bool has_thread;
 	pthread_t thread;
 };

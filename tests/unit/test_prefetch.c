@@ -309,6 +309,26 @@ static void test_prefetch_fill_auto(void)
 	CU_ASSERT_EQUAL(test_count(&f), tree_shard_count(f.tree));
 }
 
+/* While somebody reads on and on, a fill by itself waits. */
+static void test_prefetch_fill_rests(void)
+{
+	CLEANUP(fixture_close) struct fixture f;
+	struct prefetch_options options = {.fill_rate = PREFETCH_FILL_AUTO};
+	uint32_t same[500] = {0};
+
+	fixture_open(&f);
+	depot_prefetch_set(f.host, &options);
+	depot_prefetch_ahead(f.host, f.tree, same, 500, 0);
+	depot_prefetch_started(f.host, f.tree, "red");
+	for (int i = 0; i < 20; i++) {
+		depot_prefetch_ahead(f.host, f.tree, same, 500, 0);
+		test_sleep();
+	}
+	CU_ASSERT(test_count(&f) <= 1);
+	test_rest(&f);
+	CU_ASSERT_EQUAL(test_count(&f), tree_shard_count(f.tree));
+}
+
 /* --- operators' ---------------------------------------------------------- */
 
 static struct prefetch_progress test_wait(struct fixture *f, uint64_t id)
@@ -402,6 +422,7 @@ static const struct check_test tests[] = {
     {"ahead", test_prefetch_ahead},
     {"fill", test_prefetch_fill},
     {"all, resident", test_prefetch_all},
+    {"a fill by itself rests", test_prefetch_fill_rests},
     {"a fill by itself: no plan, within its budget", test_prefetch_fill_auto},
     {"cancel", test_prefetch_cancel},
 };
