@@ -176,8 +176,9 @@ listing: all $(MODEL) $(HASH6)
 		$(B)/tests/model/test_listing
 check-e2e: all $(TOOLS) variants
 	@B=$(B) sh tests/run e2e
+# JOBS="run root": only these of check move jobs run root suites (tests/run).
 check-guest: all $(TOOLS)
-	@B=$(B) SUITE_TIMEOUT=4000 SUITES=$(SUITES) sh tests/run guest-all
+	@B=$(B) JOBS="$(JOBS)" SUITE_TIMEOUT=4000 SUITES=$(SUITES) sh tests/run guest-all
 demo: all $(TOOLS)
 	@B=$(B) sh tests/demo
 # The protocol tests against nfs-ganesha, as root: tests/nfs/referee.sh

@@ -19,6 +19,7 @@ prepare()
 		on h guest add demo/vm1 && on h guest add demo/vm2 &&
 		unpack_debs "$W/tree" $(package_debs h python3:1) &&
 		sh tests/guest/package_list.sh "$W/tree" "$W/lists" &&
+		cp admin/guest/vdrive-run "$W/lists" &&
 		guest_killer h
 }
 

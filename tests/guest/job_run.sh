@@ -99,7 +99,7 @@ check 'it is killed' kill_server
 rm -f /run/postgresql/.s.PGSQL.5432*
 timed 'it recovers' start_server
 check 'all data is there' sql_says 'select count(*) from t' 1001
-check 'it is stopped again' stop_server INT 0
+check 'it is stopped again' stop_server TERM 0
 
 before=$(cat /etc/debian_version)
 check "the guest's own files are written under vdrive-run" vdrive-run sh -c \

@@ -44,4 +44,13 @@ check 'modes and sizes' modes
 timed 'python, json as packaged' chroot /sw /usr/bin/python3 -B -c '
 import json, ssl, sqlite3
 assert not hasattr(json, "mark"), "changed by the other guest"'
+cd /
+# The same at its own paths, over this system; what it writes of this system's
+# own goes to the drive.
+timed 'python under vdrive-run' /files/vdrive-run python3 -B -c '
+import json, ssl, sys
+assert sys.prefix == "/usr" and not hasattr(json, "mark")
+open("/etc/hosts", "a").write("127.0.0.2 changed\n")'
+check "a file of the guest's own that it changed" sh -c \
+	'! grep changed /etc/hosts && grep -q changed /sw/etc/hosts'
 finish
