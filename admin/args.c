@@ -115,6 +115,8 @@ static const struct args_row args_rows[ARGS_OPTION_COUNT] = {
     [ARGS_SIZE] = {0, "size", "SIZE,...", "caches of these sizes"},
     [ARGS_PACKAGE] = {0, "package", "PACKAGE",
 		      "what belongs to it ('': to none) only"},
+    [ARGS_CONFLICTS] = {0, "conflicts", "fail|keep|package|profile",
+			"whose version is seen, or refuse"},
     [ARGS_INCLUDE] = {0, "include", "PATTERN,...", "is taken, too"},
     [ARGS_PERCENT] = {0, "percent", "N,...",
 		      "caches of so much of what the trace reads"},

@@ -94,6 +94,7 @@ enum args_option {
 	ARGS_CACHE,
 	ARGS_STORAGE,
 	ARGS_FAIL_ABOVE,
+	ARGS_CONFLICTS,
 	ARGS_OPTION_COUNT,
 };
 /* A set of them.  Not 64 bits: there are more. */

@@ -45,7 +45,8 @@ cmd_fn cmd_delta_snapshot, cmd_delta_restore, cmd_delta_reset, cmd_delta_clone,
     cmd_delta_verify, cmd_delta_export, cmd_delta_import;
 cmd_fn cmd_delta_diff, cmd_delta_du, cmd_delta_assign;
 cmd_fn cmd_profile_create, cmd_profile_list, cmd_profile_show, cmd_profile_diff,
-    cmd_profile_remove, cmd_profile_export, cmd_profile_import;
+    cmd_profile_remove, cmd_profile_export, cmd_profile_import,
+    cmd_profile_apply, cmd_profile_detach;
 cmd_fn cmd_export_list;
 /* What a file says shall be. */
 cmd_fn cmd_apply, cmd_tenant_export;

@@ -453,14 +453,6 @@ struct cmd_profile_diff {
 	json_t *rows;  /* owns */
 };
 
-/* Directories that only lead to what is in them (depot/tree_build.h). */
-static bool profile_is_way(const struct tree_inode *inode)
-{
-	return S_ISDIR(inode->mode) && inode->mode == (S_IFDIR | 0755) &&
-	       inode->uid == 0 && inode->gid == 0 && !inode->opaque &&
-	       inode->mtime.tv_sec == 0 && inode->mtime.tv_nsec == 0;
-}
-
 static int cmd_profile_diff_visit(void *ctx, const char *path,
 				  const struct tree_entry *entry UNUSED,
 				  uint32_t number)
@@ -475,7 +467,7 @@ static int cmd_profile_diff_visit(void *ctx, const char *path,
 	kind = json_string_value(json_object_get(diff->kinds, escaped));
 	if (number != TREE_WHITEOUT) {
 		tree_inode_get(diff->tree, number, &inode);
-		if (!kind && profile_is_way(&inode))
+		if (!kind && tree_inode_is_implied(&inode))
 			return 0;
 	}
 	return json_array_append_new(

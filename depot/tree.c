@@ -354,6 +354,13 @@ void tree_inode_get(const struct tree *tree, uint32_t inode,
 	};
 }
 
+bool tree_inode_is_implied(const struct tree_inode *inode)
+{
+	return inode->mode == (S_IFDIR | 0755) && inode->uid == 0 &&
+	       inode->gid == 0 && inode->mtime.tv_sec == 0 &&
+	       inode->mtime.tv_nsec == 0 && !inode->opaque;
+}
+
 void tree_inode_soon(const struct tree *tree, uint32_t inode)
 {
 	if (inode < tree->img.inode_count)

@@ -88,6 +88,9 @@ void tree_inode_get(const struct tree *tree, uint32_t inode,
 		    struct tree_inode *out);
 /* It will be asked for soon: no more than a hint, any number is allowed. */
 void tree_inode_soon(const struct tree *tree, uint32_t inode);
+/* A directory of which a tree says no more than that there is one: it leads to
+ * what is in it (tree_build.h). */
+bool tree_inode_is_implied(const struct tree_inode *inode);
 /* Target of a symbolic link; borrowed from the tree, no NUL at the end. */
 const char *tree_symlink(const struct tree *tree, uint32_t inode, size_t *len);
 

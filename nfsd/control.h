@@ -113,6 +113,18 @@
  *   POST /v1/delta/assign?name=T/G&path=P[&package=NAME]
  *                                         whose a path is; without package it
  *                                         is unsaid; {"changed":BOOL}
+ *   POST /v1/profiles/apply?profile=NAME&guest=T/G&dry_run=0|1
+ *                                         [&conflicts=fail|keep|profile]
+ *                                         schema "profile-apply/1": what it
+ *                                         brings, and in "conflicts" the paths
+ *                                         where the guest's packages or it
+ *                                         itself have another thing than the
+ *                                         profile was made over, in "own" the
+ *                                         guest's changes of files that change;
+ *                                         409: such (fail), or the latter
+ *                                         without keep or profile
+ *   POST /v1/profiles/detach?profile=NAME&guest=T/G&dry_run=0|1
+ *                                         [&conflicts=keep|profile]
  *   GET  /v1/delta/verify?name=T/G        (long) schema "delta-verify/1", with
  *                                         CONTROL_FINDINGS_MAX findings at most
  *   GET  /v1/delta/export?name=T/G[&snapshot=S]

@@ -129,6 +129,9 @@ static int control_removal_user(void *ctx, const struct site_tree_user *user)
 		snprintf(text, sizeof(text), "tenant %s (generation %u, %s)",
 			 user->tenant, user->generation,
 			 user->current ? "current" : "kept for rollback");
+	} else if (user->guest) {
+		snprintf(text, sizeof(text), "guest %s (applied to it)",
+			 user->guest);
 	} else {
 		if (removal->other_tree_tag)
 			return 0;
@@ -190,6 +193,10 @@ static int control_removal_refuse(struct control_removal *removal)
 			 "going back to %s",
 			 removal->ref,
 			 count == 1 ? "that generation" : "those generations");
+	else if (strcmp(removal->info.tag, CONTROL_PROFILE_TAG) == 0)
+		snprintf(hint, sizeof(hint),
+			 "vdrive profile detach %s TENANT/GUEST",
+			 removal->info.name);
 	else
 		snprintf(hint, sizeof(hint),
 			 "vdrive tenant list; vdrive tenant assign TENANT "

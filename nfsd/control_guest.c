@@ -11,16 +11,27 @@
 #include "nfsd/server.h"
 #include "overlay/site.h"
 
+struct control_guests {
+	struct site *site;
+	json_t *list;
+};
+
+static int control_guest_profile(void *ctx, const struct package_info *profile)
+{
+	return control_append(ctx, json_string(profile->name));
+}
+
 static int control_guest_visit(void *ctx, const struct site_guest_info *info)
 {
+	struct control_guests *guests = ctx;
+	json_t *row, *profiles = json_array();
 	char name[CONTROL_GUEST_MAX + 1];
-	json_t *row;
 	int rc;
 
 	snprintf(name, sizeof(name), "%s/%s", info->tenant, info->guest);
 	row = json_pack(
 	    "{s:s, s:s, s:I, s:I, s:b, s:b, s:b, s:b, s:I, s:I, s:I, "
-	    "s:I, s:I}",
+	    "s:I, s:I, s:o}",
 	    "guest", name, "tenant", info->tenant, "export_id",
 	    (json_int_t)info->access.export_id, "generation",
 	    (json_int_t)info->generation, "devices", (int)info->allow_devices,
@@ -29,24 +40,29 @@ static int control_guest_visit(void *ctx, const struct site_guest_info *info)
 	    "delta_bytes", (json_int_t)info->delta_bytes, "delta_files",
 	    (json_int_t)info->delta_files, "delta_quota_bytes",
 	    (json_int_t)info->quota.bytes, "delta_quota_files",
-	    (json_int_t)info->quota.files, "layers", (json_int_t)info->layers);
+	    (json_int_t)info->quota.files, "layers", (json_int_t)info->layers,
+	    "profiles", profiles);
 	rc =
 	    row ? control_access_json(NULL, NULL, &info->access, row) : -ENOMEM;
 	if (rc == 0)
-		return control_append(ctx, row);
+		rc = site_guest_own(guests->site, name, control_guest_profile,
+				    profiles);
+	if (rc == 0)
+		return control_append(guests->list, row);
 	json_decref(row);
 	return rc;
 }
 
 int control_guest_list(struct control_request *req)
 {
-	json_t *list = json_array();
+	struct control_guests guests = {req->control->daemon.site,
+					json_array()};
 	int rc = -ENOMEM;
 
-	if (list)
-		rc = site_guest_list(req->control->daemon.site,
-				     control_guest_visit, list);
-	return control_answer_list(req, rc, "guest-list/1", "guests", list);
+	if (guests.list)
+		rc = site_guest_list(guests.site, control_guest_visit, &guests);
+	return control_answer_list(req, rc, "guest-list/1", "guests",
+				   guests.list);
 }
 
 int control_param_options(struct control_request *req,

@@ -224,3 +224,298 @@ int control_delta_assign(struct control_request *req)
 			   "delta-assign/1", "guest", name, "path", path,
 			   "package", package, "changed", (int)changed));
 }
+
+/* --- profiles of guests --------------------------------------------------- */
+
+struct control_profile {
+	struct control_request *req;
+	const char *name, *guest;
+	bool dry_run, careful; /* refuse whatever differs */
+	enum site_policy policy;
+	struct package_info info;
+	json_t *revision;               /* owns */
+	struct site_profile_base *base; /* owns; its paths too */
+	size_t base_count;
+	json_t *conflicts;   /* owns; paths */
+	json_t *told;        /* owns; changes of the guest in the way */
+	uint64_t differing;  /* paths */
+	uint64_t count[128]; /* of paths by letter */
+};
+
+static void control_profile_clear(struct control_profile *p)
+{
+	for (size_t i = 0; i < p->base_count; i++)
+		free((char *)(uintptr_t)p->base[i].path);
+	free(p->base);
+	json_decref(p->revision);
+	json_decref(p->conflicts);
+	json_decref(p->told);
+}
+
+/* fail: whatever differs; keep: the guest's own changes are seen; profile: they
+ * give way; nothing: refuse when there are such. */
+static int control_profile_policy(struct control_request *req,
+				  struct control_profile *p)
+{
+	const char *text = control_param_text(req, "conflicts");
+
+	p->policy = SITE_POLICY_FAIL;
+	if (!text || !*text)
+		return 0;
+	p->careful = strcmp(text, "fail") == 0;
+	if (strcmp(text, "keep") == 0)
+		p->policy = SITE_POLICY_KEEP;
+	else if (strcmp(text, "profile") == 0)
+		p->policy = SITE_POLICY_PACKAGE;
+	else if (!p->careful)
+		return control_refuse(req, -EINVAL, "fail, keep or profile",
+				      "conflicts=%s is not known", text);
+	return 0;
+}
+
+static int control_profile_begin(struct control_request *req,
+				 struct control_profile *p)
+{
+	int rc;
+
+	p->req = req;
+	p->conflicts = json_array();
+	p->told = json_array();
+	if (!p->conflicts || !p->told)
+		return -ENOMEM;
+	rc = control_param_name(req, "profile", "a profile", &p->name);
+	if (rc == 0)
+		rc = control_param_guest_here(req, "guest", &p->guest);
+	if (rc == 0)
+		rc = control_param_bool(req, "dry_run", &p->dry_run);
+	return rc == 0 ? control_profile_policy(req, p) : rc;
+}
+
+/* "M ID PATH" */
+static int control_base_row(struct control_profile *p, const char *text)
+{
+	struct site_profile_base *base = &p->base[p->base_count];
+	char *end = NULL;
+
+	if (!text || !strchr("MmD", text[0]) || strlen(text) < 20 ||
+	    text[1] != ' ' || text[18] != ' ')
+		return -EBADMSG;
+	base->kind = (enum site_change)text[0];
+	base->id = strtoull(text + 2, &end, 16);
+	if (end != text + 18)
+		return -EBADMSG;
+	base->path = control_path_unescape(text + 19);
+	if (!base->path)
+		return -EBADMSG;
+	p->base_count++;
+	return 0;
+}
+
+static int control_base_order(const void *a, const void *b)
+{
+	const struct site_profile_base *x = a, *y = b;
+
+	return strcmp(x->path, y->path);
+}
+
+static int control_profile_base(struct control_profile *p)
+{
+	const json_t *records = json_object_get(p->revision, "records");
+	const json_t *base = json_object_get(records, "base"), *row;
+	int rc = json_object_get(records, "profile") ? 0 : -EBADMSG;
+	size_t i;
+
+	p->base = calloc(json_array_size(base) + 1, sizeof(*p->base));
+	if (!p->base)
+		return -ENOMEM;
+	json_array_foreach(base, i, row)
+	{
+		if (rc == 0)
+			rc = control_base_row(p, json_string_value(row));
+	}
+	if (rc == 0 && p->base_count > 0)
+		qsort(p->base, p->base_count, sizeof(*p->base),
+		      control_base_order);
+	return rc;
+}
+
+static int control_profile_find(struct control_profile *p)
+{
+	struct depot *depot = p->req->control->daemon.depot;
+	struct package_ref ref = {.tag = CONTROL_PROFILE_TAG};
+	CLEANUP_FREE char *json = NULL;
+	int rc;
+
+	snprintf(ref.name, sizeof(ref.name), "%s", p->name);
+	rc = depot_package_get(depot, &ref, &p->info);
+	if (rc == -ENOENT)
+		return control_refuse(p->req, rc, "vdrive profile list",
+				      "there is no profile \"%s\"", p->name);
+	if (rc == 0)
+		rc = depot_revision_json(depot, &p->info.revision, &json);
+	if (rc == 0) {
+		p->revision = json_loads(json, 0, NULL);
+		rc = control_profile_base(p);
+	}
+	return rc < 0 ? control_fail(p->req, rc, NULL, "profile %s", p->name)
+		      : 0;
+}
+
+/* --- what it meets -------------------------------------------------------- */
+
+static int control_profile_path(void *ctx, const struct site_profile_path *path)
+{
+	char mine[] = {(char)path->kind, '\0'};
+	char guest[] = {(char)path->guest, '\0'};
+	struct control_profile *p = ctx;
+
+	p->count[(unsigned char)path->kind & 127]++;
+	p->differing += path->differs;
+	if ((!path->differs && !path->guest) ||
+	    json_array_size(p->conflicts) >= CONTROL_CONFLICTS_MAX)
+		return 0;
+	return control_append(p->conflicts,
+			      json_pack("{s:o, s:s, s:I, s:I, s:b, s:s}",
+					"path", control_path_json(path->path),
+					"profile", mine, "mode",
+					(json_int_t)path->mode, "now_mode",
+					(json_int_t)path->now_mode, "differs",
+					(int)path->differs, "guest", guest));
+}
+
+static void control_profile_told(void *ctx,
+				 const struct site_guest_conflict *conflict)
+{
+	struct control_profile *p = ctx;
+	char kind[] = {conflict->kind, '\0'};
+
+	if (json_array_size(p->told) < CONTROL_CONFLICTS_MAX)
+		json_array_append_new(
+		    p->told,
+		    json_pack("{s:o, s:s, s:b, s:b}", "path",
+			      control_path_json(conflict->path), "kind", kind,
+			      "gone", (int)conflict->gone, "refused",
+			      (int)conflict->refused));
+}
+
+static int control_profile_look(struct control_profile *p)
+{
+	int rc =
+	    site_profile_look(p->req->control->daemon.site, p->guest, &p->info,
+			      p->base, p->base_count, control_profile_path, p);
+
+	return rc < 0 ? control_fail(p->req, rc, NULL,
+				     "cannot compare profile %s with %s",
+				     p->name, p->guest)
+		      : 0;
+}
+
+/* "M etc/x" of what is in the way, as failures show it. */
+static json_t *control_profile_lines(const struct control_profile *p)
+{
+	json_t *lines = json_array(), *row;
+	size_t i;
+
+	json_array_foreach(p->told, i, row) json_array_append_new(
+	    lines, json_sprintf(
+		       "%s %s", json_string_value(json_object_get(row, "kind")),
+		       json_string_value(json_object_get(row, "path"))));
+	return lines;
+}
+
+static int control_profile_refuse(struct control_profile *p, const char *verb,
+				  int rc)
+{
+	if (rc == -EEXIST) {
+		control_refuse(p->req, rc,
+			       "--conflicts keep, to go on with the guest's "
+			       "own, or --conflicts profile, to park it",
+			       "cannot %s profile %s: %s has changed %zu files "
+			       "that it would change",
+			       verb, p->name, p->guest,
+			       json_array_size(p->told));
+		control_fail_list(p->req, "conflicts",
+				  control_profile_lines(p));
+		return rc;
+	}
+	if (rc == -ESRCH)
+		return control_refuse(p->req, -ENOENT, "vdrive guest list",
+				      "%s has no profile %s", p->guest,
+				      p->name);
+	return control_fail(p->req, rc, NULL, "cannot %s profile %s: %s", verb,
+			    p->name, p->guest);
+}
+
+static json_t *control_profile_answer(struct control_profile *p,
+				      const struct site_profile_how *how)
+{
+	const json_t *records = json_object_get(p->revision, "records");
+	json_t *over = json_object_get(records, "over");
+
+	return json_pack(
+	    "{s:s, s:s, s:s, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:O, s:o, "
+	    "s:O, s:O, s:I, s:I, s:I}",
+	    "schema", "profile-apply/1", "profile", p->name, "guest", p->guest,
+	    "dry_run", (int)p->dry_run, "changed", (int)how->changed, "added",
+	    (json_int_t)p->count['A'], "modified", (json_int_t)p->count['M'],
+	    "meta", (json_int_t)p->count['m'], "deleted",
+	    (json_int_t)p->count['D'], "differing", (json_int_t)p->differing,
+	    "over", over ? over : json_null(), "has",
+	    control_over(p->req, p->guest), "conflicts", p->conflicts, "own",
+	    p->told, "kept", (json_int_t)how->kept, "parked",
+	    (json_int_t)how->superseded, "restored", (json_int_t)how->restored);
+}
+
+int control_profile_apply(struct control_request *req)
+{
+	CLEANUP(control_profile_clear) struct control_profile p = {.req = NULL};
+	struct site_profile_how how = {.conflict = control_profile_told,
+				       .ctx = &p};
+	int rc = control_profile_begin(req, &p);
+
+	if (rc == 0)
+		rc = control_profile_find(&p);
+	if (rc == 0)
+		rc = control_profile_look(&p);
+	if (rc < 0)
+		return rc;
+	if (!p.dry_run && p.careful && json_array_size(p.conflicts) > 0) {
+		control_refuse(req, -EEXIST, "vdrive profile apply -n",
+			       "profile %s: %zu paths of %s are not what it "
+			       "was made over",
+			       p.name, json_array_size(p.conflicts), p.guest);
+		control_fail_list(req, "conflicts", json_incref(p.conflicts));
+		return -EEXIST;
+	}
+	how.policy = p.policy;
+	how.dry_run = p.dry_run;
+	rc = site_profile_apply(req->control->daemon.site, p.guest, &p.info,
+				&how);
+	if (rc < 0)
+		return control_profile_refuse(&p, "apply", rc);
+	return control_answer(req, control_profile_answer(&p, &how));
+}
+
+int control_profile_detach(struct control_request *req)
+{
+	CLEANUP(control_profile_clear) struct control_profile p = {.req = NULL};
+	struct site_profile_how how = {.conflict = control_profile_told,
+				       .ctx = &p};
+	int rc = control_profile_begin(req, &p);
+
+	if (rc < 0)
+		return rc;
+	how.policy = p.policy;
+	how.dry_run = p.dry_run;
+	rc = site_profile_detach(req->control->daemon.site, p.guest, p.name,
+				 &how);
+	if (rc < 0)
+		return control_profile_refuse(&p, "detach", rc);
+	return control_answer(
+	    req, json_pack("{s:s, s:s, s:s, s:b, s:O, s:I, s:I, s:I}", "schema",
+			   "profile-detach/1", "profile", p.name, "guest",
+			   p.guest, "dry_run", (int)p.dry_run, "own", p.told,
+			   "kept", (json_int_t)how.kept, "parked",
+			   (json_int_t)how.superseded, "restored",
+			   (json_int_t)how.restored));
+}

@@ -362,7 +362,7 @@ static int diff_set_path(struct diff *d, size_t at,
 	return 0;
 }
 
-static int diff_tell(struct diff *d, const struct diff_item *item,
+int diff_tell(struct diff *d, const struct diff_item *item,
 		     const char *path)
 {
 	const char *owner = NULL;

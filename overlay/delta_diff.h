@@ -94,6 +94,8 @@ int diff_order(const char *a, size_t a_len, const char *b, size_t b_len);
  * below it, wherever it came from.
  */
 MUST_CHECK int diff_run(struct diff *d);
+/* Tells d->visit, with whose it is when d->owners says so. */
+diff_tell_fn diff_tell;
 
 /* --- delta_diff_moves.c -------------------------------------------------- */
 

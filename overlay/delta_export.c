@@ -11,6 +11,7 @@
 #include "depot/log.h"
 #include "overlay/delta_stream.h"
 #include "overlay/each.h"
+#include "overlay/site_own.h"
 
 enum { EXPORT_PIECE = 1 << 20 };
 
@@ -35,6 +36,46 @@ static size_t export_text(uint8_t *out, const char *text)
 	return 1 + len;
 }
 
+/* What is at a letter of the guest; value->len 0: nothing.  Released by the
+ * caller. */
+static int export_value(const struct exporting *e, char letter,
+			struct kv_value *value)
+{
+	struct record_key key;
+	int rc;
+
+	memset(value, 0, sizeof(*value));
+	record_key_text(&key, letter, e->guest);
+	rc = kv_get(e->site->kv, key.bytes, key.len, value);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+/* Its own packages and whose its paths are.  of_paths false: a delta's stream,
+ * which needs the same packages where it goes. */
+static int export_own(struct exporting *e, bool of_paths, bool write, bool *any)
+{
+	const struct guest_own *own = e->sv->own;
+	struct kv_value value = {0};
+	int rc = 0;
+
+	*any = own && own->count > 0;
+	if (*any)
+		rc = export_value(e, 'O', &value);
+	if (rc == 0 && value.len > 0 && write)
+		stream_out_item(&e->out, 'O', value.data, value.len, NULL, 0,
+				NULL, 0);
+	kv_value_release(&value);
+	memset(&value, 0, sizeof(value));
+	if (rc == 0 && of_paths)
+		rc = export_value(e, 'W', &value);
+	*any |= value.len > 0;
+	if (rc == 0 && value.len > 0 && write)
+		stream_out_item(&e->out, 'W', value.data, value.len, NULL, 0,
+				NULL, 0);
+	kv_value_release(&value);
+	return rc;
+}
+
 static int export_head(struct exporting *e, uint8_t kind)
 {
 	const struct view *view = e->sv->view;
@@ -42,10 +83,15 @@ static int export_head(struct exporting *e, uint8_t kind)
 	uint8_t head[64 + 2 * PACKAGE_NAME_MAX] = "vdelta";
 	CLEANUP_FREE uint8_t *selection = malloc(SELECTION_VALUE_MAX);
 	uint8_t *at = head + 11;
+	bool own;
+	int rc;
 
 	if (!selection)
 		return -ENOMEM;
-	le16_put(head + 8, STREAM_FORMAT);
+	rc = export_own(e, kind == STREAM_GUEST, false, &own);
+	if (rc < 0)
+		return rc;
+	le16_put(head + 8, own ? STREAM_FORMAT : 1);
 	head[10] = kind;
 	at += export_text(at, view->tenant);
 	at += export_text(at, view->guest);
@@ -55,7 +101,7 @@ static int export_head(struct exporting *e, uint8_t kind)
 	stream_out_item(&e->out, 'H', head, (size_t)(at + 28 - head), selection,
 			selection_encode(&tenant->selection, selection), NULL,
 			0);
-	return 0;
+	return export_own(e, kind == STREAM_GUEST, true, &own);
 }
 
 /* --- layers -------------------------------------------------------------- */

@@ -13,7 +13,9 @@
 
 #include "depot/io.h"
 #include "depot/log.h"
+#include "overlay/attribute.h"
 #include "overlay/delta_stream.h"
+#include "overlay/site_own.h"
 
 enum { IMPORT_BATCH = 500 /* keys */ };
 
@@ -25,6 +27,7 @@ struct importing {
 	uint8_t key[SIPHASH_KEY_LEN];
 	uint64_t next_id;
 	struct selection selection;
+	struct guest_own *own; /* owns */
 	struct guest_record record;
 	bool has_record, has_top;
 	uint64_t top;
@@ -280,9 +283,65 @@ static int import_snapshot(struct importing *im)
 	return 0;
 }
 
+/* A value of the guest's that goes with it as it is. */
+static void import_value(struct importing *im, char letter)
+{
+	char guest[SITE_EXPORT_PATH_MAX];
+	struct record_key key;
+
+	snprintf(guest, sizeof(guest), "%s/%s", im->tenant, im->guest);
+	record_key_text(&key, letter, guest);
+	kv_batch_put(im->last, key.bytes, key.len, im->in.item, im->in.len);
+}
+
+/* Its profiles: they must be here, or to be had. */
+static int import_own(struct importing *im)
+{
+	struct tree *tree;
+	int rc = own_decode(im->in.item, im->in.len, im->own);
+
+	if (rc == -EBADMSG)
+		return import_bad("its own packages");
+	for (unsigned int i = 0;
+	     rc == 0 && im->kind == STREAM_GUEST && i < im->own->count; i++) {
+		const struct package_info *p = &im->own->package[i];
+
+		rc = depot_tree_get(im->site->depot, &p->tree, &tree);
+		if (rc < 0)
+			return log_err(rc,
+				       "guest %s/%s has profile %s, which is "
+				       "not here: profile export it there, "
+				       "profile import it here",
+				       im->tenant, im->guest, p->name);
+		tree_put(tree);
+	}
+	if (rc == 0 && im->kind == STREAM_GUEST)
+		import_value(im, 'O');
+	return rc;
+}
+
+static int import_paths(struct importing *im)
+{
+	struct attribute_rows rows;
+	int rc = attribute_rows_decode(im->in.item, im->in.len, &rows);
+
+	if (rc == -EBADMSG)
+		return import_bad("whose its paths are");
+	if (rc < 0)
+		return rc;
+	attribute_rows_clear(&rows);
+	if (im->kind == STREAM_GUEST)
+		import_value(im, 'W');
+	return 0;
+}
+
 static int import_item(struct importing *im)
 {
 	switch (im->in.type) {
+	case 'O':
+		return import_own(im);
+	case 'W':
+		return import_paths(im);
 	case 'L':
 		return import_layer(im);
 	case 'K':
@@ -349,8 +408,9 @@ static int import_begin(struct importing *im, struct site *site, int fd,
 	im->fd = -1;
 	im->keys = kv_batch_new();
 	im->last = kv_batch_new();
+	im->own = calloc(1, sizeof(*im->own));
 	rc = stream_in_begin(&im->in, fd);
-	if (rc == 0 && (!im->keys || !im->last))
+	if (rc == 0 && (!im->keys || !im->last || !im->own))
 		rc = -ENOMEM;
 	if (rc == 0)
 		rc = import_head(im);
@@ -367,6 +427,7 @@ static void import_end(struct importing *im)
 	stream_in_end(&im->in);
 	kv_batch_free(im->keys);
 	kv_batch_free(im->last);
+	free(im->own);
 	drops_kick(im->site->drops);
 	free(im);
 }
@@ -384,6 +445,20 @@ static int import_check_tenant(const struct importing *im,
 		       "the delta comes from a tenant with another key or "
 		       "other packages than %s has here",
 		       tenant->name);
+}
+
+/* It is over the profiles of the guest it comes from, too. */
+static int import_check_own(const struct importing *im,
+			    const struct site_view *sv)
+{
+	static const struct guest_own none;
+
+	if (own_same(im->own, sv->own ? sv->own : &none))
+		return 0;
+	return log_err(-EXDEV,
+		       "the delta comes from a guest with other profiles than "
+		       "%s has here",
+		       sv->view->info.path);
 }
 
 /* File numbers that are in the delta must not be given out again. */
@@ -423,6 +498,8 @@ int site_delta_import(struct site *site, const char *guest, int fd)
 		    im, site_find_tenant(site, sv->view->tenant));
 	if (rc == 0)
 		rc = import_body(im);
+	if (rc == 0)
+		rc = import_check_own(im, sv);
 	if (rc == 0)
 		rc = import_raise_ids(im, sv->view);
 	if (rc == 0)

@@ -215,6 +215,7 @@ static int read_open(struct reading *r)
 	    .layers = r->site->layers,
 	    .lives = &r->site->lives,
 	    .tenant_quota = &r->quota,
+	    .past = of->past,
 	    .since = of->since,
 	    .tenant = of->tenant,
 	    .guest = of->guest,

@@ -7,6 +7,8 @@
  *       tenant length:1 tenant  guest length:1 guest
  *       tenant key:16  first file number that is free:8
  *       generation:4 and the selection's value (selection.h)
+ *   'O' value of its own packages (site_own.h), when there are any
+ *   'W' value of whose its paths are (attribute.h), likewise
  *   'G' value of the guest (selection.h); its layer counts nothing here
  *   'Y' slot:4, reply record
  *   'L' layer:4 below:4 (0xffffffff: the packages); lower layers come first;
@@ -16,6 +18,7 @@
  *   'P' layer:4, name of a snapshot, time:8+4  ('G' streams only)
  *   'T' layer:4: the one on top
  *   'E' SHA-256 of all before it
+ * Format 2 has 'O' or 'W', 1 has neither.
  *
  * A newer format is refused (-EPROTONOSUPPORT).  Nothing of a stream is seen
  * before 'E' has proved it; nothing in it is a path.
@@ -26,7 +29,7 @@
 #include "overlay/site_impl.h"
 
 enum {
-	STREAM_FORMAT = 1,
+	STREAM_FORMAT = 2,
 	STREAM_DELTA = 1,
 	STREAM_GUEST = 2,
 	STREAM_ITEM_MAX = 4 << 20,

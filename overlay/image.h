@@ -5,7 +5,7 @@
  * all guests of a tenant.
  *
  * At equal paths the first package wins; directories are merged, with the
- * attributes of the first; a whiteout or an opaque directory hides what later
+ * attributes of the first that says any (tree_inode_is_implied); a whiteout or an opaque directory hides what later
  * packages have there.  Packages of an ordinary selection have no whiteouts;
  * captured ones do.  With IMAGE_SHOW_WHITEOUTS a whiteout hides what is below
  * it and is an entry itself, a character device 0/0, as overlayfs wants it: so

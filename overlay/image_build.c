@@ -171,6 +171,8 @@ static int image_add_object(struct image_build *b, uint32_t dir,
 	uint64_t fileid;
 	int rc;
 
+	if (name->down_count > 0)
+		src = name->says;
 	attr = (struct tree_inode){.nlink = 1, .id = TREE_WHITEOUT};
 	if (src.inode != TREE_WHITEOUT)
 		tree_inode_get(b->image->trees[src.tree], src.inode, &attr);
@@ -269,6 +271,23 @@ static void image_report(struct image_build *b, size_t path_len,
 	b->conflict(b->ctx, path, kind, winner->tree, loser->tree);
 }
 
+/* Of one directory in several trees: the first that says more of it than that
+ * it is there. */
+static struct image_source image_says(const struct image_build *b,
+				      const struct image_source *sources,
+				      unsigned int count)
+{
+	struct tree_inode attr;
+
+	for (unsigned int i = 0; i < count; i++) {
+		tree_inode_get(b->image->trees[sources[i].tree],
+			       sources[i].inode, &attr);
+		if (!tree_inode_is_implied(&attr))
+			return sources[i];
+	}
+	return sources[0];
+}
+
 /*
  * Decide one name that `count` trees have, best first.  A directory gathers
  * what lies below it in later trees until something hides them.
@@ -312,6 +331,7 @@ static int image_decide(struct image_build *b, size_t path_len,
 			break;
 	}
 	names[0].down_count = n;
+	names[0].says = image_says(b, names[0].down, n);
 	return 0;
 }
 
@@ -477,6 +497,8 @@ static int image_merge_all(struct image_build *b)
 		if (attr.opaque)
 			count = t + 1;
 	}
+	if (rc == 0 && count > 0)
+		first = image_says(b, roots, count);
 	if (rc == 0) {
 		begun = image_number_begin(b->key, b->path, 0);
 		rc = image_add_inode(

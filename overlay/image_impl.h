@@ -33,7 +33,8 @@ struct image_name {
 	uint32_t tree;
 	unsigned int down_count;
 	uint64_t cookie;           /* of the merged entry */
-	struct image_source *down; /* owns: sources of a merged directory */
+	struct image_source *down; /* owns: sources of a merged directory, */
+	struct image_source says;  /* and which has its attributes */
 };
 
 /*

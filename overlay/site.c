@@ -8,7 +8,7 @@
 
 #include "depot/log.h"
 #include "overlay/each.h"
-#include "overlay/site_impl.h"
+#include "overlay/site_own.h"
 
 /* --- look-ups ------------------------------------------------------------ */
 
@@ -122,18 +122,25 @@ static int site_room_for_view(struct site *site)
 	return 0;
 }
 
-/* What its record asks of its image; NULL: nothing. */
-static int site_own_of(const struct guest_record *record,
+/* Its own packages, and what its record asks of its image; NULL: nothing. */
+static int site_own_of(struct site *site, const struct tenant *tenant,
+		       const char *guest, const struct guest_record *record,
 		       struct guest_own **own)
 {
-	*own = NULL;
-	if (!(record->flags & GUEST_FLAG_WHITEOUTS))
+	char name[SITE_EXPORT_PATH_MAX];
+	unsigned int flags = 0;
+	int rc;
+
+	if (record->flags & GUEST_FLAG_WHITEOUTS)
+		flags = IMAGE_SHOW_WHITEOUTS;
+	snprintf(name, sizeof(name), "%s/%s", tenant->name, guest);
+	*own = malloc(sizeof(**own));
+	rc = *own ? own_load(site->kv, name, flags, *own) : -ENOMEM;
+	if (rc == 0 && (flags || (*own)->count > 0))
 		return 0;
-	*own = calloc(1, sizeof(**own));
-	if (!*own)
-		return -ENOMEM;
-	(*own)->flags = IMAGE_SHOW_WHITEOUTS;
-	return 0;
+	free(*own);
+	*own = NULL;
+	return rc;
 }
 
 int site_add_view(struct site *site, struct tenant *tenant, const char *guest,
@@ -160,7 +167,7 @@ int site_add_view(struct site *site, struct tenant *tenant, const char *guest,
 	int rc = site_room_for_view(site);
 
 	if (rc == 0)
-		rc = site_own_of(record, &own);
+		rc = site_own_of(site, tenant, guest, record, &own);
 	if (rc == 0)
 		rc = site_guest_image(site, tenant, own, &tenant->selection,
 				      &image);

@@ -18,6 +18,7 @@ struct site;
 
 enum {
 	SITE_SELECTION_MAX = 64, /* packages of a tenant */
+	SITE_OWN_MAX = 32,       /* profiles of a guest */
 	SITE_EXPORT_PATH_MAX = 2 * PACKAGE_NAME_MAX + 4,
 	SITE_SECRET_LEN = 16,
 };
@@ -342,6 +343,69 @@ MUST_CHECK int site_object_data(const struct site_object *object,
 				site_take_fn *take, void *ctx);
 
 /*
+ * --- profiles ---------------------------------------------------------------
+ *
+ * A profile is a package (of a tree that a delta gave) that one guest has in
+ * front of its tenant's: between those and its delta.
+ */
+
+/* How a guest gets, or loses, one. */
+struct site_profile_how {
+	enum site_policy policy; /* PACKAGE: the profile's is seen */
+	bool dry_run;
+	/* The guest's own changes of what changes; may be NULL. */
+	site_guest_conflict_fn *conflict;
+	void *ctx;
+	/* out: */
+	bool changed; /* it was not so before */
+	unsigned int conflicts, kept, superseded, restored;
+};
+/*
+ * Give a guest a profile, in front of those it has; one of the same name gives
+ * way to it in its place.  Seen at once, durable.  -ENOENT: no such guest;
+ * -EACCES: its tenant may not have it; -EEXIST: changes of the guest are in the
+ * way, each told, and the policy refuses them; -ENOSPC: SITE_OWN_MAX.
+ */
+MUST_CHECK int site_profile_apply(struct site *site, const char *guest,
+				  const struct package_info *profile,
+				  struct site_profile_how *how);
+/* Take it away: the guest sees what it saw before.  -ESRCH: it has none of that
+ * name. */
+MUST_CHECK int site_profile_detach(struct site *site, const char *guest,
+				   const char *name,
+				   struct site_profile_how *how);
+/* Those of a guest, the first wins; of one that there is not: none. */
+MUST_CHECK int site_guest_own(struct site *site, const char *guest,
+			      int (*visit)(void *ctx,
+					   const struct package_info *package),
+			      void *ctx);
+
+/* What its packages had where a profile changes something. */
+struct site_profile_base {
+	enum site_change kind;
+	uint64_t id; /* content and attributes */
+	const char *path;
+};
+/* What a profile would do at a path of a guest, and what it meets there. */
+struct site_profile_path {
+	const char *path;
+	enum site_change kind; /* of the profile */
+	uint32_t mode;         /* what it brings, 0: it deletes */
+	uint32_t now_mode;     /* what the guest's packages have, 0: nothing */
+	bool differs;          /* that is not what it was made over */
+	enum site_change guest; /* the guest's own change there, 0: none */
+};
+/* base: in byte order of paths.  visit's non-zero ends it, returned; it must
+ * not call site_...(). */
+MUST_CHECK int site_profile_look(struct site *site, const char *guest,
+				 const struct package_info *profile,
+				 const struct site_profile_base *base,
+				 size_t base_count,
+				 int (*visit)(void *ctx,
+					      const struct site_profile_path *),
+				 void *ctx);
+
+/*
  * Say whose a path of this guest is, with all below it (package NULL: unsay);
  * durable.  -EINVAL: no path; -ESRCH: the guest has no such package; -ENOSPC:
  * too many.  *changed: it was not so before.
@@ -412,10 +476,12 @@ void site_save_starts(struct site *site);
 struct site_tree_user {
 	struct digest tree;
 	/* of a generation: */
-	const char *tenant; /* NULL: of a delta */
+	const char *tenant; /* NULL: of a delta, or a guest's own */
 	uint32_t generation;
 	bool current; /* the tenant's newest */
 	const struct package_info *package;
+	/* of a guest that has the package as a profile: "tenant/guest" */
+	const char *guest; /* NULL: of another kind */
 	/* of a delta: "tenant/guest" or "tenant/guest@snapshot"; one that is
 	 * just going has no name left: "" */
 	const char *delta;

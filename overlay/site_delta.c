@@ -11,7 +11,7 @@
 #include "depot/log.h"
 #include "overlay/each.h"
 #include "overlay/merge.h"
-#include "overlay/site_impl.h"
+#include "overlay/site_own.h"
 
 /* --- standing on other layers -------------------------------------------- */
 
@@ -363,6 +363,7 @@ struct clone {
 	const char *to;
 	struct guest_record record;
 	const struct view *from;
+	const struct guest_own *own; /* NULL: none */
 };
 
 static int clone_more(void *ctx, struct kv_batch *batch, uint64_t frozen)
@@ -384,7 +385,7 @@ static int clone_more(void *ctx, struct kv_batch *batch, uint64_t frozen)
 	record_key_fileids(&key, c->record.export_id);
 	kv_batch_put(batch, key.bytes, key.len, value, sizeof(value));
 	site_put_guest(batch, c->to, &c->record);
-	return 0;
+	return c->own ? own_put(batch, c->to, c->own) : 0;
 }
 
 /* The new guest's record, in a batch of its own or that of the freeze. */
@@ -434,7 +435,7 @@ static int clone_check(struct site *site, const char *from, const char *to,
 static int clone_make(struct site *site, const char *from, const char *snapshot,
 		      const char *to, const struct site_guest_options *options)
 {
-	struct clone c = {site, to, {0}, NULL};
+	struct clone c = {.site = site, .to = to};
 	char tenant[PACKAGE_NAME_MAX + 1];
 	struct site_view *sv = site_guest(site, from);
 	const char *guest;
@@ -452,6 +453,7 @@ static int clone_make(struct site *site, const char *from, const char *snapshot,
 	if (rc < 0)
 		return rc;
 	c.from = sv->view;
+	c.own = sv->own;
 	c.record.since = sv->record.since;
 	rc = clone_write(&c, from, sv, snapshot);
 	if (rc < 0)

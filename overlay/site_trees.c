@@ -9,7 +9,7 @@
 #include "depot/log.h"
 #include "overlay/each.h"
 #include "overlay/layer.h"
-#include "overlay/site_impl.h"
+#include "overlay/site_own.h"
 
 enum {
 	TREES_NAME_MAX = 3 * PACKAGE_NAME_MAX + 4, /* "tenant/guest@snapshot" */
@@ -264,6 +264,39 @@ static int trees_bases(struct trees_users *users)
 	}
 }
 
+/* --- own packages of guests ------------------------------------------------
+ */
+
+static int trees_own_list(void *ctx, const struct each_key *key)
+{
+	CLEANUP_FREE struct guest_own *own = malloc(sizeof(*own));
+	struct trees_users *users = ctx;
+	struct site_tree_user user = {.generation = 0};
+	char name[TREES_NAME_MAX + 1];
+	int rc = own ? own_decode(key->value, key->value_len, own) : -ENOMEM;
+
+	if (rc < 0)
+		return rc == -EBADMSG ? log_err(rc, "state: own packages") : rc;
+	snprintf(name, sizeof(name), "%.*s", (int)key->rest_len,
+		 (const char *)key->rest);
+	user.guest = name;
+	for (unsigned int i = 0; rc == 0 && i < own->count; i++) {
+		user.package = &own->package[i];
+		user.tree = own->package[i].tree;
+		rc = users->visit(users->ctx, &user);
+	}
+	return rc;
+}
+
+static int trees_own_lists(struct trees_users *users)
+{
+	struct record_key prefix;
+
+	record_key_text(&prefix, 'O', "");
+	return each_key(users->site->kv, &prefix, SIZE_MAX, trees_own_list,
+			users);
+}
+
 /* --- the facade ------------------------------------------------------------
  */
 
@@ -303,6 +336,8 @@ int site_tree_users(struct site *site,
 	int rc;
 
 	rc = trees_generations(site->kv, trees_tell_generation, &users);
+	if (rc == 0)
+		rc = trees_own_lists(&users);
 	if (rc == 0)
 		rc = trees_owners(&users);
 	if (rc == 0)

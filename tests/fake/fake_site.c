@@ -398,3 +398,72 @@ void site_quiesce(struct site *site)
 {
 	(void)site;
 }
+
+int site_delta_assign(struct site *site UNUSED, const char *guest UNUSED,
+		      const char *path UNUSED, const char *package UNUSED,
+		      bool *changed UNUSED)
+{
+	return -EOPNOTSUPP;
+}
+
+int site_delta_assigned(struct site *site UNUSED, const char *guest UNUSED,
+			int (*visit)(void *ctx, const char *path,
+				     const char *package) UNUSED,
+			void *ctx UNUSED)
+{
+	return 0;
+}
+
+int site_delta_objects(struct site *site UNUSED, const char *guest UNUSED,
+		       const char *snapshot UNUSED,
+		       int (*visit)(void *ctx, const struct site_object *)
+			   UNUSED,
+		       void *ctx UNUSED)
+{
+	return -EOPNOTSUPP;
+}
+
+int site_object_data(const struct site_object *object UNUSED,
+		     site_take_fn *take UNUSED, void *ctx UNUSED)
+{
+	return -EOPNOTSUPP;
+}
+
+int site_guest_own(struct site *site UNUSED, const char *guest UNUSED,
+		   int (*visit)(void *ctx, const struct package_info *package)
+		       UNUSED,
+		   void *ctx UNUSED)
+{
+	return 0;
+}
+
+int site_profile_apply(struct site *site UNUSED, const char *guest UNUSED,
+		       const struct package_info *profile UNUSED,
+		       struct site_profile_how *how UNUSED)
+{
+	return -EOPNOTSUPP;
+}
+
+int site_profile_detach(struct site *site UNUSED, const char *guest UNUSED,
+			const char *name UNUSED,
+			struct site_profile_how *how UNUSED)
+{
+	return -EOPNOTSUPP;
+}
+
+int site_profile_look(struct site *site UNUSED, const char *guest UNUSED,
+		      const struct package_info *profile UNUSED,
+		      const struct site_profile_base *base UNUSED,
+		      size_t base_count UNUSED,
+		      int (*visit)(void *ctx, const struct site_profile_path *)
+			  UNUSED,
+		      void *ctx UNUSED)
+{
+	return -EOPNOTSUPP;
+}
+
+int site_guest_set_whiteouts(struct site *site UNUSED, const char *guest UNUSED,
+			     bool show UNUSED)
+{
+	return -EOPNOTSUPP;
+}
