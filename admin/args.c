@@ -129,6 +129,12 @@ static const struct args_row args_rows[ARGS_OPTION_COUNT] = {
     [ARGS_SEED] = {0, "seed", "N", "of the order of samples"},
     [ARGS_CACHE] = {0, "cache", "DIR", "images and depots, kept there"},
     [ARGS_STORAGE] = {0, "storage", NULL, "also what ten guests take up"},
+    [ARGS_PREFER] = {0, "prefer", "PACKAGE", "it wins over all others"},
+    [ARGS_ONLY] = {0, "only", NULL, "these packages and no others"},
+    [ARGS_WITH_CHANGES] = {0, "with-changes", NULL,
+			   "what guests have changed of them goes, too"},
+    [ARGS_SUPERSEDED] = {0, "superseded", "PATH",
+			 "bring back what gave way to the package's"},
     [ARGS_FAIL_ABOVE] = {0, "fail-above", "PART",
 			 "fail when a median grew by more: 10%"},
 };

@@ -95,6 +95,10 @@ enum args_option {
 	ARGS_STORAGE,
 	ARGS_FAIL_ABOVE,
 	ARGS_CONFLICTS,
+	ARGS_PREFER,
+	ARGS_ONLY,
+	ARGS_WITH_CHANGES,
+	ARGS_SUPERSEDED,
 	ARGS_OPTION_COUNT,
 };
 /* A set of them.  Not 64 bits: there are more. */

@@ -67,6 +67,8 @@ static const struct control_route control_routes[] = {
     {"POST", "/v1/tenants/quota", control_tenant_quota, 0, 0},
     {"POST", "/v1/assign", control_assign, CONTROL_BODY_MAX,
      ROUTE_DEPOT | ROUTE_NAMES},
+    {"POST", "/v1/unassign", control_unassign, CONTROL_BODY_MAX,
+     ROUTE_DEPOT | ROUTE_NAMES},
     {"GET", "/v1/tenants/history", control_tenant_history, 0, 0},
     {"POST", "/v1/tenants/rollback", control_tenant_rollback, 0,
      ROUTE_DEPOT | ROUTE_NAMES},

@@ -5,23 +5,21 @@
 #include <stdio.h>
 
 #include "depot/depot.h"
-#include "nfsd/control_request.h"
-#include "overlay/site.h"
+#include "nfsd/control_switch.h"
 
 enum { CONTROL_URL_MAX = sizeof(((struct upstream_info *)0)->url) - 1 };
 
 struct control_assign {
-	const char *tenant; /* borrows */
-	bool take_order;
-	struct package_info *packages; /* owns; SITE_SELECTION_MAX of them */
+	struct control_switch sw;
+	/* What is named, in order. */
+	struct package_info *named; /* owns; SITE_SELECTION_MAX */
 	unsigned int count;
-	json_t *conflicts; /* owns */
 };
 
 static void control_assign_clear(struct control_assign *assign)
 {
-	free(assign->packages);
-	json_decref(assign->conflicts);
+	control_switch_clear(&assign->sw);
+	free(assign->named);
 }
 
 static int control_upstream_name(void *ctx, const struct upstream_info *info)
@@ -76,7 +74,7 @@ static int control_resolve_fail(struct control_request *req, int rc,
 static int control_assign_ref(struct control_request *req,
 			      struct control_assign *assign, const char *text)
 {
-	struct package_info *info = &assign->packages[assign->count];
+	struct package_info *info = &assign->named[assign->count];
 	struct package_ref ref;
 	int rc;
 
@@ -91,8 +89,7 @@ static int control_assign_ref(struct control_request *req,
 	if (rc < 0)
 		return control_resolve_fail(req, rc, text);
 	for (unsigned int i = 0; i < assign->count; i++)
-		if (digest_equal(&assign->packages[i].revision,
-				 &info->revision))
+		if (digest_equal(&assign->named[i].revision, &info->revision))
 			return control_refuse(req, -EINVAL, "each package once",
 					      "package \"%s\" is named twice",
 					      text);
@@ -122,78 +119,159 @@ static int control_assign_refs(struct control_request *req,
 	return rc;
 }
 
-static void control_assign_conflict(void *ctx, const char *what)
-{
-	struct control_assign *assign = ctx;
+/* --- what becomes of the list ----------------------------------------------
+ */
 
-	if (json_array_size(assign->conflicts) < CONTROL_CONFLICTS_MAX)
-		json_array_append_new(assign->conflicts, json_string(what));
+static int control_selected(const struct control_switch *sw, const char *name)
+{
+	for (unsigned int i = 0; i < sw->count; i++)
+		if (strcmp(sw->package[i].name, name) == 0)
+			return (int)i;
+	return -1;
 }
 
-static int control_assign_fail(struct control_request *req,
-			       struct control_assign *assign, int rc)
+static void control_unselect(struct control_switch *sw, unsigned int at)
 {
-	char hint[PACKAGE_NAME_MAX + 80];
+	sw->count--;
+	memmove(&sw->package[at], &sw->package[at + 1],
+		(sw->count - at) * sizeof(*sw->package));
+}
 
-	if (rc == -ENOENT)
-		return control_refuse(req, rc, "vdrive tenant list",
-				      "there is no tenant %s", assign->tenant);
-	if (rc == -EACCES)
-		return control_fail(req, rc,
-				    "vdrive package entitle NAME TENANT,... "
-				    "(what an upstream says only its publisher "
-				    "can change)",
-				    "cannot assign to %s", assign->tenant);
-	if (rc != -EEXIST)
-		return control_fail(req, rc, NULL, "cannot assign to %s",
-				    assign->tenant);
-	snprintf(hint, sizeof(hint),
-		 "vdrive tenant assign %s ... --order (the first package wins)",
-		 assign->tenant);
-	control_refuse(req, rc, assign->take_order ? NULL : hint,
-		       "cannot assign to %s: conflicts at %zu paths; nothing "
-		       "has changed",
-		       assign->tenant, json_array_size(assign->conflicts));
-	control_fail_list(req, "conflicts", STEAL(assign->conflicts));
+static int control_select_first(struct control_request *req,
+				struct control_switch *sw,
+				const struct package_info *package)
+{
+	if (sw->count == SITE_SELECTION_MAX)
+		return control_refuse(req, -EINVAL, NULL,
+				      "a selection has at most %d packages",
+				      SITE_SELECTION_MAX);
+	memmove(&sw->package[1], &sw->package[0],
+		sw->count * sizeof(*sw->package));
+	sw->package[0] = *package;
+	sw->count++;
+	return 0;
+}
+
+/*
+ * New ones go in front, in their order; another version of one that is there
+ * takes its place.  With `front` all that are named go to the front.
+ */
+static int control_assign_merge(struct control_request *req,
+				struct control_assign *assign, bool front)
+{
+	struct control_switch *sw = &assign->sw;
+	int rc = 0;
+
+	for (unsigned int i = assign->count; rc == 0 && i > 0; i--) {
+		const struct package_info *p = &assign->named[i - 1];
+		int at = control_selected(sw, p->name);
+
+		if (at >= 0 && !front) {
+			sw->package[at] = *p;
+			continue;
+		}
+		if (at >= 0)
+			control_unselect(sw, (unsigned int)at);
+		rc = control_select_first(req, sw, p);
+	}
 	return rc;
 }
 
-static int control_assign_run(struct control_request *req,
-			      struct control_assign *assign)
+/* One of the selection wins over all others. */
+static int control_assign_prefer(struct control_request *req,
+				 struct control_switch *sw, const char *name)
 {
-	uint32_t generation = 0;
-	int rc;
+	struct package_info package;
+	int at;
 
-	rc = site_tenant_assign(req->control->daemon.site, assign->tenant,
-				assign->packages, assign->count,
-				assign->take_order, control_assign_conflict,
-				assign, &generation);
-	if (rc < 0)
-		return control_assign_fail(req, assign, rc);
-	return control_answer(
-	    req, json_pack("{s:s, s:s, s:I, s:o}", "schema", "tenant-assign/1",
-			   "tenant", assign->tenant, "generation",
-			   (json_int_t)generation, "conflicts",
-			   STEAL(assign->conflicts)));
+	if (!name)
+		return 0;
+	at = control_selected(sw, name);
+	if (at < 0)
+		return control_refuse(req, -ENOENT, "vdrive tenant list",
+				      "prefer: \"%s\" is not selected", name);
+	package = sw->package[at];
+	control_unselect(sw, (unsigned int)at);
+	sw->how.take_order = true;
+	return control_select_first(req, sw, &package);
+}
+
+static int control_assign_list(struct control_request *req,
+			       struct control_assign *assign)
+{
+	struct control_switch *sw = &assign->sw;
+	const char *mode = control_param_text(req, "mode");
+	int rc;
+	if (!mode || strcmp(mode, "only") == 0)
+		sw->count = 0;
+	else if (strcmp(mode, "add") != 0)
+		return control_refuse(req, -EINVAL, NULL,
+				      "mode \"%s\" is not add or only", mode);
+	rc = control_assign_merge(req, assign, sw->how.take_order);
+	return rc < 0 ? rc
+		      : control_assign_prefer(
+			    req, sw, control_param_text(req, "prefer"));
 }
 
 int control_assign(struct control_request *req)
 {
-	CLEANUP(control_assign_clear) struct control_assign assign = {0};
-	int rc;
+	CLEANUP(control_assign_clear)
+	struct control_assign assign = {.sw = {.verb = "assign to"}};
+	struct control_switch *sw = &assign.sw;
+	int rc = control_param_bool(req, "order", &sw->how.take_order);
 
-	rc = control_param_name(req, "tenant", "a tenant", &assign.tenant);
 	if (rc < 0)
 		return rc;
-	rc = control_param_bool(req, "order", &assign.take_order);
-	if (rc < 0)
-		return rc;
-	assign.packages = calloc(SITE_SELECTION_MAX, sizeof(*assign.packages));
-	assign.conflicts = json_array();
-	if (!assign.packages || !assign.conflicts)
+	assign.named = calloc(SITE_SELECTION_MAX, sizeof(*assign.named));
+	if (!assign.named)
 		return -ENOMEM;
 	rc = control_assign_refs(req, &assign);
-	if (rc < 0)
-		return rc;
-	return control_assign_run(req, &assign);
+	if (rc == 0)
+		rc = control_switch_begin(req, sw);
+	if (rc == 0)
+		rc = control_assign_list(req, &assign);
+	if (rc == 0)
+		rc = control_switch_run(req, sw);
+	return rc < 0 ? rc : control_switch_answer(req, sw, "tenant-assign/1");
+}
+
+/* --- unassign ----------------------------------------------------------------
+ */
+
+static int control_unassign_names(struct control_request *req,
+				  struct control_switch *sw)
+{
+	CLEANUP_FREE char *text =
+	    strndup((const char *)req->body, req->body_len);
+	char *save = NULL;
+	int at;
+
+	if (!text)
+		return -ENOMEM;
+	for (char *line = strtok_r(text, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save)) {
+		at = control_selected(sw, line);
+		if (at < 0)
+			return control_refuse(req, -ENOENT,
+					      "vdrive tenant list",
+					      "tenant %s has no package \"%s\"",
+					      sw->tenant, line);
+		control_unselect(sw, (unsigned int)at);
+	}
+	return 0;
+}
+
+int control_unassign(struct control_request *req)
+{
+	CLEANUP(control_switch_clear)
+	struct control_switch sw = {.verb = "unassign from"};
+	int rc = control_switch_begin(req, &sw);
+
+	sw.how.take_order = true; /* none of it comes new */
+	if (rc == 0)
+		rc = control_unassign_names(req, &sw);
+	if (rc == 0)
+		rc = control_switch_run(req, &sw);
+	return rc < 0 ? rc
+		      : control_switch_answer(req, &sw, "tenant-unassign/1");
 }

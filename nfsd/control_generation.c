@@ -6,55 +6,8 @@
 #include <stdio.h>
 
 #include "depot/depot.h"
-#include "nfsd/control_request.h"
-#include "overlay/site.h"
-
-struct control_generation {
-	const char *tenant; /* borrows */
-	json_t *conflicts;  /* owns */
-	/* Of an upgrade: */
-	json_t *changes;              /* owns */
-	struct package_info *package; /* owns; SITE_SELECTION_MAX */
-	unsigned int count;
-	uint32_t generation;
-};
-
-static void control_generation_clear(struct control_generation *g)
-{
-	json_decref(g->conflicts);
-	json_decref(g->changes);
-	free(g->package);
-}
-
-static void control_generation_conflict(void *ctx, const char *what)
-{
-	struct control_generation *g = ctx;
-
-	if (json_array_size(g->conflicts) < CONTROL_CONFLICTS_MAX)
-		json_array_append_new(g->conflicts, json_string(what));
-}
-
-static int control_generation_fail(struct control_request *req,
-				   struct control_generation *g, int rc)
-{
-	if (rc == -ENOENT)
-		return control_refuse(req, rc, "vdrive tenant list",
-				      "there is no tenant %s", g->tenant);
-	if (rc == -ERANGE)
-		return control_refuse(req, -ENOENT, "vdrive tenant history",
-				      "tenant %s has no such generation",
-				      g->tenant);
-	if (rc != -EEXIST)
-		return control_fail(req, rc, NULL, "cannot switch %s",
-				    g->tenant);
-	control_refuse(req, rc,
-		       "vdrive delta diff GUEST, then reset or snapshot it",
-		       "cannot switch %s: conflicts at %zu paths; nothing has "
-		       "changed",
-		       g->tenant, json_array_size(g->conflicts));
-	control_fail_list(req, "conflicts", STEAL(g->conflicts));
-	return rc;
-}
+#include "depot/prefetch.h"
+#include "nfsd/control_switch.h"
 
 /* --- history ------------------------------------------------------------- */
 
@@ -86,20 +39,20 @@ static int control_history_visit(void *ctx,
 
 int control_tenant_history(struct control_request *req)
 {
-	struct control_generation g = {0};
+	struct control_switch s = {.verb = "look at"};
 	json_t *list;
 	int rc;
 
-	rc = control_param_name(req, "tenant", "a tenant", &g.tenant);
+	rc = control_param_name(req, "tenant", "a tenant", &s.tenant);
 	if (rc < 0)
 		return rc;
 	list = json_array();
-	rc = list ? site_tenant_history(req->control->daemon.site, g.tenant,
+	rc = list ? site_tenant_history(req->control->daemon.site, s.tenant,
 					control_history_visit, list)
 		  : -ENOMEM;
 	if (rc == -ENOENT) {
 		json_decref(list);
-		return control_generation_fail(req, &g, rc);
+		return control_switch_fail(req, &s, rc);
 	}
 	return control_answer_list(req, rc, "tenant-history/1", "generations",
 				   list);
@@ -130,45 +83,23 @@ static int control_generation_number(struct control_request *req,
 
 int control_tenant_rollback(struct control_request *req)
 {
-	CLEANUP(control_generation_clear) struct control_generation g = {0};
-	struct site_switch how = {.conflict = control_generation_conflict,
-				  .ctx = &g};
-	uint32_t to, from = 0;
-	int rc;
+	CLEANUP(control_switch_clear)
+	struct control_switch s = {.verb = "roll back"};
+	uint32_t to;
+	int rc = control_switch_begin(req, &s);
 
-	rc = control_param_name(req, "tenant", "a tenant", &g.tenant);
 	if (rc == 0)
 		rc = control_generation_number(req, &to);
 	if (rc < 0)
 		return rc;
-	g.conflicts = json_array();
-	if (!g.conflicts)
-		return -ENOMEM;
-	rc = site_tenant_rollback(req->control->daemon.site, g.tenant, to,
-				  &how, &from, &g.generation);
+	rc = site_tenant_rollback(req->control->daemon.site, s.tenant, to,
+				  &s.how, &s.from, &s.generation);
 	if (rc < 0)
-		return control_generation_fail(req, &g, rc);
-	return control_answer(req,
-			      json_pack("{s:s, s:s, s:I, s:I}", "schema",
-					"tenant-rollback/1", "tenant", g.tenant,
-					"from", (json_int_t)from, "generation",
-					(json_int_t)g.generation));
+		return control_switch_fail(req, &s, rc);
+	return control_switch_answer(req, &s, "tenant-rollback/1");
 }
 
 /* --- on ------------------------------------------------------------------ */
-
-static int control_upgrade_look(void *ctx, const struct site_tenant_info *info)
-{
-	struct control_generation *g = ctx;
-
-	if (strcmp(info->name, g->tenant) != 0)
-		return 0;
-	g->count = info->package_count;
-	g->generation = info->generation;
-	memcpy(g->package, info->package,
-	       info->package_count * sizeof(*g->package));
-	return 1;
-}
 
 /* Is it one of those that are to be upgraded?  No list: all are. */
 static bool control_upgrade_wanted(const struct control_request *req,
@@ -210,12 +141,59 @@ static int control_upgrade_resolve(struct control_request *req,
 	return 0;
 }
 
+/* Its words for a revision: the version, or the digest when it has none. */
+static void control_upgrade_words(struct control_request *req,
+				  const struct package_info *package,
+				  char text[TAG_NAME_MAX + 1])
+{
+	struct package_ref ref = {.by_digest = true};
+	struct package_info info;
+	char hex[DIGEST_HEX_LEN + 1];
+
+	memcpy(ref.name, package->name, sizeof(ref.name));
+	ref.revision = package->revision;
+	digest_to_hex(&package->revision, hex);
+	if (depot_package_get(req->control->daemon.depot, &ref, &info) == 0 &&
+	    info.version[0])
+		snprintf(text, TAG_NAME_MAX + 1, "%s", info.version);
+	else
+		snprintf(text, TAG_NAME_MAX + 1, "%.12s", hex);
+}
+
+/* Files that differ, and bytes that are not here. */
+static int control_upgrade_figures(struct control_request *req,
+				   const struct package_info *before,
+				   const struct package_info *after,
+				   json_t *row)
+{
+	struct depot *depot = req->control->daemon.depot;
+	struct prefetch_resident here = {0};
+	uint64_t files = 0;
+	struct tree *tree;
+	int rc = site_package_changes(req->control->daemon.site, &before->tree,
+				      &after->tree, &files);
+
+	if (rc == 0)
+		rc = depot_tree_get(depot, &after->tree, &tree);
+	if (rc == 0) {
+		rc = depot_prefetch_resident(depot, tree, NULL, &here);
+		tree_put(tree);
+	}
+	json_object_set_new(row, "files", json_integer((json_int_t)files));
+	json_object_set_new(
+	    row, "fetch_bytes",
+	    json_integer((json_int_t)(here.bytes - here.bytes_here)));
+	return rc;
+}
+
 static int control_upgrade_one(struct control_request *req,
-			       struct control_generation *g,
+			       struct control_switch *s,
 			       struct package_info *package)
 {
 	char before[DIGEST_HEX_LEN + 1], after[DIGEST_HEX_LEN + 1];
+	char was[TAG_NAME_MAX + 1], is[TAG_NAME_MAX + 1];
 	struct package_info now;
+	json_t *row;
 	int rc;
 
 	/* One that was named by its digest is meant to stay. */
@@ -226,65 +204,42 @@ static int control_upgrade_one(struct control_request *req,
 		return rc;
 	digest_to_hex(&package->revision, before);
 	digest_to_hex(&now.revision, after);
-	*package = now;
-	return control_append(
-	    g->changes, json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", now.name,
-				  "tag", now.tag, "version", now.version,
-				  "from", before, "to", after));
-}
-
-static int control_upgrade_switch(struct control_request *req,
-				  struct control_generation *g)
-{
-	bool dry_run;
-	int rc;
-
-	rc = control_param_bool(req, "dry_run", &dry_run);
-	if (rc < 0)
-		return rc;
-	if (!dry_run && json_array_size(g->changes) > 0) {
-		rc = site_tenant_assign(
-		    req->control->daemon.site, g->tenant, g->package, g->count,
-		    true, control_generation_conflict, g, &g->generation);
-		if (rc < 0)
-			return control_generation_fail(req, g, rc);
+	control_upgrade_words(req, package, was);
+	control_upgrade_words(req, &now, is);
+	if (strcmp(was, is) == 0) { /* one version, built twice */
+		snprintf(was, sizeof(was), "%.12s", before);
+		snprintf(is, sizeof(is), "%.12s", after);
 	}
-	return control_answer(
-	    req,
-	    json_pack("{s:s, s:s, s:I, s:b, s:O, s:O}", "schema",
-		      "tenant-upgrade/1", "tenant", g->tenant, "generation",
-		      (json_int_t)g->generation, "dry_run", (int)dry_run,
-		      "changes", g->changes, "conflicts", g->conflicts));
+	row = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "name", now.name,
+			"tag", now.tag, "version", now.version, "from", before,
+			"to", after, "from_version", was, "to_version", is);
+	rc = control_append(s->changes, row);
+	if (rc == 0)
+		rc = control_upgrade_figures(req, package, &now, row);
+	if (rc < 0)
+		return control_fail(req, rc, control_depot_hint(rc),
+				    "package \"%s:%s\"", now.name, now.tag);
+	*package = now;
+	return 0;
 }
 
 int control_tenant_upgrade(struct control_request *req)
 {
-	CLEANUP(control_generation_clear) struct control_generation g = {0};
-	int rc;
+	CLEANUP(control_switch_clear)
+	struct control_switch s = {.verb = "upgrade"};
+	int rc = control_switch_begin(req, &s);
 
-	rc = control_param_name(req, "tenant", "a tenant", &g.tenant);
 	if (rc < 0)
 		return rc;
 	if (req->body_len > 0 && req->body[req->body_len - 1] != '\n')
 		return control_refuse(req, -EINVAL, NULL,
 				      "upgrade: a name a line");
-	g.conflicts = json_array();
-	g.changes = json_array();
-	g.package = calloc(SITE_SELECTION_MAX, sizeof(*g.package));
-	if (!g.conflicts || !g.changes || !g.package)
-		return -ENOMEM;
-	rc = site_tenant_list(req->control->daemon.site, control_upgrade_look,
-			      &g);
-	if (rc == 0)
-		rc = -ENOENT;
-	if (rc < 0)
-		return control_generation_fail(req, &g, rc);
-	for (unsigned int i = 0; i < g.count; i++) {
-		rc = control_upgrade_one(req, &g, &g.package[i]);
-		if (rc < 0)
-			return rc;
-	}
-	return control_upgrade_switch(req, &g);
+	for (unsigned int i = 0; rc == 0 && i < s.count; i++)
+		rc = control_upgrade_one(req, &s, &s.package[i]);
+	s.how.take_order = true; /* it has been agreed to before */
+	if (rc == 0 && json_array_size(s.changes) > 0)
+		rc = control_switch_run(req, &s);
+	return rc < 0 ? rc : control_switch_answer(req, &s, "tenant-upgrade/1");
 }
 
 /* --- what a tag names ---------------------------------------------------- */

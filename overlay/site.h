@@ -128,7 +128,14 @@ MUST_CHECK int site_tenant_switch(struct site *site, const char *tenant,
 				  const struct package_info *packages,
 				  unsigned int count, struct site_switch *how,
 				  uint32_t *generation);
-/* The same under SITE_POLICY_FAIL; conflict is told both kinds in words. */
+/* Names of files that stand for another object in the one tree than in the
+ * other, or are in one only.  Errors of depot_tree_get. */
+MUST_CHECK int site_package_changes(struct site *site,
+				    const struct digest *before,
+				    const struct digest *after,
+				    uint64_t *files);
+/* site_tenant_switch under SITE_POLICY_FAIL; conflict is told both kinds in
+ * words. */
 MUST_CHECK int site_tenant_assign(struct site *site, const char *tenant,
 				  const struct package_info *packages,
 				  unsigned int count, bool take_order,

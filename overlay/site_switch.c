@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "depot/log.h"
+#include "overlay/image_diff.h"
 #include "overlay/site_impl.h"
 
 static void switch_path(void *ctx, const char *what)
@@ -94,6 +95,53 @@ int site_tenant_switch(struct site *site, const char *tenant_name,
 	*generation = tenant ? tenant->selection.generation : 0;
 	pthread_mutex_unlock(&site->verbs);
 	free(next);
+	return rc;
+}
+
+/* --- figures ----------------------------------------------------------------
+ */
+
+static int switch_tree_image(struct site *site, const struct digest *digest,
+			     struct image **image)
+{
+	static const uint8_t key[SIPHASH_KEY_LEN];
+	static const struct timespec never;
+	struct tree *tree;
+	int rc = depot_tree_get(site->depot, digest, &tree);
+
+	if (rc == -ENOENT || rc == -EBADMSG)
+		rc = depot_tree_fetch(site->depot, digest, &tree);
+	if (rc < 0)
+		return rc;
+	rc = image_new(&tree, 1, 0, key, &never, NULL, NULL, image);
+	tree_put(tree);
+	return rc;
+}
+
+static bool switch_is_file(const struct image *image,
+			   const struct image_entry *entry)
+{
+	return entry && image_inode(image, entry->inode)->parent == IMAGE_NONE;
+}
+
+int site_package_changes(struct site *site, const struct digest *before,
+			 const struct digest *after, uint64_t *files)
+{
+	struct image *a = NULL, *b = NULL;
+	struct image_diff *diff = NULL;
+	int rc = switch_tree_image(site, before, &a);
+
+	*files = 0;
+	if (rc == 0)
+		rc = switch_tree_image(site, after, &b);
+	if (rc == 0)
+		rc = image_diff_new(a, b, &diff);
+	for (uint32_t i = 0; rc == 0 && i < diff->change_count; i++)
+		*files += switch_is_file(a, diff->changes[i].before) ||
+			  switch_is_file(b, diff->changes[i].after);
+	image_diff_free(diff);
+	image_put(a);
+	image_put(b);
 	return rc;
 }
 

@@ -104,6 +104,16 @@ int site_tenant_assign(struct site *site, const char *tenant,
 	return -EOPNOTSUPP;
 }
 
+int site_package_changes(struct site *site, const struct digest *before,
+			 const struct digest *after, uint64_t *files)
+{
+	(void)site;
+	(void)before;
+	(void)after;
+	(void)files;
+	return -EOPNOTSUPP;
+}
+
 int site_tenant_switch(struct site *site, const char *tenant,
 		       const struct package_info *packages, unsigned int count,
 		       struct site_switch *how, uint32_t *generation)
