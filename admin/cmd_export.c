@@ -61,13 +61,16 @@ static void cmd_export_print(struct cli *cli, const json_t *rows)
 				 sizeof(quota));
 		cmd_export_access(row, access, sizeof(access));
 		output_line(
-		    &cli->out, "%-*s  %s(rw,%s%s%s,gen=%ju%s%s)", (int)width,
+		    &cli->out, "%-*s  %s(rw,%s%s%s%s,gen=%ju%s%s)", (int)width,
 		    cmd_text(row, "export"), *addr ? addr : "*",
 		    json_is_true(json_object_get(row, "root_squash"))
 			? "root_squash"
 			: "no_root_squash",
 		    json_is_true(json_object_get(row, "devices")) ? ",devices"
 								  : "",
+		    json_is_true(json_object_get(row, "whiteouts"))
+			? ",whiteouts"
+			: "",
 		    access, (uintmax_t)cmd_number(row, "generation"), quota,
 		    json_is_true(json_object_get(row, "paused")) ? ",paused"
 								 : "");
