@@ -136,7 +136,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	struct rig *rig = rig_new();
 	size_t at = 0;
 
-	fake_view_info(rig->red)->addr[0] = '\0';
+	fake_view_access(rig->red)->addr[0] = '\0';
 	fake_view_add_dir(rig->red, 1, "dir");
 	fake_view_add_file(rig->red, 1, "file", fuzz_args_file,
 			   sizeof(fuzz_args_file));

@@ -47,7 +47,7 @@ static struct wire *wire_new(size_t receive_max)
 
 	ASSERT(wire);
 	wire->rig = rig_new();
-	fake_view_info(wire->rig->red)->addr[0] = '\0';
+	fake_view_access(wire->rig->red)->addr[0] = '\0';
 	ASSERT(conn_shared_init(&wire->shared, wire->rig->site, wire->rig->drc,
 				receive_max, 64 << 20) == 0);
 	wire->shared.make_room = no_room;
