@@ -106,13 +106,15 @@ static void svg_style(struct svg *svg)
 	      ".app{font-weight:600}\n"
 	      ".tick,.total{fill:#475569;font-variant-numeric:tabular-nums}\n"
 	      ".label{text-anchor:end}.tick{text-anchor:middle}\n"
+	      ".total{paint-order:stroke;stroke:#fff;stroke-width:5px}\n"
 	      ".grid{stroke:#cbd5e1}.back{fill:#fff}\n",
 	      f);
 	for (int i = 0; i < SVG_COLOURS; i++)
 		fprintf(f, ".p%d{fill:%s}", i, svg_light[i]);
 	fputs("\n@media (prefers-color-scheme:dark){\n"
 	      "text{fill:#e2e8f0}.tick,.total{fill:#94a3b8}\n"
-	      ".grid{stroke:#334155}.back{fill:#0f172a}\n",
+	      ".total{stroke:#0f172a}.grid{stroke:#334155}"
+	      ".back{fill:#0f172a}\n",
 	      f);
 	for (int i = 0; i < SVG_COLOURS; i++)
 		fprintf(f, ".p%d{fill:%s}", i, svg_dark[i]);

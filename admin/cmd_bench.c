@@ -43,23 +43,28 @@ struct bench_run {
 	json_t *storage; /* owns: rows */
 	char scripts[PATH_MAX], programs[PATH_MAX], plan[PATH_MAX];
 	const char *cache, *path;
+	bool also_storage, also_run_time;
 };
 
 /* --- what to run --------------------------------------------------------- */
 
+/* state NULL: the variant has none. */
 static int bench_add_cell(struct bench_run *run, const char *app,
-			  const char *script, const char *prefix)
+			  const char *variant, const char *state)
 {
 	struct bench_cell *cell = &run->cells[run->cell_count];
+	bool is_drive = strcmp(variant, "drive") == 0;
 
 	if (run->cell_count == BENCH_CELLS_MAX)
 		return failure_set(&run->cli->failure, -EINVAL,
 				   CONTROL_EXIT_USAGE, "more than %d cells",
 				   BENCH_CELLS_MAX);
 	snprintf(cell->app, sizeof(cell->app), "%s", app);
-	snprintf(cell->script, sizeof(cell->script), "%s", script);
-	snprintf(cell->variant, sizeof(cell->variant), "%.15s%.15s", prefix,
-		 script);
+	snprintf(cell->script, sizeof(cell->script), "%s%s%s",
+		 is_drive ? "" : variant, state && !is_drive ? "-" : "",
+		 state ? state : "");
+	snprintf(cell->variant, sizeof(cell->variant), "%s%s%s", variant,
+		 state ? "/" : "", state ? state : "");
 	cell->samples = json_array();
 	run->cell_count++;
 	return cell->samples ? 0 : -ENOMEM;
@@ -105,7 +110,7 @@ static int bench_set_cells(struct bench_run *run)
 	CLEANUP_FREE char *apps =
 	    strdup(bench_value(cli, ARGS_APP, "nginx,postgresql,openjdk"));
 	CLEANUP_FREE char *variants = strdup(bench_value(
-	    cli, ARGS_VARIANTS, "copy,copyz,stream,streamz,local,drive"));
+	    cli, ARGS_VARIANTS, "copy,copyz,stream,streamz,local,drive,root"));
 	CLEANUP_FREE char *states =
 	    strdup(bench_value(cli, ARGS_STATES, "cold,plan,warm"));
 	const char *app[BENCH_WORD_MAX], *variant[BENCH_WORD_MAX];
@@ -124,15 +129,34 @@ static int bench_set_cells(struct bench_run *run)
 				 &states_count);
 	for (size_t a = 0; rc == 0 && a < apps_count; a++) {
 		for (size_t v = 0; rc == 0 && v < variants_count; v++) {
-			if (strcmp(variant[v], "drive") != 0) {
-				rc =
-				    bench_add_cell(run, app[a], variant[v], "");
+			if (!strstr(" drive run root ", variant[v])) {
+				rc = bench_add_cell(run, app[a], variant[v],
+						    NULL);
 				continue;
 			}
 			for (size_t s = 0; rc == 0 && s < states_count; s++)
-				rc = bench_add_cell(run, app[a], state[s],
-						    "drive/");
+				rc = bench_add_cell(run, app[a], variant[v],
+						    state[s]);
 		}
+	}
+	return rc;
+}
+
+static int bench_set_also(struct bench_run *run)
+{
+	CLEANUP_FREE char *also = strdup(bench_value(run->cli, ARGS_ALSO, ""));
+	const char *words[BENCH_WORD_MAX];
+	size_t count;
+	int rc = also ? 0 : -ENOMEM;
+
+	if (rc == 0)
+		rc = bench_words(run, "--also", also, " storage run-time ",
+				 words, &count);
+	for (size_t i = 0; rc == 0 && i < count; i++) {
+		if (strcmp(words[i], "storage") == 0)
+			run->also_storage = true;
+		else
+			run->also_run_time = true;
 	}
 	return rc;
 }
@@ -217,6 +241,8 @@ static int bench_set_up(struct bench_run *run)
 	if (rc == 0)
 		rc = bench_set_link(run);
 	if (rc == 0)
+		rc = bench_set_also(run);
+	if (rc == 0)
 		rc = bench_set_order(run);
 	run->cache =
 	    bench_value(run->cli, ARGS_CACHE, "/var/cache/vdrive-bench");
@@ -277,8 +303,10 @@ static int bench_write_plan(struct bench_run *run)
 
 		fprintf(file, "%s %s\n", cell->app, cell->script);
 	}
-	if (args_has(&run->cli->args, ARGS_STORAGE))
+	if (run->also_storage)
 		fputs("storage nginx 1\nstorage five 5\n", file);
+	if (run->also_run_time)
+		fputs("run-time devel\n", file);
 	if (fclose(file) != 0)
 		rc = failure_errno(&run->cli->failure, -errno, "%s", run->plan);
 	return rc;
@@ -314,6 +342,17 @@ static struct bench_cell *bench_cell_of(struct bench_run *run,
 	return NULL;
 }
 
+/* A line for each sample: there are few, and each takes long. */
+static void bench_progress(struct bench_run *run, const struct bench_cell *cell,
+			   double seconds)
+{
+	const struct output *out = &run->cli->out;
+
+	if (!out->quiet && out->progress != OUTPUT_PROGRESS_NONE)
+		fprintf(stderr, "  %3zu/%zu  %s/%s  %.2f s\n", run->done,
+			run->order_count, cell->app, cell->variant, seconds);
+}
+
 /* A line of bench.sh. */
 static int bench_take(struct bench_run *run, const char *line)
 {
@@ -321,26 +360,25 @@ static int bench_take(struct bench_run *run, const char *line)
 	struct bench_cell *cell = json ? bench_cell_of(run, json) : NULL;
 	int rc = -EBADMSG;
 
+	/* Times of work come without having been asked for one by one. */
+	if (!cell && strcmp(cmd_text(json, "app"), BENCH_RUN_TIME) == 0 &&
+	    bench_add_cell(run, BENCH_RUN_TIME, cmd_text(json, "variant"),
+			   NULL) == 0)
+		cell = &run->cells[run->cell_count - 1];
 	if (cell && json_is_number(json_object_get(json, "seconds")))
 		rc = json_array_append(cell->samples, json) < 0 ? -ENOMEM : 0;
 	else if (json && json_object_get(json, "design"))
 		rc = json_array_append(run->storage, json) < 0 ? -ENOMEM : 0;
-	json_decref(json);
 	run->done++;
+	if (cell && rc == 0)
+		bench_progress(
+		    run, cell,
+		    json_number_value(json_object_get(json, "seconds")));
+	json_decref(json);
 	if (rc == -EBADMSG)
 		failure_set(&run->cli->failure, rc, CONTROL_EXIT_FAILED,
 			    "bench.sh said what is no sample: %s", line);
 	return rc;
-}
-
-static void bench_progress(struct bench_run *run)
-{
-	const struct output_progress_state state = {.phase = "measuring",
-						    .files_done = run->done,
-						    .files_total =
-							run->order_count};
-
-	output_progress(&run->cli->out, &state);
 }
 
 static int bench_read(struct bench_run *run, int fd)
@@ -352,9 +390,7 @@ static int bench_read(struct bench_run *run, int fd)
 	while (rc == 0 && !interrupt_seen() &&
 	       fgets(line, BENCH_LINE_MAX, file)) {
 		rc = bench_take(run, line);
-		bench_progress(run);
 	}
-	output_progress_end(&run->cli->out);
 	if (rc == 0 && interrupt_seen())
 		rc = failure_set(&run->cli->failure, -EINTR,
 				 CONTROL_EXIT_INTERRUPTED, "interrupted");

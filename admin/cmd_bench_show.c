@@ -70,6 +70,40 @@ static void bench_table_row(const struct bench_rows *rows,
 		printf(" |\n");
 }
 
+static bool bench_is_work(const struct bench_row *row)
+{
+	return strcmp(row->app, BENCH_RUN_TIME) == 0;
+}
+
+/* Work on the guest's disk and on the drive: pairs of rows, "JOB/ext4" and
+ * "JOB/drive". */
+static void bench_table_work(const struct bench_rows *rows)
+{
+	bool first = true;
+
+	for (size_t i = 0; i + 1 < rows->count; i++) {
+		const struct bench_row *a = &rows->rows[i];
+		const struct bench_row *b = a;
+		size_t len = strcspn(a->variant, "/");
+
+		if (!bench_is_work(a) || strcmp(a->variant + len, "/ext4") != 0)
+			continue;
+		for (size_t j = 0; j < rows->count; j++)
+			if (bench_is_work(&rows->rows[j]) &&
+			    strncmp(rows->rows[j].variant, a->variant, len) ==
+				0 &&
+			    strcmp(rows->rows[j].variant + len, "/drive") == 0)
+				b = &rows->rows[j];
+		if (first)
+			printf("\n| once warm | ext4 s | drive s | ratio |\n"
+			       "|---|---|---|---|\n");
+		first = false;
+		printf("| %.*s | %.3f | %.3f | %.2f |\n", (int)len, a->variant,
+		       a->median, b->median,
+		       a->median > 0 ? b->median / a->median : 0);
+	}
+}
+
 static void bench_table_starts(const struct bench_rows *rows)
 {
 	printf("| program | variant |");
@@ -80,7 +114,8 @@ static void bench_table_starts(const struct bench_rows *rows)
 		printf("---|");
 	printf("\n");
 	for (size_t i = 0; i < rows->count; i++)
-		bench_table_row(rows, &rows->rows[i]);
+		if (!bench_is_work(&rows->rows[i]))
+			bench_table_row(rows, &rows->rows[i]);
 }
 
 /* Bytes of the first design for the same softwares and guests. */
@@ -143,6 +178,7 @@ int cmd_bench_table(struct cli *cli, size_t argc UNUSED,
 		output_json(json);
 	} else if (rc == 0) {
 		bench_table_starts(rows);
+		bench_table_work(rows);
 		bench_table_storage(json_object_get(json, "storage"));
 	}
 	bench_rows_free(rows);
@@ -151,6 +187,17 @@ int cmd_bench_table(struct cli *cli, size_t argc UNUSED,
 }
 
 /* --- plot ---------------------------------------------------------------- */
+
+/* The picture is of starts. */
+static void bench_drop_work(struct bench_rows *rows)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < rows->count; i++)
+		if (!bench_is_work(&rows->rows[i]))
+			rows->rows[kept++] = rows->rows[i];
+	rows->count = kept;
+}
 
 static void bench_title(const json_t *json, char title[128])
 {
@@ -181,6 +228,7 @@ int cmd_bench_plot(struct cli *cli, size_t argc UNUSED, const char *const *argv)
 	rc = bench_load(cli, argv[0], &json, &rows);
 	if (rc == 0) {
 		bench_title(json, title);
+		bench_drop_work(rows);
 		rc = bench_svg(rows, title, &svg, &len);
 		if (rc == 0)
 			rc = io_replace_file(path, svg, len);

@@ -265,11 +265,12 @@ static const struct command vdrive_commands[] = {
      cmd_apply},
     {"bench", "run",
      "-o FILE [--app NAME,...] [--variants NAME,...] [--states STATE,...] "
-     "[--link 100M] [--runs N] [--seed N] [--cache DIR] [--storage] [-n]",
+     "[--link 100M] [--runs N] [--seed N] [--cache DIR] "
+     "[--also storage,run-time] [-n]",
      "starts in real guests, from images and from the drive", 0, 0,
      ARGS_BIT(ARGS_APP) | ARGS_BIT(ARGS_VARIANTS) | ARGS_BIT(ARGS_STATES) |
 	 ARGS_BIT(ARGS_LINK) | ARGS_BIT(ARGS_RUNS) | ARGS_BIT(ARGS_SEED) |
-	 ARGS_BIT(ARGS_CACHE) | ARGS_BIT(ARGS_STORAGE) | ARGS_BIT(ARGS_DRY_RUN),
+	 ARGS_BIT(ARGS_CACHE) | ARGS_BIT(ARGS_ALSO) | ARGS_BIT(ARGS_DRY_RUN),
      cmd_bench_run},
     {"bench", "compare", "OLD NEW [--fail-above 10%]",
      "medians of two runs, and whether samples tell them apart", 2, 2,

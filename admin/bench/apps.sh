@@ -32,5 +32,6 @@ app_binds() {
 	case $1 in
 	postgresql | five) echo /var/lib/postgresql /var/log/postgresql ;;
 	nginx) echo /var/log/nginx /var/lib/nginx ;;
+	devel) echo /work ;;
 	esac
 }

@@ -7,8 +7,9 @@
 #   bench.sh CACHE MBIT PLAN
 #
 # Each line of PLAN is a sample, "PROGRAM VARIANT" (sample.sh); each gives a line
-# of JSON on stdout.  "storage PROGRAM SOFTWARES" gives several (storage.sh),
-# "prepare PROGRAM" none: it makes what samples need.  What CACHE lacks is made first (prepare.sh).  stderr tells what goes on.
+# of JSON on stdout.  "storage PROGRAM SOFTWARES" and "run-time PROGRAM"
+# give several (storage.sh, run_time.sh), "prepare PROGRAM" none: it makes what
+# samples need.  What CACHE lacks is made first (prepare.sh).  stderr tells what goes on.
 #
 #   VDRIVE_BENCH_BIN      where vdrive and vdrived are
 #   GUEST_LIMIT           seconds that a guest may be silent (300)
@@ -63,6 +64,7 @@ bench_end() { # process id
 # Every way out comes through here.
 bench_clean() {
 	trap '' INT TERM
+	[ -z "${guest_listener:-}" ] || bench_end "$guest_listener"
 	[ -z "${guest_pid:-}" ] || bench_end "$guest_pid"
 	host_stop
 	[ -z "$HOST_WEB_PID" ] || bench_end "$HOST_WEB_PID"
@@ -76,7 +78,8 @@ bench_clean() {
 . "$HERE/host.sh"
 . "$HERE/sample.sh"
 . "$HERE/storage.sh"
-programs=$(awk '{ print $1 ~ /^(prepare|storage)$/ ? $2 : $1 }' "$PLAN" |
+. "$HERE/run_time.sh"
+programs=$(awk '{ print $1 ~ /^(prepare|storage|run-time)$/ ? $2 : $1 }' "$PLAN" |
 	sort -u)
 
 # What needs a mirror comes before the namespace.
@@ -100,6 +103,7 @@ while read -r program variant count; do
 	case $program in
 	prepare) ;;
 	storage) storage "$variant" "$count" </dev/null ;;
+	run-time) run_time "$variant" </dev/null ;;
 	*) sample "$program" "$variant" </dev/null ;;
 	esac
 done <"$PLAN"

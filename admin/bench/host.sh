@@ -8,6 +8,7 @@
 HOST_A=10.79.0.1 HOST_B=10.79.0.2
 HOST_WEB=8080 HOST_NFS=2049
 HOST_PID='' HOST_WEB_PID='' HOST_NS=''
+GUEST_UNTIL=answered
 
 link_up() { # Mbit/s
 	HOST_NS=vdrive-bench-$$
@@ -102,49 +103,61 @@ guest_disk() { # image: a file, or a URL
 		-b "$1" "$WORK/disk" >>"$WORK/log" 2>&1
 }
 
-# Boot from $WORK/disk until the program has answered; a line in the file for
-# each event: seconds of the host's clock, then its words.  guest '-': without a
-# drive.  Status 0: answered.
-guest_run() { # program, guest, file of events
-	guest_args="bench.app=$1"
-	[ "$2" = - ] || guest_args="$guest_args bench.drive=1 \
-bench.export=/t/$2 bench.ports=port=$HOST_NFS,mountport=$HOST_NFS \
-bench.binds=$(app_binds "$1" | tr ' ' ,)"
+# Boot until the program has answered; a line in the file for each event: seconds
+# of the host's clock, then its words.  Status 0: answered.  how: "image", from
+# $WORK/disk; "drive", the same with a drive; "run", that by vdrive-run; "jobs",
+# that for guest/jobs; "root", the drive alone.
+guest_run() { # program, guest, how, file of events
+	guest_drive="bench.export=/t/$2 \
+bench.ports=port=$HOST_NFS,mountport=$HOST_NFS"
+	guest_system="-drive file=$WORK/disk,if=virtio,format=qcow2"
+	case $3 in
+	image) guest_drive= ;;
+	drive | run | jobs) guest_drive="$guest_drive bench.how=$3 \
+bench.binds=$(app_binds "$1" | tr ' ' ,)" ;;
+	root) guest_drive="$guest_drive bench.root=nfs" guest_system= ;;
+	esac
+	set -- "$1" "$4"
 	rm -f "$WORK/port.in" "$WORK/port.out"
 	mkfifo "$WORK/port.in" "$WORK/port.out"
-	guest_boot &
-	guest_pid=$!
-	# No fork between an event and its time; the fifo is held open for
-	# writing so that an early end of QEMU is no end of file before it.
-	bash -c 'while read -r -t "$1" words; do
-			echo "$EPOCHREALTIME $words"
-			case $words in
-			"$2"* | failed* | ended*) exit ;;
-			esac
-		done <>"$3"' stamp "$GUEST_LIMIT" \
-		"${GUEST_UNTIL:-answered}" "$WORK/port.out" >"$3"
-	bench_end "$guest_pid"
-	grep -q ' answered' "$3"
-}
-
-# In the end it says so itself, whatever ended it.
-guest_boot() {
-	guest_qemu=
-	trap 'kill "$guest_qemu" 2>/dev/null' TERM
+	# shellcheck disable=SC2086
 	ip netns exec "$HOST_NS" qemu-system-x86_64 \
 		-accel tcg,thread=multi -cpu max -m "$GUEST_MEMORY" -smp 1 \
 		-nodefaults -no-user-config -display none -no-reboot \
-		-kernel "$CACHE/vmlinuz" -initrd "$CACHE/initrd" \
-		-append "console=ttyS0 quiet panic=-1 no_timer_check $guest_args" \
-		-serial "file:$WORK/console" \
-		-drive "file=$WORK/disk,if=virtio,format=qcow2" \
+		-kernel "$CACHE/vmlinuz" -initrd "$CACHE/initrd" -append \
+		"console=ttyS0 quiet panic=-1 no_timer_check bench.app=$1 $guest_drive" \
+		-serial "file:$WORK/console" $guest_system \
 		-netdev user,id=network \
 		-device virtio-net-pci,netdev=network,romfile= \
 		-device virtio-serial-pci \
 		-chardev "pipe,id=events,path=$WORK/port" \
 		-device virtserialport,chardev=events,name=events \
 		</dev/null >>"$WORK/qemu.log" 2>&1 &
-	guest_qemu=$!
-	wait "$guest_qemu"
-	echo ended 1<>"$WORK/port.out"
+	guest_pid=$!
+	guest_listen "$2" &
+	guest_listener=$!
+	wait "$guest_listener"
+	guest_listener=
+	bench_end "$guest_pid"
+	guest_pid=
+	grep -q ' answered' "$2"
+}
+
+# Until the event that ends it, the end of QEMU, or too long a silence.  No fork
+# between an event and its time.  The fifo is open for writing, too, so that an
+# end of QEMU is no end of file: what it wrote last is read.
+guest_listen() { # file of events
+	exec bash -c '
+		silent=0
+		while [ $silent -lt "$1" ]; do
+			if read -r -t 1 words; then
+				echo "$EPOCHREALTIME $words"
+				silent=0
+				case $words in "$2"* | failed*) exit ;; esac
+			else
+				kill -0 "$3" || exit
+				silent=$((silent + 1))
+			fi
+		done <>"$4"' listen "$GUEST_LIMIT" "$GUEST_UNTIL" \
+		"$guest_pid" "$WORK/port.out" >"$1" 2>/dev/null
 }

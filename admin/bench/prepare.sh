@@ -11,8 +11,10 @@
 #                      taken by `vdrive package capture`
 #   NAME.qcow2         base and NAME.cap in one image; NAME.z.qcow2: the same,
 #                      compressed
-#   NAME.depot/        NAME:1 as a depot at rest, with the plan of one start
-#   NAME.store/        a host's store with all of NAME in it: warm
+#   NAME.depot/        NAME:1 and os:1, the base, as a depot at rest, with the
+#                      plan of one start
+#   NAME.store/        a host's store with all of NAME in it: warm;
+#   NAME.root.store/   and with all of the base
 
 # What the guest's initramfs loads, with what that depends on.
 PREPARE_MODULES='virtio_pci virtio_console virtio_blk virtio_net ext4
@@ -82,7 +84,8 @@ prepare_modules() { # directory
 }
 
 prepare_initramfs() {
-	prepare_stamp=$(cat "$HERE"/guest/* "$HERE/prepare.sh" | cksum)
+	prepare_stamp=$(cat "$HERE"/guest/* "$HERE/../guest/vdrive-run" \
+		"$HERE/prepare.sh" | cksum)
 	[ "$(cat "$CACHE/initrd.stamp" 2>/dev/null)" != "$prepare_stamp" ] ||
 		return 0
 	prepare_root=$(mktemp -d "$CACHE/initramfs.XXXXXX")
@@ -97,6 +100,7 @@ prepare_initramfs() {
 	prepare_modules "$prepare_root"
 	install -m 755 "$HERE/guest/initramfs" "$prepare_root/init"
 	install -m 755 "$HERE/guest/init" "$HERE/guest/start" \
+		"$HERE/guest/jobs" "$HERE/../guest/vdrive-run" \
 		"$prepare_root/bench"
 	(cd "$prepare_root" && find . | LC_ALL=C sort |
 		cpio -o -H newc -R 0:0 --quiet | gzip -n -6) \
@@ -164,46 +168,68 @@ prepare_images() { # program
 
 # --- the drive's -------------------------------------------------------------
 
-# One start in a real guest is the depot's plan.
+# One start in a real guest, with the OS on the drive, is the depot's plan.
 prepare_plan() { # program
-	host_guest "$1" g1 && guest_run "$1" g1 "$WORK/events" ||
+	cli guest add t/g1 >>"$WORK/log" &&
+		guest_run "$1" g1 root "$WORK/events" ||
 		bench_die "$1 does not start from the drive"
-	cli package plan record "$1:1" --guest t/g1 >>"$WORK/log" 2>&1 ||
-		bench_die "no plan of $1: $(tail -n 1 "$WORK/log")"
+	for prepare_package in "$1" os; do
+		cli package plan record "$prepare_package:1" --guest t/g1 \
+			>>"$WORK/log" 2>&1 ||
+			bench_die "no plan of $prepare_package"
+	done
 }
 
+# The program is first in the selection: it has changed files of the OS.
+prepare_select() { # program
+	cli tenant create t >>"$WORK/log" &&
+		cli tenant assign t "$1:1" os:1 --order >>"$WORK/log" 2>&1
+}
+
+# Its depot has the OS, too, for those who have it on the drive.
 prepare_depot() { # program
 	[ ! -d "$CACHE/$1.depot" ] || return 0
 	bench_say "$1: package, plan, depot"
 	rm -rf "${CACHE:?}/$1.part"
 	host_start "$CACHE/$1.part" -o upstream.plans=off
-	cli package create "$1:1" "$CACHE/$1.cap" >>"$WORK/log" &&
-		cli tenant create t >>"$WORK/log" &&
-		cli tenant assign t "$1:1" >>"$WORK/log" ||
+	cli package create "$1:1" "$CACHE/$1.cap" --progress none \
+		>>"$WORK/log" 2>&1 &&
+		cli package create os:1 "dir:$CACHE/base" --devices \
+			--progress none >>"$WORK/log" 2>&1 &&
+		prepare_select "$1" ||
 		bench_die "cannot make a package of $1"
 	prepare_plan "$1"
 	rm -rf "$CACHE/depot.part"
-	cli depot push "dir:$CACHE/depot.part" >>"$WORK/log" ||
-		bench_die "cannot push $1"
+	cli depot push "dir:$CACHE/depot.part" --progress none \
+		>>"$WORK/log" 2>&1 || bench_die "cannot push $1"
 	host_stop
 	rm -rf "${CACHE:?}/$1.part"
 	mv "$CACHE/depot.part" "$CACHE/$1.depot"
 }
 
-# All of it over the link, once.
-prepare_store() { # program
-	[ ! -d "$CACHE/$1.store" ] || return 0
-	bench_say "$1: a warm store"
+# A store with all of both, and who has what selected.
+prepare_store_of() { # program, "": on the drive | "root.": the OS, too
+	[ ! -d "$CACHE/$1.$2store" ] || return 0
 	rm -rf "$CACHE/store.part"
 	host_start "$CACHE/store.part" -o upstream.plans=off
 	host_upstream "$1"
-	cli tenant create t >>"$WORK/log" &&
-		cli tenant assign t "$1:1" >>"$WORK/log" &&
-		cli package prefetch "$1:1" --all --progress none \
-			>>"$WORK/log" 2>&1 ||
+	if [ -n "$2" ]; then
+		prepare_select "$1"
+	else
+		cli tenant create t >>"$WORK/log" &&
+			cli tenant assign t "$1:1" >>"$WORK/log"
+	fi || bench_die "cannot assign $1"
+	# shellcheck disable=SC2046
+	cli package prefetch "$1:1" $([ -z "$2" ] || echo os:1) --all \
+		--progress none >>"$WORK/log" 2>&1 ||
 		bench_die "cannot fetch $1"
 	host_stop
-	mv "$CACHE/store.part" "$CACHE/$1.store"
+	mv "$CACHE/store.part" "$CACHE/$1.$2store"
+}
+
+prepare_store() { # program
+	prepare_store_of "$1" ''
+	prepare_store_of "$1" root.
 }
 
 prepare_outside() { # programs

@@ -14,17 +14,26 @@
 #	plan	the same with the depot's plan
 #	warm	the host's store has all of it
 #
-# With the drive the guest's own OS is an image that is here already; the
-# clock runs from before the tenant gets its software.
+#	run-cold, run-plan, run-warm
+#		the same, started by vdrive-run
+#	root-cold, root-plan, root-warm
+#		the same without an image: the OS is on the drive, too
+#
+# With the drive but in the last three the guest's own OS is an image that is here
+# already; the clock runs from before the tenant gets its software.
 
 sample_clock() {
 	bash -c 'echo "$EPOCHREALTIME"'
 }
 
 sample_drive_host() { # variant, program
-	case $1 in
+	case ${1#r*-} in
 	warm)
-		cp -a --reflink=auto "$CACHE/$2.store" "$WORK/store"
+		case $1 in
+		root-*) sample_store=$CACHE/$2.root.store ;;
+		*) sample_store=$CACHE/$2.store ;;
+		esac
+		cp -a --reflink=auto "$sample_store" "$WORK/store"
 		host_start "$WORK/store"
 		;;
 	cold)
@@ -55,10 +64,19 @@ sample_disk() { # variant, program
 }
 
 sample_assign() { # variant, program
-	[ "$1" = warm ] || {
+	sample_selection="$2:1"
+	case $1 in
+	root-*) sample_selection="$2:1 os:1 --order" ;;
+	esac
+	case $1 in
+	*warm) ;;
+	*)
+		# shellcheck disable=SC2086
 		cli tenant create t >>"$WORK/log" &&
-			cli tenant assign t "$2:1" >>"$WORK/log" || return
-	}
+			cli tenant assign t $sample_selection >>"$WORK/log" 2>&1 ||
+			return
+		;;
+	esac
 	host_guest "$2" g
 }
 
@@ -88,19 +106,30 @@ sample_line() { # variant, program, file of events, start, image ready, bytes
 sample() { # program, variant
 	rm -rf "$WORK/store" "$WORK/disk"
 	case $2 in
-	cold | plan | warm) sample_drive_host "$2" "$1"; sample_guest=g ;;
-	copy | copyz | stream | streamz | local) sample_guest=- ;;
+	cold | plan | warm)
+		sample_drive_host "$2" "$1"
+		sample_how=drive
+		;;
+	run-cold | run-plan | run-warm)
+		sample_drive_host "$2" "$1"
+		sample_how=run
+		;;
+	root-cold | root-plan | root-warm)
+		sample_drive_host "$2" "$1"
+		sample_how=root
+		;;
+	copy | copyz | stream | streamz | local) sample_how=image ;;
 	*) bench_die "no variant $2" ;;
 	esac
 	sample_bytes=$(link_bytes)
 	sample_from=$(sample_clock)
-	if [ $sample_guest = g ]; then
-		sample_assign "$2" "$1"
-	else
+	if [ $sample_how = image ]; then
 		sample_disk "$2" "$1"
+	else
+		sample_assign "$2" "$1"
 	fi || bench_die "$1/$2: no image or no drive"
 	sample_ready=$(sample_clock)
-	guest_run "$1" $sample_guest "$WORK/events" ||
+	guest_run "$1" g $sample_how "$WORK/events" ||
 		bench_die "$1/$2 did not answer: $(tail -n 3 "$WORK/console" \
 			"$WORK/events" | tr '\n' ' ')"
 	sample_bytes=$(($(link_bytes) - sample_bytes))

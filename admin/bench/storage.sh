@@ -25,16 +25,18 @@ storage_say() { # softwares, design, parts as JSON members
 }
 
 # Start from $WORK/disk, shut down, keep the disk.
-storage_guest() { # program, guest or -, name to keep the disk under
-	GUEST_UNTIL=synced guest_run "$1" "$2" "$WORK/events" ||
+storage_guest() { # program, guest, how, name to keep the disk under
+	GUEST_UNTIL=synced
+	guest_run "$1" "$2" "$3" "$WORK/events" ||
 		bench_die "storage: $1 did not answer: $(tail -n 1 "$WORK/events")"
-	mv "$WORK/disk" "$WORK/storage/$3"
+	GUEST_UNTIL=answered
+	mv "$WORK/disk" "$WORK/storage/$4"
 }
 
 storage_images() { # program, softwares
 	for storage_i in $(seq "$STORAGE_GUESTS"); do
 		guest_disk "$CACHE/$1.qcow2" || bench_die "storage: no disk"
-		storage_guest "$1" - "overlay.$storage_i"
+		storage_guest "$1" - image "overlay.$storage_i"
 	done
 	storage_overlays=$(storage_bytes "$WORK"/storage/overlay.*)
 	mkdir "$WORK/storage/full"
@@ -65,7 +67,7 @@ storage_drive() { # program, softwares
 	for storage_i in $(seq "$STORAGE_GUESTS"); do
 		host_guest "$1" "g$storage_i" ||
 			bench_die "storage: no guest g$storage_i"
-		storage_guest "$1" "g$storage_i" "system.$storage_i"
+		storage_guest "$1" "g$storage_i" drive "system.$storage_i"
 	done
 	host_stop
 	storage_say "$2" vdrive "\"OS image\":$(storage_bytes \
