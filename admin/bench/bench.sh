@@ -12,6 +12,7 @@
 # samples need.  What CACHE lacks is made first (prepare.sh).  stderr tells what goes on.
 #
 #   VDRIVE_BENCH_BIN      where vdrive and vdrived are
+#   VDRIVED_OPTIONS       more of vdrived's, as -o upstream.fill=off
 #   GUEST_LIMIT           seconds that a guest may be silent (300)
 #   GUEST_MEMORY          MiB (1024)
 set -u

@@ -70,7 +70,8 @@ host_start() { # store, more options
 	HOST_STORE=$1
 	shift
 	mkdir -p "$HOST_STORE"
-	ip netns exec "$HOST_NS" "$BIN/vdrived" --user root \
+	# shellcheck disable=SC2086
+	ip netns exec "$HOST_NS" "$BIN/vdrived" --user root ${VDRIVED_OPTIONS:-} \
 		-o "store.path=$HOST_STORE" \
 		-o "nfs.listen=127.0.0.1:$HOST_NFS" \
 		-o "admin.socket=$HOST_STORE/sock" "$@" \
@@ -86,8 +87,12 @@ host_stop() {
 }
 
 host_upstream() { # program
-	cli upstream add lab "http://$HOST_A:$HOST_WEB/$1.depot/" --unsigned \
-		>>"$WORK/log" 2>&1 || bench_die "no depot of $1"
+	for host_depot in "$1" os; do
+		cli upstream add "$host_depot" \
+			"http://$HOST_A:$HOST_WEB/$host_depot.depot/" \
+			--unsigned >>"$WORK/log" 2>&1 ||
+			bench_die "no depot of $host_depot"
+	done
 }
 
 # --- guests ------------------------------------------------------------------

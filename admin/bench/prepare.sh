@@ -11,8 +11,8 @@
 #                      taken by `vdrive package capture`
 #   NAME.qcow2         base and NAME.cap in one image; NAME.z.qcow2: the same,
 #                      compressed
-#   NAME.depot/        NAME:1 and os:1, the base, as a depot at rest, with the
-#                      plan of one start
+#   NAME.depot/        NAME:1 as a depot at rest, with the plan of one start;
+#   os.depot/          os:1, the base
 #   NAME.store/        a host's store with all of NAME in it: warm;
 #   NAME.root.store/   and with all of the base
 
@@ -168,43 +168,37 @@ prepare_images() { # program
 
 # --- the drive's -------------------------------------------------------------
 
-# One start in a real guest, with the OS on the drive, is the depot's plan.
-prepare_plan() { # program
-	cli guest add t/g1 >>"$WORK/log" &&
-		guest_run "$1" g1 root "$WORK/events" ||
+# One start in a real guest is the depot's plan.
+prepare_plan() { # program or os, how
+	cli guest add t/g1 >>"$WORK/log" && guest_disk "$CACHE/base.qcow2" &&
+		guest_run "$1" g1 "$2" "$WORK/events" ||
 		bench_die "$1 does not start from the drive"
-	for prepare_package in "$1" os; do
-		cli package plan record "$prepare_package:1" --guest t/g1 \
-			>>"$WORK/log" 2>&1 ||
-			bench_die "no plan of $prepare_package"
-	done
+	cli package plan record "$1:1" --guest t/g1 >>"$WORK/log" 2>&1 ||
+		bench_die "no plan of $1"
+}
+
+prepare_depot() { # program or os, source of its package, how to start it
+	[ ! -d "$CACHE/$1.depot" ] || return 0
+	bench_say "$1: package, plan, depot"
+	rm -rf "${CACHE:?}/$1.part" "$CACHE/depot.part"
+	host_start "$CACHE/$1.part" -o upstream.plans=off
+	cli package create "$1:1" "$2" --devices --progress none \
+		>>"$WORK/log" 2>&1 &&
+		cli tenant create t >>"$WORK/log" &&
+		cli tenant assign t "$1:1" >>"$WORK/log" ||
+		bench_die "cannot make a package of $1"
+	prepare_plan "$1" "$3"
+	cli depot push "dir:$CACHE/depot.part" --progress none \
+		>>"$WORK/log" 2>&1 || bench_die "cannot push $1"
+	host_stop
+	rm -rf "${CACHE:?}/$1.part"
+	mv "$CACHE/depot.part" "$CACHE/$1.depot"
 }
 
 # The program is first in the selection: it has changed files of the OS.
 prepare_select() { # program
 	cli tenant create t >>"$WORK/log" &&
 		cli tenant assign t "$1:1" os:1 --order >>"$WORK/log" 2>&1
-}
-
-# Its depot has the OS, too, for those who have it on the drive.
-prepare_depot() { # program
-	[ ! -d "$CACHE/$1.depot" ] || return 0
-	bench_say "$1: package, plan, depot"
-	rm -rf "${CACHE:?}/$1.part"
-	host_start "$CACHE/$1.part" -o upstream.plans=off
-	cli package create "$1:1" "$CACHE/$1.cap" --progress none \
-		>>"$WORK/log" 2>&1 &&
-		cli package create os:1 "dir:$CACHE/base" --devices \
-			--progress none >>"$WORK/log" 2>&1 &&
-		prepare_select "$1" ||
-		bench_die "cannot make a package of $1"
-	prepare_plan "$1"
-	rm -rf "$CACHE/depot.part"
-	cli depot push "dir:$CACHE/depot.part" --progress none \
-		>>"$WORK/log" 2>&1 || bench_die "cannot push $1"
-	host_stop
-	rm -rf "${CACHE:?}/$1.part"
-	mv "$CACHE/depot.part" "$CACHE/$1.depot"
 }
 
 # A store with all of both, and who has what selected.
@@ -248,8 +242,9 @@ prepare_outside() { # programs
 }
 
 prepare_inside() { # programs
+	prepare_depot os "dir:$CACHE/base" root
 	for prepare_app in "$@"; do
-		prepare_depot "$prepare_app"
+		prepare_depot "$prepare_app" "$CACHE/$prepare_app.cap" drive
 		prepare_store "$prepare_app"
 	done
 }
