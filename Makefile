@@ -32,6 +32,7 @@ BROKEN_ignore-sync := -DBROKEN_IGNORE_SYNC=1
 BROKEN_no-verify   := -DBROKEN_NO_VERIFY=1
 BROKEN_no-hedge    := -DBROKEN_NO_HEDGE=1
 BROKEN_gc-no-lease := -DBROKEN_GC_NO_LEASE=1
+BROKEN_one-number  := -DBROKEN_ONE_NUMBER=1
 ALL_C   := -std=gnu11 -D_GNU_SOURCE -I. -I$(B) -MMD -MP \
            -DHAVE_LIBDEFLATE=$(HAVE_LIBDEFLATE) $(BROKEN_$(BROKEN)) \
            $(if $(KILLPOINTS),-DKILLPOINTS=1) \
@@ -65,7 +66,7 @@ TESTLIB := $(call objs,tests/lib)
 .SECONDEXPANSION:
 .SECONDARY:
 .PHONY: all check check-evict check-unit check-nfs check-fuzz check-model check-e2e \
-        check-guest model listing sweep corrupt probe capture bench-va \
+        check-guest model listing sweep mixed corrupt probe capture bench-va \
         demo bench referee fuzz faults torture torture-full \
         variants lint format layers clean install
 
@@ -223,6 +224,10 @@ faults: all $(TOOLS) variants
 sweep: all $(TOOLS)
 	@B=$(B) POINTS= sh tests/e2e/sweep
 
+# 100 updates of a package under readers (tests/e2e/mixed).
+mixed: all $(TOOLS)
+	@B=$(B) UPDATES=$(or $(UPDATES),100) sh tests/e2e/mixed
+
 # What the kill, power-cut and full-disk tests need besides; here, so that no suite's time goes into it.
 variants:
 	@$(MAKE) -s KILLPOINTS=1 $(B)-killpoints/vdrived
@@ -235,6 +240,7 @@ variants:
 	@$(MAKE) -s BROKEN=ignore-sync $(B)-broken-ignore-sync/vdrived
 	@$(MAKE) -s BROKEN=no-verify all
 	@$(MAKE) -s BROKEN=no-hedge $(B)-broken-no-hedge/vdrived
+	@$(MAKE) -s BROKEN=one-number $(B)-broken-one-number/vdrived
 
 # Coverage-guided fuzzing, SECONDS each: make fuzz SECONDS=300.  Stores on a
 # tmpfs; libFuzzer takes what living threads of a store hold for leaks.

@@ -89,6 +89,12 @@ void fixture_unblock(struct fixture_block *block)
 	pthread_mutex_unlock(&block->lock);
 }
 
+void fixture_reopen(struct fixture *fx)
+{
+	fixture_open_depot(fx);
+	ASSERT(site_open(fx->depot, &fx->site) == 0);
+}
+
 void fixture_crash(struct fixture *fx, struct fixture_block *block)
 {
 	char *copy = tmpdir_new();
@@ -101,8 +107,7 @@ void fixture_crash(struct fixture *fx, struct fixture_block *block)
 		fixture_unblock(block);
 	fixture_close(fx);
 	fx->dir = copy;
-	fixture_open_depot(fx);
-	ASSERT(site_open(fx->depot, &fx->site) == 0);
+	fixture_reopen(fx);
 }
 
 /* --- packages and guests ------------------------------------------------- */

@@ -41,6 +41,8 @@ struct fixture_block {
 void fixture_block(struct fixture *fx, struct fixture_block *block);
 void fixture_unblock(struct fixture_block *block);
 
+/* Open what lies in fx->dir, after fixture_close. */
+void fixture_reopen(struct fixture *fx);
 /* Go on with a copy of the store as it is at this moment, as after the death of
  * the process: nothing is closed in it.  `block` is undone when the copy is
  * made; NULL: none. */
