@@ -524,6 +524,19 @@ static bool way_make_room(struct cache *cache, struct cache_way *way,
 	return true;
 }
 
+/* As cache_count(), when what is read has all been offered. */
+static void cache_note_offer(struct cache *cache)
+{
+	uint64_t before = atomic_fetch_add(&cache->offers, 1);
+
+	if (before == 0)
+		atomic_store(&cache->reserve,
+			     cache->bytes_max / CACHE_RESERVE_PART);
+	if (before % CACHE_COUNT_STEP == 0)
+		usage_set_residents(cache->usage, USAGE_MEMORY,
+				    atomic_load(&cache->chunks));
+}
+
 bool cache_offer(struct cache *cache, const struct digest *name, void *data,
 		 size_t len, bool displaces)
 {
@@ -533,9 +546,7 @@ bool cache_offer(struct cache *cache, const struct digest *name, void *data,
 
 	ASSERT(data);
 
-	if (atomic_fetch_add(&cache->offers, 1) == 0)
-		atomic_store(&cache->reserve,
-			     cache->bytes_max / CACHE_RESERVE_PART);
+	cache_note_offer(cache);
 	pthread_mutex_lock(&way->lock);
 	if (!way_find(way, name) &&
 	    way_make_room(cache, way, cost, displaces)) {
@@ -543,14 +554,13 @@ bool cache_offer(struct cache *cache, const struct digest *name, void *data,
 		if (chunk) {
 			way_settle(way, chunk, data, len);
 			chunk->offered = true;
+			atomic_fetch_add(&cache->chunks, 1);
 		} else {
 			atomic_fetch_sub(&cache->offered, cost);
 			atomic_fetch_sub(&cache->bytes, cost);
 		}
 	}
 	pthread_mutex_unlock(&way->lock);
-	if (chunk)
-		atomic_fetch_add(&cache->chunks, 1);
 	return chunk != NULL;
 }
 
