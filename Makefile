@@ -66,7 +66,7 @@ TESTLIB := $(call objs,tests/lib)
 .SECONDEXPANSION:
 .SECONDARY:
 .PHONY: all check check-evict check-unit check-nfs check-fuzz check-model check-e2e \
-        check-guest model listing sweep mixed corrupt probe capture bench-va \
+        check-guest forged exports model listing sweep mixed corrupt probe capture bench-va \
         demo bench referee fuzz faults torture torture-full \
         variants lint format layers clean install
 
@@ -211,6 +211,14 @@ corrupt: all $(TOOLS) variants
 # guests, as root with a mirror.  The real thing: vdrive bench run, vdrive-bench(8).
 bench-va: all
 	@B=$(B) CACHE=$(or $(CACHE),/var/tmp/vdrive-bench) sh tests/bench/va.sh
+
+# Handles of another tenant's guest, forged in any way: make forged N=1000000
+forged: all $(B)/tests/nfs/test_apart
+	@B=$(B) FORGED=$(or $(N),1000000) $(B)/tests/nfs/test_apart
+
+# What 1,000 idle exports cost in memory: make exports N=1000
+exports: all $(TOOLS)
+	@B=$(B) sh tests/bench/exports.sh $(or $(N),1000)
 
 # 2,000 first reads timed: does it show what others have (tests/e2e/probe.sh)?
 probe: all $(TOOLS)

@@ -723,7 +723,8 @@ static void control_log(void *cls UNUSED, const char *fmt, va_list args)
 static int control_http_start(struct control *control)
 {
 	control->http = MHD_start_daemon(
-	    MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ERROR_LOG |
+	    /* poll(): select() knows no descriptor beyond 1023. */
+	    MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ERROR_LOG |
 		MHD_ALLOW_SUSPEND_RESUME,
 	    0, NULL, NULL, control_handle, control,
 	    /* First, so that it hears of failures of the other options. */

@@ -297,8 +297,9 @@ static int peer_http_start(struct peer *peer, const char *listen_text)
 		return rc;
 	peer_name(peer, fd);
 	peer->http = MHD_start_daemon(
-	    MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-	    peer_handle, peer, MHD_OPTION_LISTEN_SOCKET, fd,
+	    /* poll(): select() knows no descriptor beyond 1023. */
+	    MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ERROR_LOG,
+	    0, NULL, NULL, peer_handle, peer, MHD_OPTION_LISTEN_SOCKET, fd,
 	    MHD_OPTION_THREAD_POOL_SIZE, (unsigned int)PEER_THREADS,
 	    MHD_OPTION_CONNECTION_LIMIT, (unsigned int)PEER_CONNECTIONS_MAX,
 	    MHD_OPTION_PER_IP_CONNECTION_LIMIT,
