@@ -184,6 +184,73 @@ int cmd_delta_restore(struct cli *cli, size_t argc UNUSED,
 			argv[1]);
 }
 
+enum { RESET_CHANGES_TOLD = 40 };
+
+static void cmd_reset_list(struct output *out, const json_t *json)
+{
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(json_object_get(json, "changes"), i, row)
+	{
+		if (i == RESET_CHANGES_TOLD && !out->verbose) {
+			output_line(out, "  and %ju more; -v lists more",
+				    (uintmax_t)cmd_number(json, "count") - i);
+			return;
+		}
+		output_line(out, "  %s  %s", cmd_text(row, "kind"),
+			    cmd_text(row, "path"));
+	}
+}
+
+/* What was changed of one software is shown, and asked for, first. */
+static int cmd_reset_package(struct cli *cli, const char *name,
+			     const char *package)
+{
+	struct client_request request = {.method = "POST",
+					 .path = "/v1/delta/reset/package",
+					 .query = {{"name", name},
+						   {"package", package},
+						   {"dry_run", "1"}},
+					 .is_long = true};
+	const char *what = *package ? package : "no software";
+	bool dry_run = args_has(&cli->args, ARGS_DRY_RUN);
+	uint64_t count, left;
+	json_t *json;
+	int rc = cmd_post(cli, &request, &json);
+
+	if (rc == -ENOENT)
+		cmd_delta_suggest(cli, name);
+	if (rc < 0)
+		return cmd_fail(cli);
+	count = cmd_number(json, "count");
+	if (cli->out.json && dry_run)
+		output_json(json);
+	if (!cli->out.json) {
+		output_line(&cli->out, "%s: %ju changes of %s", name,
+			    (uintmax_t)count, what);
+		cmd_reset_list(&cli->out, json);
+	}
+	json_decref(json);
+	if (dry_run || count == 0)
+		return CONTROL_EXIT_OK;
+	if (cmd_confirm(cli, "%s: what it has changed of %s goes for good",
+			name, what) < 0)
+		return cmd_fail(cli);
+	request.query[2].value = "0";
+	if (cmd_post(cli, &request, &json) < 0)
+		return cmd_fail(cli);
+	left = cmd_number(json, "left");
+	if (cli->out.json)
+		output_json(json);
+	else
+		output_line(&cli->out, "ok  %ju undone, %ju left",
+			    (uintmax_t)(count - MIN(left, count)),
+			    (uintmax_t)left);
+	json_decref(json);
+	return left ? CONTROL_EXIT_PARTIAL : CONTROL_EXIT_OK;
+}
+
 int cmd_delta_reset(struct cli *cli, size_t argc UNUSED,
 		    const char *const *argv)
 {
@@ -193,6 +260,9 @@ int cmd_delta_reset(struct cli *cli, size_t argc UNUSED,
 	json_t *row;
 	int rc;
 
+	if (args_has(&cli->args, ARGS_PACKAGE))
+		return cmd_reset_package(cli, argv[0],
+					 cli->args.value[ARGS_PACKAGE]);
 	if (cmd_guest_row(cli, argv[0], &row) < 0)
 		return cmd_fail(cli);
 	rc = cmd_delta_lose(cli, argv[0], cmd_number(row, "delta_bytes"),

@@ -97,6 +97,8 @@ static const struct control_route control_routes[] = {
     {"GET", "/v1/delta/changes", control_delta_changes, 0, ROUTE_LONG},
     {"GET", "/v1/delta/assigned", control_delta_assigned, 0, 0},
     {"POST", "/v1/delta/assign", control_delta_assign, 0, 0},
+    {"POST", "/v1/delta/reset/package", control_delta_reset_package, 0,
+     ROUTE_LONG},
     {"POST", "/v1/profiles/apply", control_profile_apply, 0,
      ROUTE_LONG | ROUTE_NAMES},
     {"POST", "/v1/profiles/detach", control_profile_detach, 0, ROUTE_LONG},

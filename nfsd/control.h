@@ -97,6 +97,10 @@
  *   POST /v1/snapshots/remove?name=T/G&snapshot=S
  *   POST /v1/delta/restore?name=T/G&snapshot=S
  *   POST /v1/delta/reset?name=T/G         the delta is empty then
+ *   POST /v1/delta/reset/package?name=T/G&package=NAME&dry_run=0|1
+ *                                         (long) its changes of one software
+ *                                         go ("": of nobody's): schema
+ *                                         "delta-reset-package/1"
  *   POST /v1/delta/clone?from=T/G[&snapshot=S]&name=T/NEW and what guests take
  *   GET  /v1/delta/diff?name=T/G          bytes (long): a JSON object a line,
  *                                         {"kind":"A|M|D|R|m","path":P,

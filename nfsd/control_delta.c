@@ -185,6 +185,58 @@ int control_delta_restore(struct control_request *req)
 	return control_snapshot_answer(req, "delta-restore/1", name, snapshot);
 }
 
+struct control_reset {
+	json_t *list;
+	uint64_t count;
+};
+
+static int control_reset_visit(void *ctx, const struct site_delta_change *c)
+{
+	char kind[] = {(char)c->kind, '\0'};
+	struct control_reset *reset = ctx;
+
+	reset->count++;
+	if (json_array_size(reset->list) >= CONTROL_CONFLICTS_MAX)
+		return 0;
+	return control_append(reset->list,
+			      json_pack("{s:s, s:o, s:o}", "kind", kind, "path",
+					control_path_json(c->path), "from",
+					control_path_json(c->from)));
+}
+
+int control_delta_reset_package(struct control_request *req)
+{
+	const char *package = control_param_text(req, "package");
+	struct control_reset reset = {.count = 0};
+	const char *name;
+	bool dry_run;
+	uint64_t left = 0;
+	int rc;
+
+	package = package ? package : ""; /* nobody's */
+	rc = control_param_guest_here(req, "name", &name);
+	if (rc == 0)
+		rc = control_param_bool(req, "dry_run", &dry_run);
+	if (rc < 0)
+		return rc;
+	reset.list = json_array();
+	rc = site_delta_reset_package(req->control->daemon.site, name, package,
+				      dry_run, control_reset_visit, &reset,
+				      &left);
+	if (rc < 0) {
+		json_decref(reset.list);
+		return control_fail(req, rc, NULL,
+				    "cannot reset what %s has changed of %s",
+				    name, package);
+	}
+	return control_answer(
+	    req, json_pack("{s:s, s:s, s:s, s:b, s:I, s:I, s:o}", "schema",
+			   "delta-reset-package/1", "guest", name, "package",
+			   package, "dry_run", (int)dry_run, "count",
+			   (json_int_t)reset.count, "left", (json_int_t)left,
+			   "changes", reset.list));
+}
+
 int control_delta_reset(struct control_request *req)
 {
 	const char *name;

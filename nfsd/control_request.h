@@ -153,7 +153,8 @@ control_handler control_delta_diff, control_delta_verify, control_delta_export,
 
 /* Whose changes are, and what a delta is path by path (control_profile.c). */
 control_handler control_delta_changes, control_delta_assign,
-    control_delta_assigned, control_profile_apply, control_profile_detach;
+    control_delta_assigned, control_profile_apply, control_profile_detach,
+    control_delta_reset_package;
 
 /* Hand a request to a thread of its own; its connection is suspended.  -EAGAIN
  * (answered): too many, or the daemon is stopping.  control_long.c */

@@ -350,6 +350,19 @@ MUST_CHECK int site_object_data(const struct site_object *object,
 				site_take_fn *take, void *ctx);
 
 /*
+ * Give up what the delta has changed of one software (attribute.h; "": of
+ * nobody's), each change told first as site_delta_diff does; the rest stays, and
+ * the guest goes on.  visit may be NULL.  *left: changes that could not be
+ * undone, since others are in or over them.  -ENOENT, -EIO.
+ */
+MUST_CHECK int
+site_delta_reset_package(struct site *site, const char *guest,
+			 const char *package, bool dry_run,
+			 int (*visit)(void *ctx,
+				      const struct site_delta_change *),
+			 void *ctx, uint64_t *left);
+
+/*
  * --- profiles ---------------------------------------------------------------
  *
  * A profile is a package (of a tree that a delta gave) that one guest has in

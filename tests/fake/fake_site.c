@@ -492,6 +492,16 @@ int site_object_data(const struct site_object *object UNUSED,
 	return -EOPNOTSUPP;
 }
 
+int site_delta_reset_package(struct site *site UNUSED, const char *guest UNUSED,
+			     const char *package UNUSED, bool dry_run UNUSED,
+			     int (*visit)(void *ctx,
+					  const struct site_delta_change *)
+				 UNUSED,
+			     void *ctx UNUSED, uint64_t *left UNUSED)
+{
+	return -EOPNOTSUPP;
+}
+
 int site_guest_own(struct site *site UNUSED, const char *guest UNUSED,
 		   int (*visit)(void *ctx, const struct package_info *package)
 		       UNUSED,

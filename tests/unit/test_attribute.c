@@ -354,12 +354,199 @@ static void test_paths(void)
 	fixture_close(&fx);
 }
 
+/* --- one software's changes go -------------------------------------------- */
+
+/* Whatever red/vm1 sees, with all that a client could tell it by but ctime, and
+ * the times of directories. */
+static void test_see(struct view *view, const char *path, char *out)
+{
+	struct fixture_list list = {.want_attr = true};
+	char below[512];
+
+	CU_ASSERT_EQUAL(fixture_list(view, &fixture_root,
+				     fixture_find(view, path), 0, &list),
+			0);
+	for (size_t i = 0; i < list.count; i++) {
+		const struct view_attr *a = &list.entries[i].attr;
+		bool dir = S_ISDIR(a->mode);
+		size_t len = strlen(out);
+
+		if (list.entries[i].name[0] == '.')
+			continue;
+		snprintf(below, sizeof(below), "%s%s%s", path, *path ? "/" : "",
+			 list.entries[i].name);
+		snprintf(out + len, TEST_TEXT_MAX * 4 - len,
+			 "%s %llx %o %u %u:%u %llu %lld.%ld\n", below,
+			 (unsigned long long)a->fileid, a->mode, a->nlink,
+			 a->uid, a->gid, (unsigned long long)a->size,
+			 dir ? 0LL : (long long)a->mtime.tv_sec,
+			 dir ? 0L : a->mtime.tv_nsec);
+		if (dir)
+			test_see(view, below, out);
+	}
+	fixture_list_clear(&list);
+}
+
+static char *test_seen(struct view *view)
+{
+	char *text = calloc(1, TEST_TEXT_MAX * 4);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+	test_see(view, "", text);
+	return text;
+}
+
+static void test_same(const char *after, const char *before)
+{
+	CU_ASSERT_STRING_EQUAL(after, before);
+	if (strcmp(after, before) != 0)
+		fprintf(stderr, "%sis not\n%s", after, before);
+}
+
+static void test_rm(struct view *view, const char *dir, const char *name,
+		    bool rmdir)
+{
+	struct view_object obj = fixture_find(view, dir);
+
+	CU_ASSERT_EQUAL(
+	    rmdir ? fixture_rmdir(view, &fixture_root, obj, name, NULL)
+		  : fixture_remove(view, &fixture_root, obj, name, NULL),
+	    0);
+}
+
+static uint64_t test_give_up(struct fixture *fx, const char *package)
+{
+	uint64_t left = 99;
+
+	CU_ASSERT_EQUAL(site_delta_reset_package(fx->site, "red/vm1", package,
+						 false, NULL, NULL, &left),
+			0);
+	return left;
+}
+
+/* All kinds of changes of ed; one of db and one of nobody. */
+static void test_spoil(struct fixture *fx, struct view *view, bool layers)
+{
+	struct view_setattr set = {.mask = VIEW_SET_MODE, .mode = 0700};
+
+	CU_ASSERT_EQUAL(fixture_write(view, &fixture_root,
+				      fixture_find(view, "etc/ed/rc"), 2, "X",
+				      1, true, NULL),
+			0);
+	CU_ASSERT_EQUAL(fixture_setattr(view, &fixture_root,
+					fixture_find(view, "usr/bin/ed"), &set,
+					NULL),
+			0);
+	test_rm(view, "usr/share/ed/a", "one", false);
+	if (layers)
+		CU_ASSERT_EQUAL(site_delta_snapshot(fx->site, "red/vm1", "s"),
+				0);
+	CU_ASSERT_EQUAL(fixture_rename(view, &fixture_root,
+				       fixture_find(view, "usr/share/ed/a"),
+				       "two", fixture_find(view, "usr"),
+				       "moved", NULL),
+			0);
+	test_rm(view, "usr/share/ed", "a", true);
+	test_rm(view, "usr/share", "ed", true);
+	test_touch(view, "usr/lib/x86_64-linux-gnu/ed", "new");
+	test_touch(view, "opt/db", "mine");
+	test_touch(view, "etc", "own");
+}
+
+static void test_reset_in(bool layers)
+{
+	CLEANUP_FREE char *before = NULL;
+	CLEANUP_FREE char *after = NULL;
+	struct fixture fx;
+	struct view *view = test_open(&fx);
+	uint64_t left;
+
+	before = test_seen(view);
+	test_spoil(&fx, view, layers);
+	CU_ASSERT_EQUAL(site_delta_reset_package(fx.site, "red/vm1", "ed", true,
+						 NULL, NULL, &left),
+			0);
+	CU_ASSERT_EQUAL(
+	    fixture_walk(view, "usr/moved", &(struct view_attr){.mode = 0}),
+	    0); /* a dry run */
+	CU_ASSERT_EQUAL(test_give_up(&fx, "ed"), 0);
+	CU_ASSERT_TRUE(test_diff_is(&fx, "A etc/own -\nA opt/db/mine db\n"));
+	CU_ASSERT_EQUAL(test_give_up(&fx, "db"), 0);
+	CU_ASSERT_EQUAL(test_give_up(&fx, ""), 0);
+	CU_ASSERT_TRUE(test_diff_is(&fx, ""));
+	after = test_seen(view);
+	test_same(after, before);
+	fixture_restart(&fx, true);
+	CU_ASSERT_TRUE(test_diff_is(&fx, ""));
+	fixture_close(&fx);
+}
+
+static void test_reset(void)
+{
+	test_reset_in(false);
+	test_reset_in(true);
+}
+
+/* --- profiles ------------------------------------------------------------- */
+
+static const struct fixture_entry test_profile[] = {
+    {.path = "etc/ed/rc", .mode = S_IFREG | 0600, .text = "other"},
+    {.path = "usr/share/ed/a/two", .whiteout = true},
+    {.path = "usr/share/ed/a/plug", .mode = S_IFREG | 0644, .text = "plug"},
+    {.path = "opt/db", .mode = S_IFDIR | 0711, .opaque = true},
+    {.path = "opt/db/only", .mode = S_IFREG | 0644, .text = "only"},
+};
+
+/* Off again, everything is as it was: attributes, numbers, listings. */
+static void test_detach(void)
+{
+	struct site_profile_how how = {.policy = SITE_POLICY_FAIL};
+	CLEANUP_FREE char *before = NULL;
+	CLEANUP_FREE char *with = NULL;
+	CLEANUP_FREE char *after = NULL;
+	struct fixture fx;
+	struct view *view = test_open(&fx);
+	struct package_info info;
+
+	test_touch(view, "etc", "own");
+	test_rm(view, "usr/bin", "db", false);
+	before = test_seen(view);
+	fixture_package(&fx, "prof", "profile", test_profile,
+			ARRAY_LEN(test_profile), &info);
+	CU_ASSERT_EQUAL(site_profile_apply(fx.site, "red/vm1", &info, &how), 0);
+	CU_ASSERT_TRUE(how.changed);
+	with = test_seen(view);
+	CU_ASSERT_TRUE(fixture_names_are(view, "opt/db", "only"));
+	CU_ASSERT_TRUE(fixture_names_are(view, "usr/share/ed/a", "one plug"));
+	CU_ASSERT_EQUAL(fixture_attr(view, "opt/db").mode, S_IFDIR | 0711);
+	CU_ASSERT_EQUAL(fixture_attr(view, "etc").mode, S_IFDIR | 0755);
+	CU_ASSERT_TRUE(test_diff_is(&fx, "A etc/own -\nD usr/bin/db db\n"));
+	fixture_restart(&fx, true);
+	view = fixture_view(&fx, "/red/vm1");
+	after = test_seen(view);
+	test_same(after, with);
+	free(after);
+	CU_ASSERT_EQUAL(site_profile_apply(fx.site, "red/vm1", &info, &how), 0);
+	CU_ASSERT_FALSE(how.changed);
+	CU_ASSERT_EQUAL(site_profile_detach(fx.site, "red/vm1", "prof", &how),
+			0);
+	after = test_seen(view);
+	test_same(after, before);
+	check_mute();
+	CU_ASSERT_EQUAL(site_profile_detach(fx.site, "red/vm1", "prof", &how),
+			-ESRCH);
+	check_unmute();
+	fixture_close(&fx);
+}
+
 static const struct check_test tests[] = {
     {"the rule", test_rule},
     {"what was said", test_said},
     {"assigned paths of a guest", test_assigned},
     {"whiteouts of the guest's overlay", test_whiteouts},
     {"path by path", test_paths},
+    {"one software's changes go", test_reset},
+    {"a profile on and off", test_detach},
 };
 
 int main(void)
