@@ -10,7 +10,8 @@
 #		which QEMU reads as the guest asks
 #	streamz	the same with the compressed one
 #	local	the image is here already
-#	cold	the drive, host without any of its data, plans not followed
+#	cold	the drive, host without any of its data, which fetches what is
+#		asked for and no more
 #	plan	the same with the depot's plan
 #	warm	the host's store has all of it
 #
@@ -37,7 +38,8 @@ sample_drive_host() { # variant, program
 		host_start "$WORK/store"
 		;;
 	cold)
-		host_start "$WORK/store" -o upstream.plans=off
+		host_start "$WORK/store" -o upstream.plans=off \
+			-o upstream.fill=off
 		host_upstream "$2"
 		;;
 	plan)
