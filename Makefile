@@ -28,6 +28,7 @@ BROKEN_no-log-sync := -DBROKEN_NO_LOG_SYNC=1
 BROKEN_no-data-sync := -DBROKEN_NO_DATA_SYNC=1
 BROKEN_drc-memory := -DBROKEN_DRC_MEMORY=1
 BROKEN_no-reserve  := -DBROKEN_NO_RESERVE=1
+BROKEN_ignore-quota := -DBROKEN_IGNORE_QUOTA=1
 BROKEN_ignore-sync := -DBROKEN_IGNORE_SYNC=1
 BROKEN_no-verify   := -DBROKEN_NO_VERIFY=1
 BROKEN_no-hedge    := -DBROKEN_NO_HEDGE=1
@@ -159,9 +160,6 @@ check: layers all test_programs variants
 	@B=$(B) sh tests/run unit fuzz nfs model guest + e2e
 check-unit: layers all $(UNIT)
 	@B=$(B) sh tests/run unit
-# Not part of check: by the disk's speed its loads are refused or not.
-check-evict: $(B)/tests/unit/test_store_evict
-	@$<
 check-fuzz: $(FUZZ)
 	@B=$(B) sh tests/run fuzz
 check-nfs: all $(NFS) $(TOOLS)

@@ -66,6 +66,18 @@ static int root_compare(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
+/* In their order; each only once. */
+static int root_sort(struct root_doc *doc)
+{
+	if (doc->count > 1)
+		qsort(doc->packages, doc->count, sizeof(*doc->packages),
+		      root_compare);
+	for (unsigned int i = 1; i < doc->count; i++)
+		if (root_compare(&doc->packages[i - 1], &doc->packages[i]) == 0)
+			return document_bad("depot.json", "a package twice");
+	return 0;
+}
+
 static int root_room(struct root_doc *doc, size_t count)
 {
 	doc->packages = calloc(count + 1, sizeof(*doc->packages));
@@ -178,11 +190,10 @@ int root_doc_prove(const char *json, size_t len,
 	rc = document_parse("depot.json", json, len, FORMAT_DEPOT, &root);
 	if (rc == 0)
 		rc = root_read(json, len, root, trusted, &got);
+	if (rc == 0)
+		rc = root_sort(&got);
 	if (rc < 0)
 		return rc;
-	if (got.count > 1)
-		qsort(got.packages, got.count, sizeof(*got.packages),
-		      root_compare);
 	*doc = got;
 	got.packages = NULL;
 	return 0;

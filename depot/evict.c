@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * evict: the gate answers from an estimate (what the files took when they were
- * last looked at, and what was put since); the thread looks, and evicts.  One
- * step is evict_step.c's.
+ * evict: the thread that looks and evicts, and its life.  The gate is
+ * evict_gate.c's, one step evict_step.c's.
  *
- * Locks: evict->lock is held for moments, under no other and above none.
+ * Locks: evict->lock is held for moments, under no other and above none;
+ * look_lock, of who measures, above none but the store's.
  */
 #include "depot/evict.h"
 
@@ -22,110 +22,10 @@ enum {
 	EVICT_LOOK_MS = 20,     /* when somebody does */
 	EVICT_STUCK_MS = 30000, /* until it is tried again */
 	EVICT_SLICES = 64,      /* a part of 256 */
-	EVICT_LOOK_PART = 64,   /* of the quota was put: look again */
+	EVICT_BAR_MS = 2000,    /* that a bar which refuses is believed */
 	EVICT_BARREN_MAX = 16,  /* steps that freed nothing */
+	EVICT_UPPER_MIN = 2 << 20,
 };
-
-uint64_t evict_now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
-static uint64_t evict_percent(const struct evict *evict, unsigned int percent)
-{
-	return evict->options.quota / 100 * percent;
-}
-
-static uint64_t evict_used(struct evict *evict)
-{
-	return atomic_load(&evict->disk) + atomic_load(&evict->put);
-}
-
-static void evict_kick(struct evict *evict)
-{
-	if (atomic_exchange(&evict->kicked, true))
-		return;
-	pthread_mutex_lock(&evict->lock);
-	pthread_cond_broadcast(&evict->wake);
-	pthread_mutex_unlock(&evict->lock);
-}
-
-/* --- the gate ------------------------------------------------------------ */
-
-/* The files as they will be while the next compaction runs.  What is put counts
- * twice: where it is written, and where it is merged to. */
-static bool evict_has_room(struct evict *evict, size_t len)
-{
-	uint64_t put = atomic_load(&evict->put) + len;
-	uint64_t used = atomic_load(&evict->disk) + put;
-	bool room;
-
-	if (evict->options.quota == 0)
-		return true;
-	room = used + put + atomic_load(&evict->coming) <=
-		   evict_percent(evict, EVICT_FULL) &&
-	       (!atomic_load(&evict->full) ||
-		used <= evict_percent(evict, EVICT_HIGH));
-	if (!room || used > evict_percent(evict, EVICT_HIGH) ||
-	    put > evict->options.quota / EVICT_LOOK_PART)
-		evict_kick(evict);
-	return room;
-}
-
-static bool evict_is_worth(struct evict *evict, const struct digest *name)
-{
-	unsigned int bar = atomic_load(&evict->bar);
-
-	if (bar <= 1 || evict->options.quota == 0 ||
-	    evict_used(evict) <= evict_percent(evict, EVICT_LOW))
-		return true;
-	/* What is fetched ahead will be read at least once. */
-	return MAX(usage_get(evict->options.usage, name), 1u) >= bar;
-}
-
-static bool evict_admits(void *ctx, const struct digest *name, size_t len)
-{
-	struct evict *evict = ctx;
-	bool stays = evict_has_room(evict, len) &&
-		     !atomic_load(&evict->tight) && evict_is_worth(evict, name);
-
-	if (!stays)
-		atomic_fetch_add(&evict->refused, 1);
-	return stays;
-}
-
-/* A package is being made: it waits a moment for others to go. */
-static int evict_make_room(void *ctx, size_t len)
-{
-	struct evict *evict = ctx;
-	uint64_t until = evict_now_ms() + EVICT_WAIT_S * 1000;
-	struct timespec pause = {0, 20000000};
-
-	while (!evict_has_room(evict, len)) {
-		if (atomic_load(&evict->full) || evict_now_ms() >= until)
-			return log_err(
-			    -ENOSPC,
-			    "the store's quota of %ju MiB is reached and holds "
-			    "%ju MiB that cannot be evicted (made here or "
-			    "pinned); raise [store] size, unpin or remove "
-			    "packages",
-			    (uintmax_t)(evict->options.quota >> 20),
-			    (uintmax_t)(atomic_load(&evict->kept_bytes) >> 20));
-		evict_kick(evict);
-		nanosleep(&pause, NULL);
-	}
-	return 0;
-}
-
-static void evict_was_put(void *ctx, size_t len)
-{
-	struct evict *evict = ctx;
-
-	atomic_fetch_add(&evict->put, len);
-}
 
 /* --- what must stay ------------------------------------------------------ */
 
@@ -174,16 +74,8 @@ static void evict_look(struct evict *evict)
 {
 	struct space_stats space;
 	struct store_stats store;
-	uint64_t put = atomic_load(&evict->put), disk;
 
-	disk = store_disk_bytes(evict->options.store) +
-	       store_unwritten_bytes(evict->options.store);
-	atomic_store(&evict->disk, disk);
-	atomic_store(
-	    &evict->coming,
-	    store_unmerged_bytes(evict->options.store) +
-		(evict->options.quota > 0 ? evict_window_bytes(evict) : 0));
-	atomic_fetch_sub(&evict->put, put);
+	evict_measure(evict);
 	store_get_stats(evict->options.store, &store);
 	if (evict->options.quota > 0)
 		usage_set_residents(evict->options.usage, USAGE_DISK,
@@ -214,12 +106,13 @@ static bool evict_must(struct evict *evict)
 		    evict_percent(evict, EVICT_TIGHT));
 }
 
-/* Is there much that is not merged, besides what a step takes anyway and what
- * level 0 has at any time? */
+/* Is there more that is not merged than what a step takes anyway, and what the
+ * upper levels hold at any time?  Merging it makes room that costs no shard. */
 static bool evict_can_merge(struct evict *evict)
 {
-	return atomic_load(&evict->coming) >
-	       evict_window_bytes(evict) + evict->options.quota / 16 * 3;
+	return atomic_load(&evict->coming) > evict_window_bytes(evict) +
+						 evict->options.quota / 16 +
+						 EVICT_UPPER_MIN;
 }
 
 /* Does it help to evict some more? */
@@ -277,8 +170,8 @@ static void evict_merge(struct evict *evict)
 	}
 }
 
-/* Down to the low mark, or till nothing more goes. */
-static void evict_pass(struct evict *evict)
+/* Down to the low mark, or till nothing more goes: false. */
+static bool evict_shrink(struct evict *evict)
 {
 	unsigned int barren = 0;
 	uint64_t freed;
@@ -286,19 +179,37 @@ static void evict_pass(struct evict *evict)
 	while (evict_may_evict(evict) && !evict_stopping(evict)) {
 		if (store_error(evict->options.store) < 0 ||
 		    evict_learn_kept(evict) < 0)
-			return;
+			return true;
 		freed = evict_step(evict);
 		evict_look(evict);
 		barren = freed > 0 ? 0 : barren + 1;
-		if (barren == EVICT_BARREN_MAX) {
-			if (evict_must(evict))
-				evict_say_full(evict);
-			return;
-		}
+		if (barren == EVICT_BARREN_MAX)
+			return false;
 	}
+	return true;
+}
+
+/* It is full when nothing more goes and merging does not help, either. */
+static void evict_pass(struct evict *evict)
+{
+	bool shrinks = evict_shrink(evict);
+
 	evict_merge(evict);
 	if (!evict_must(evict))
 		atomic_store(&evict->full, false);
+	else if (!shrinks)
+		evict_say_full(evict);
+}
+
+/* Newcomers are held up to the last step's victims, but no step may come for
+ * long, and what is here is worth less and less. */
+static void evict_lower_bar(struct evict *evict)
+{
+	if (atomic_load(&evict->barred) &&
+	    evict_now_ms() - evict->learnt_ms >= EVICT_BAR_MS) {
+		atomic_store(&evict->barred, false);
+		evict_sample(evict);
+	}
 }
 
 static void evict_save(struct evict *evict)
@@ -343,6 +254,7 @@ static void *evict_main(void *arg)
 		if (evict_must(evict) &&
 		    (now >= evict->rest_until_ms || !atomic_load(&evict->full)))
 			evict_pass(evict);
+		evict_lower_bar(evict);
 		if (now - evict->saved_ms > EVICT_SAVE_S * 1000)
 			evict_save(evict);
 		pthread_mutex_lock(&evict->lock);
@@ -367,8 +279,6 @@ static void evict_load(struct evict *evict)
 
 int evict_new(const struct evict_options *options, struct evict **evict)
 {
-	static const struct store_gate gate = {evict_admits, evict_make_room,
-					       evict_was_put};
 	struct evict *e = calloc(1, sizeof(*e));
 	pthread_condattr_t attr;
 	int rc;
@@ -379,6 +289,7 @@ int evict_new(const struct evict_options *options, struct evict **evict)
 	if (e->options.quota > 0)
 		e->options.quota = MAX(e->options.quota, EVICT_QUOTA_MIN);
 	pthread_mutex_init(&e->lock, NULL);
+	pthread_mutex_init(&e->look_lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&e->wake, &attr);
@@ -392,7 +303,7 @@ int evict_new(const struct evict_options *options, struct evict **evict)
 	if (rc == 0) {
 		evict_load(e);
 		evict_look(e);
-		store_set_gate(e->options.store, &gate, e);
+		store_set_gate(e->options.store, &evict_gate, e);
 		rc = -pthread_create(&e->thread, NULL, evict_main, e);
 	}
 	e->running = rc == 0;
@@ -426,6 +337,7 @@ void evict_free(struct evict *evict)
 	kept_free(evict->kept);
 	free(evict->usage_path);
 	pthread_cond_destroy(&evict->wake);
+	pthread_mutex_destroy(&evict->look_lock);
 	pthread_mutex_destroy(&evict->lock);
 	free(evict);
 }

@@ -15,7 +15,8 @@
  * one.)
  * 3. One batch deletes them; compacting the window gives the space back.
  *
- * A newcomer from upstream stays when there is room.  While space is short (the
+ * A newcomer from upstream stays when there is room: no thread waits for some,
+ * and who finds none is served from memory.  While space is short (the
  * store is above EVICT_LOW since the last step) it must also be worth no less
  * than the last step's victims; else it is served from memory and not stored.
  *
@@ -42,7 +43,7 @@ struct usage;
 enum {
 	EVICT_HIGH = 90, /* percent of the quota */
 	EVICT_LOW = 75,
-	EVICT_FULL = 90, /* with what compaction needs: nothing is put */
+	EVICT_FULL = 90,  /* with what compaction needs: nothing is put */
 	EVICT_TIGHT = 88, /* likewise: above it some goes */
 	EVICT_TAKE = 4,
 	EVICT_WINDOW_MAX = 64 << 20,

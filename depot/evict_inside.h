@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * evict_inside: struct evict, for evict.c (gate, thread) and evict_step.c (one
- * step).
+ * evict_inside: struct evict, for evict.c (thread), evict_gate.c and
+ * evict_step.c (one step).
  */
 #ifndef DEPOT_EVICT_INSIDE_H
 #define DEPOT_EVICT_INSIDE_H
@@ -11,6 +11,7 @@
 
 #include "depot/evict.h"
 #include "depot/kept.h"
+#include "depot/store.h"
 #include "depot/usage.h"
 
 struct evict {
@@ -20,10 +21,13 @@ struct evict {
 	_Atomic uint64_t put;    /* bytes put since */
 	_Atomic uint64_t coming; /* what the next compaction takes besides */
 	_Atomic uint64_t kept_bytes, shards, bytes, refused;
-	atomic_uint bar;   /* worth of the last step's victims */
-	atomic_bool tight; /* less than the floor is free */
+	atomic_uint bar;    /* worth of the last step's victims */
+	atomic_bool barred; /* somebody was refused for it */
+	atomic_bool tight;  /* less than the floor is free */
 	atomic_bool full;
+	_Atomic uint64_t looked_ms;
 	atomic_bool kicked, kept_stale;
+	pthread_mutex_t look_lock; /* of evict_measure() */
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	pthread_t thread;
@@ -33,8 +37,8 @@ struct evict {
 	struct kept *kept; /* owns; sorted */
 	uint64_t closes;   /* leases_closes() before it was learnt */
 	uint64_t lacking;  /* bytes of free space */
-	uint64_t rest_until_ms, saved_ms;
-	unsigned int slice; /* next to be merged */
+	uint64_t rest_until_ms, saved_ms, learnt_ms; /* the bar */
+	unsigned int slice;                          /* next to be merged */
 	/* by owner, of the last windows: the shares' estimate */
 	uint64_t owned[USAGE_OWNERS], owned_sum;
 	uint64_t window_kept, window_bytes;
@@ -42,7 +46,17 @@ struct evict {
 
 /* Evict from one window; returns the bytes that went, as stored. */
 uint64_t evict_step(struct evict *evict);
+/* Learn what a newcomer must be worth, and the tenants' shares, from one. */
+void evict_sample(struct evict *evict);
 uint64_t evict_window_bytes(const struct evict *evict);
+
+extern const struct store_gate evict_gate;
+/* How much the files take now: disk, coming.  Looks at each of them. */
+void evict_measure(struct evict *evict);
+bool evict_has_room(struct evict *evict, size_t len);
+uint64_t evict_percent(const struct evict *evict, unsigned int percent);
+uint64_t evict_used(struct evict *evict);
+void evict_kick(struct evict *evict);
 uint64_t evict_now_ms(void);
 
 #endif

@@ -7,7 +7,11 @@
 #include "depot/log.h"
 #include "depot/store.h"
 
-enum { EVICT_BATCH = 64 }; /* shards removed under the leases' lock */
+enum {
+	EVICT_BATCH = 64,      /* shards removed under the leases' lock */
+	EVICT_FIRST_LOOKS = 8, /* windows that tell the shares at first */
+	EVICT_OVER_PART = 16,  /* of a share: above it by less is chance */
+};
 
 struct evict_entry {
 	struct digest name;
@@ -75,12 +79,15 @@ static void window_tally(struct evict_window *window)
 static bool window_over(const struct evict *evict, unsigned int owner)
 {
 	unsigned int owners = 0;
+	uint64_t share;
 
 	if (usage_rule(evict->options.usage) == USAGE_LRU)
 		return false;
 	for (unsigned int o = 0; o < USAGE_OWNERS; o++)
 		owners += evict->owned[o] > 0;
-	return owners > 1 && evict->owned[owner] > evict->owned_sum / owners;
+	share = owners > 1 ? evict->owned_sum / owners : UINT64_MAX;
+	return evict->owned[owner] > share &&
+	       evict->owned[owner] - share > share / EVICT_OVER_PART;
 }
 
 /* --- victims ------------------------------------------------------------- */
@@ -204,6 +211,7 @@ static void window_learn(struct evict_window *window)
 			     (uint64_t)((double)stats.bytes *
 					(double)evict->window_kept /
 					(double)evict->window_bytes));
+	evict->learnt_ms = evict_now_ms();
 	/* By recency whoever comes is worth most. */
 	if (usage_rule(evict->options.usage) == USAGE_FREQUENCY)
 		atomic_store(&evict->bar, window->groups
@@ -211,19 +219,64 @@ static void window_learn(struct evict_window *window)
 					      : 0);
 }
 
+/* Random shards from a random one on; < 0: none can be read. */
+static int window_fill(struct evict_window *window, uint64_t bytes_max)
+{
+	struct digest from;
+
+	random_bytes(&from, sizeof(from));
+	window->bytes_max = bytes_max;
+	window->count = 0;
+	window->bytes = window->kept_bytes = 0;
+	return store_walk(window->evict->options.store, &from, window_visit,
+			  window);
+}
+
+/* One window tells little of who has how much, and nothing more is known yet.
+ */
+static void window_first_looks(struct evict_window *window)
+{
+	uint64_t part = evict_window_bytes(window->evict) / EVICT_FIRST_LOOKS;
+
+	for (int i = 0; i < EVICT_FIRST_LOOKS; i++)
+		if (window_fill(window, MAX(part, EVICT_WINDOW_MIN)) >= 0)
+			window_tally(window);
+}
+
+static int window_new(struct evict *evict, struct evict_window *window)
+{
+	*window = (struct evict_window){.evict = evict};
+	window->entries = malloc(EVICT_ENTRIES_MAX * sizeof(*window->entries));
+	if (!window->entries)
+		return -ENOMEM;
+	if (evict->owned_sum == 0)
+		window_first_looks(window);
+	return 0;
+}
+
+void evict_sample(struct evict *evict)
+{
+	struct evict_window window;
+
+	if (window_new(evict, &window) < 0)
+		return;
+	if (window_fill(&window, EVICT_WINDOW_MIN) >= 0 && window.count > 0) {
+		window_tally(&window);
+		window_choose(&window);
+		window_learn(&window);
+	}
+	free(window.entries);
+}
+
 uint64_t evict_step(struct evict *evict)
 {
-	struct evict_window window = {.evict = evict};
-	struct digest from;
+	struct evict_window window;
 	uint64_t freed = 0;
 	int rc;
 
-	random_bytes(&from, sizeof(from));
-	window.bytes_max = evict_window_bytes(evict);
-	window.entries = malloc(EVICT_ENTRIES_MAX * sizeof(*window.entries));
-	if (!window.entries)
+	if (window_new(evict, &window) < 0)
 		return 0;
-	rc = store_walk(evict->options.store, &from, window_visit, &window);
+	rc = window_fill(&window, evict_window_bytes(evict));
 	if (rc >= 0 && window.count > 0) {
 		window_tally(&window);
 		window_choose(&window);

@@ -9,6 +9,7 @@ fakes_fuzz_tree_box := log
 fakes_test_conn     := view site rig
 fakes_test_control_long := view site
 fakes_test_drc      := view site
+fakes_test_evict_control := ignore_quota
 fakes_test_fetch    := source fetch
 fakes_test_fetch_sources := source fetch
 fakes_test_fh       := view site
