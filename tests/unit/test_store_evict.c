@@ -263,7 +263,7 @@ static void test_forgets(void)
 	evict_rig_load(&rig, 0, OLD, true);
 	evict_rig_touch(&rig, 0, OLD, WORTH, 0);
 	bar = test_bar(&rig);
-	CU_ASSERT(bar >= WORTH / 4 && bar <= WORTH + 1);
+	CU_ASSERT(bar > 1 && bar <= WORTH + 1);
 
 	/* Others are read, and halve what the old ones were worth. */
 	evict_rig_touch(&rig, 1000000, 1100000, 2, 0);
