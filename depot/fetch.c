@@ -133,6 +133,7 @@ int fetch_new(struct kv *state, const char *root, struct store *store,
 	f->store = store;
 	f->upstreams = upstreams;
 	fetch_set_options(f, options);
+	atomic_init(&f->stored_count, 1); /* 0 is: not looked */
 	TAILQ_INIT(&f->batches);
 	for (unsigned int c = 0; c < FETCH_CLASSES; c++)
 		TAILQ_INIT(&f->groups[c]);
@@ -232,6 +233,9 @@ static int fetch_queue_job(struct fetch *fetch, struct fetch_job *job)
 
 	if (fetch->stopping)
 		return -EIO;
+	if (!fetch_flight_find(fetch, tree_shard_name(job->tree, job->shard)) &&
+	    fetch_was_stored(fetch, job))
+		return -EEXIST;
 	lane = fetch_lane_named(fetch, route_origin(job->route));
 	if (lane)
 		route_bind_origin(fetch->routes, job->route, lane->number);
@@ -249,9 +253,15 @@ static void fetch_refuse(struct fetch *fetch, struct fetch_job *list, int rc)
 	}
 }
 
+uint64_t fetch_stored_count(struct fetch *fetch)
+{
+	return atomic_load(&fetch->stored_count);
+}
+
 void fetch_submit(struct fetch *fetch, struct fetch_job *list)
 {
-	struct fetch_job *refused = NULL, *lost = NULL, *job, *next, **to;
+	struct fetch_job *refused = NULL, *lost = NULL, *here = NULL, **to;
+	struct fetch_job *job, *next;
 	struct fetch_job *found = NULL, **end = &found;
 	int rc;
 
@@ -274,7 +284,7 @@ void fetch_submit(struct fetch *fetch, struct fetch_job *list)
 		rc = fetch_queue_job(fetch, job);
 		if (rc == 0)
 			continue;
-		to = rc == -ENOMEM ? &refused : &lost;
+		to = rc == -ENOMEM ? &refused : rc == -EEXIST ? &here : &lost;
 		job->next = *to;
 		*to = job;
 	}
@@ -282,6 +292,7 @@ void fetch_submit(struct fetch *fetch, struct fetch_job *list)
 	pthread_cond_signal(&fetch->watch_wake);
 	pthread_mutex_unlock(&fetch->lock);
 	fetch_refuse(fetch, refused, -ENOMEM);
+	fetch_refuse(fetch, here, -EEXIST);
 	fetch_refuse(fetch, lost, -EIO);
 }
 

@@ -83,7 +83,12 @@ struct fetch_job {
 			 turn; 0: nobody */
 	/* Does anybody still want it?  Called with a lock held: quick. */
 	bool (*wanted)(struct fetch_job *job);
-	/* Once, on any thread; rc < 0: result is NULL.  -EIO, -ENOMEM. */
+	/* What fetch_stored_count() gave before the caller looked for it in the
+	 * store and did not find it; 0: he did not look. */
+	uint64_t looked;
+	/* Once, on any thread; rc < 0: result is NULL.  -EIO, -ENOMEM.
+	 * -EEXIST: somebody else's flight has put it into the store since the
+	 * caller looked; nothing was asked for. */
 	void (*done)(struct fetch_job *job, int rc,
 		     struct fetch_result *result);
 	struct fetch_job *next; /* links the jobs of one submission */
@@ -114,6 +119,10 @@ MUST_CHECK int fetch_new(struct kv *state, const char *root,
 void fetch_stop(struct fetch *fetch);
 void fetch_free(struct fetch *fetch); /* stops; takes fetch; NULL allowed */
 
+/* How many shards have been put into the store: read before looking there, so
+ * that one that lands between the look and fetch_submit() is not fetched
+ * again. */
+uint64_t fetch_stored_count(struct fetch *fetch);
 /* A list of jobs at once, so that they can be joined.  May read a disk. */
 void fetch_submit(struct fetch *fetch, struct fetch_job *list);
 /* A tree was taken over again. */

@@ -117,6 +117,27 @@ struct fetch_job *fetch_flight_end(struct fetch *fetch,
 	return jobs;
 }
 
+void fetch_flight_stored(struct fetch *fetch, const struct fetch_flight *flight)
+{
+	uint64_t number = atomic_load(&fetch->stored_count);
+
+	fetch->stored[number & (FETCH_STORED - 1)] = flight->name;
+	atomic_store(&fetch->stored_count, number + 1);
+}
+
+bool fetch_was_stored(struct fetch *fetch, const struct fetch_job *job)
+{
+	const struct digest *name = tree_shard_name(job->tree, job->shard);
+	uint64_t end = atomic_load(&fetch->stored_count), i = job->looked;
+
+	if (i == 0 || end - i > FETCH_STORED)
+		return false;
+	for (; i < end; i++)
+		if (digest_equal(&fetch->stored[i & (FETCH_STORED - 1)], name))
+			return true;
+	return false;
+}
+
 static void fetch_tell_one(struct fetch *fetch, struct fetch_job *job, int rc,
 			   struct fetch_result *result)
 {

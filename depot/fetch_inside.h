@@ -37,6 +37,7 @@ enum {
 	    1000, /* a class that has waited so long gets a range */
 	FETCH_ABSENT_MS = 60000,
 	FETCH_NEVER = -1,
+	FETCH_STORED = 1024, /* remembered; power of 2 */
 };
 
 /* For a while a flight leaves a source out. */
@@ -167,6 +168,9 @@ struct fetch {
 	unsigned int generation; /* of the upstreams that lanes were made of */
 	struct fetch_flight *hash[FETCH_HASH];
 	unsigned int flights;
+	/* The last ones that were stored, in a ring, and how many in all. */
+	struct digest stored[FETCH_STORED];
+	_Atomic uint64_t stored_count; /* written with the lock */
 	struct fetch_groups groups[FETCH_CLASSES];
 	struct fetch_turn turns[FETCH_TURNS];
 	uint64_t turn_now[FETCH_CLASSES]; /* where newcomers begin */
@@ -199,6 +203,12 @@ void fetch_flight_put(struct fetch_flight *flight);
  * NULL: it has ended. */
 struct fetch_job *fetch_flight_end(struct fetch *fetch,
 				   struct fetch_flight *flight);
+/* It has been put into the store; lock, before its flight ends. */
+void fetch_flight_stored(struct fetch *fetch,
+			 const struct fetch_flight *flight);
+/* Has it been since the job's caller looked there?  lock.  After more than
+ * FETCH_STORED others: not known, false. */
+bool fetch_was_stored(struct fetch *fetch, const struct fetch_job *job);
 /* Without the lock: done() of each. */
 void fetch_tell(struct fetch *fetch, struct fetch_job *jobs, int rc,
 		struct fetch_result *result);

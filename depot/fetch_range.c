@@ -15,7 +15,8 @@
 
 /* Its flight's end, unless another source was first. */
 static void fetch_land(struct fetch *fetch, struct fetch_batch *batch,
-		       struct fetch_item *item, struct fetch_result *result)
+		       struct fetch_item *item, struct fetch_result *result,
+		       bool stored)
 {
 	struct fetch_flight *flight = item->flight;
 	struct fetch_job *jobs;
@@ -24,6 +25,8 @@ static void fetch_land(struct fetch *fetch, struct fetch_batch *batch,
 	pthread_mutex_lock(&fetch->lock);
 	c = flight->fetch_class;
 	fetch_hand_back(flight, batch->lane);
+	if (stored)
+		fetch_flight_stored(fetch, flight);
 	jobs = fetch_flight_end(fetch, flight);
 	if (jobs && flight->hand_lanes)
 		fetch_cancel_idle(fetch);
@@ -63,7 +66,7 @@ static int fetch_prove(struct fetch *fetch, struct fetch_batch *batch,
 	rc = store_put_fetched(fetch->store, &flight->name, shard, item->len);
 	if (rc < 0 && rc != -EDQUOT)
 		log_warn("shard not stored; it will be fetched again");
-	fetch_land(fetch, batch, item, &result);
+	fetch_land(fetch, batch, item, &result, rc == 0);
 	free(result.chunk);
 	return 0;
 }

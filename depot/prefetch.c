@@ -145,9 +145,9 @@ static void prefetch_done(struct fetch_job *job, int rc,
 	else
 		marks_drop(prefetch->marks, name);
 	pthread_mutex_lock(&prefetch->lock);
-	if (rc == 0) {
+	if (rc == 0 || rc == -EEXIST) {
 		run->progress.done++;
-		run->progress.bytes_done += result->shard_len;
+		run->progress.bytes_done += result ? result->shard_len : 0;
 	} else {
 		run->progress.failed++;
 	}
@@ -266,11 +266,13 @@ static void run_prepare(struct prefetch *prefetch, struct run *run)
 
 /* --- stepping ------------------------------------------------------------ */
 
-/* The next shard of the run that is not here; false: none. */
+/* The next shard of the run that is not here, and when that was looked at;
+ * false: none. */
 static bool run_next(struct prefetch *prefetch, struct run *run,
-		     uint32_t *shard)
+		     uint32_t *shard, uint64_t *looked)
 {
 	while (run->at < run->count) {
+		*looked = fetch_stored_count(prefetch->depot->fetch);
 		*shard = run->list ? run->list[run->at] : run->at;
 		run->at++;
 		if (!store_has(prefetch->depot->store,
@@ -326,7 +328,7 @@ static void run_step(struct prefetch *prefetch, struct run *run)
 	struct fetch_job *list = NULL, **end = &list;
 	struct prefetch_job *pj;
 	unsigned int count = 0;
-	uint64_t bytes = 0;
+	uint64_t bytes = 0, looked;
 	uint32_t shard, len;
 
 	if (!run->prepared) {
@@ -336,11 +338,12 @@ static void run_step(struct prefetch *prefetch, struct run *run)
 	if (!run_has_room(prefetch, run))
 		run->at = run->count;
 	while (count < PREFETCH_STEP && run_has_tokens(prefetch, run) &&
-	       run_next(prefetch, run, &shard) &&
+	       run_next(prefetch, run, &shard, &looked) &&
 	       run_spend(prefetch, run, shard, &len)) {
 		pj = prefetch_job_new(prefetch, run, shard, len);
 		if (!pj)
 			break;
+		pj->job.looked = looked;
 		marks_put(prefetch->marks, tree_shard_name(run->tree, shard),
 			  tree_digest(run->tree), run->fetch_class);
 		*end = &pj->job;

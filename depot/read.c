@@ -26,6 +26,7 @@ struct flight {
 	struct chunk *chunk; /* loading: ours until it lands or fails */
 	struct tree *tree;   /* ref */
 	uint32_t shard, who;
+	uint64_t looked;       /* fetch_stored_count() before that */
 	struct kv_value value; /* pinned while warm */
 	struct flight *next;   /* of the same read */
 };
@@ -123,12 +124,18 @@ static bool flight_wanted(struct fetch_job *job)
 	return cache_wanted(flight->depot->cache, flight->chunk);
 }
 
+static void flight_batch_run(struct pool_job *job);
+
 static void flight_fetched(struct fetch_job *job, int rc,
 			   struct fetch_result *result)
 {
 	struct flight *flight = flight_of_fetch(job);
 
-	if (rc < 0)
+	if (rc == -EEXIST) {
+		flight->job.run = flight_batch_run;
+		flight->next = NULL;
+		pool_submit(flight->depot->pool, &flight->job);
+	} else if (rc < 0)
 		flight_fail(flight, rc);
 	else
 		flight_land(flight, STEAL(result->chunk), result->chunk_len,
@@ -142,6 +149,7 @@ static struct fetch_job *flight_go_cold(struct flight *flight)
 	    .shard = flight->shard,
 	    .fetch_class = FETCH_DEMAND,
 	    .who = flight->who,
+	    .looked = flight->looked,
 	    .wanted = flight_wanted,
 	    .done = flight_fetched,
 	};
@@ -170,11 +178,14 @@ static int flight_open(struct flight *flight, void **data, size_t *len)
 static void flight_warm(struct flight *flight)
 {
 	struct depot *depot = flight->depot;
-	size_t len = 0, stored_len = flight->value.len;
+	struct digest bad;
 	void *data = NULL;
+	size_t len = 0;
 	int rc;
 
 	rc = flight_open(flight, &data, &len);
+	if (rc == -EBADMSG)
+		bad = digest_of(flight->value.data, flight->value.len);
 	kv_value_release(&flight->value);
 	if (rc == 0) {
 		flight_land(flight, data, len, &depot->reads_warm);
@@ -186,7 +197,7 @@ static void flight_warm(struct flight *flight)
 	}
 	/* A codec of a newer vdrive is not damage: it may stay. */
 	if (rc == -EBADMSG)
-		store_quarantine(depot->store, flight_name(flight), stored_len,
+		store_quarantine(depot->store, flight_name(flight), &bad,
 				 "not what its name says");
 	fetch_submit(depot->fetch, flight_go_cold(flight));
 }
@@ -200,11 +211,12 @@ static int flight_look(struct flight *flight)
 {
 	int rc;
 
+	flight->looked = fetch_stored_count(flight->depot->fetch);
 	rc = store_get(flight->depot->store, flight_name(flight),
 		       &flight->value);
 	if (rc == -EBADMSG)
-		store_quarantine(flight->depot->store, flight_name(flight), 0,
-				 "the database cannot read it");
+		store_quarantine(flight->depot->store, flight_name(flight),
+				 NULL, "the database cannot read it");
 	return rc;
 }
 
@@ -454,14 +466,18 @@ int depot_read_wait(struct depot *depot, struct depot_read *read)
 	return rc < 0 ? log_err(rc, "package data could not be read") : 0;
 }
 
-int depot_shard_get(struct depot *depot, const uint8_t *salt,
-		    const struct digest *name, void **shard, size_t *shard_len)
+/* -EBADMSG: *bad is the digest of what is there instead, when it can be read
+ * (*readable). */
+static int read_stored(struct depot *depot, const uint8_t *salt,
+		       const struct digest *name, void **shard,
+		       size_t *shard_len, struct digest *bad, bool *readable)
 {
 	struct kv_value value;
 	size_t chunk_len;
 	void *copy;
 	int rc;
 
+	*readable = false;
 	rc = store_get(depot->store, name, &value);
 	if (rc < 0)
 		return rc;
@@ -475,10 +491,22 @@ int depot_shard_get(struct depot *depot, const uint8_t *salt,
 		*shard = copy;
 		*shard_len = value.len;
 	} else {
+		*readable = true;
+		*bad = digest_of(value.data, value.len);
 		free(copy);
 	}
 	kv_value_release(&value);
 	return rc;
+}
+
+int depot_shard_get(struct depot *depot, const uint8_t *salt,
+		    const struct digest *name, void **shard, size_t *shard_len)
+{
+	struct digest bad;
+	bool readable;
+
+	return read_stored(depot, salt, name, shard, shard_len, &bad,
+			   &readable);
 }
 
 struct read_shard {
@@ -509,30 +537,48 @@ static void read_shard_done(struct fetch_job *job, int rc,
 	read_wait_wake(&want->wait, rc);
 }
 
-int depot_tree_shard_get(struct depot *depot, struct tree *tree, uint32_t shard,
-			 void **bytes, size_t *len)
+/* From the store, else asked for.  -EEXIST: it has come in between. */
+static int read_shard_once(struct depot *depot, struct tree *tree,
+			   uint32_t shard, void **bytes, size_t *len)
 {
 	const struct digest *name = tree_shard_name(tree, shard);
 	struct read_shard want = {
 	    .job = {.tree = tree,
 		    .shard = shard,
+		    .looked = fetch_stored_count(depot->fetch),
 		    .wanted = read_shard_wanted,
 		    .done = read_shard_done},
 	    .wait = READ_WAIT_INIT,
 	};
+	struct digest bad;
+	bool readable;
 	int rc;
 
-	rc = depot_shard_get(depot, tree_salt(tree), name, bytes, len);
+	rc = read_stored(depot, tree_salt(tree), name, bytes, len, &bad,
+			 &readable);
 	if (rc != -ENOENT && rc != -EBADMSG)
 		return rc;
 	if (rc == -EBADMSG)
-		store_quarantine(depot->store, name, 0,
+		store_quarantine(depot->store, name, readable ? &bad : NULL,
 				 "not what its name says");
 	fetch_submit(depot->fetch, &want.job);
 	rc = read_wait_for(&want.wait);
+	if (rc == -EEXIST)
+		return rc;
 	if (rc < 0)
 		return log_err(rc, "a shard of the package could not be read");
 	*bytes = want.shard;
 	*len = want.shard_len;
 	return 0;
+}
+
+int depot_tree_shard_get(struct depot *depot, struct tree *tree, uint32_t shard,
+			 void **bytes, size_t *len)
+{
+	int rc;
+
+	do
+		rc = read_shard_once(depot, tree, shard, bytes, len);
+	while (rc == -EEXIST);
+	return rc;
 }

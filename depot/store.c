@@ -380,19 +380,40 @@ int store_put(struct store *store, const uint8_t *salt,
 	return store_put_proved(store, name, shard, shard_len);
 }
 
+/* Is what was found bad still there?  lock */
+static bool store_is_still(struct store *store, const struct digest *name,
+			   const struct digest *bad, size_t *shard_len)
+{
+	struct kv_value value;
+	struct digest found;
+	int rc = store_get(store, name, &value);
+
+	*shard_len = 0;
+	if (rc < 0)
+		return rc == -EBADMSG;
+	*shard_len = value.len;
+	found = digest_of(value.data, value.len);
+	kv_value_release(&value);
+	return bad && digest_equal(&found, bad);
+}
+
 void store_quarantine(struct store *store, const struct digest *name,
-		      size_t shard_len, const char *why)
+		      const struct digest *bad, const char *why)
 {
 	char hex[DIGEST_HEX_LEN + 1];
+	size_t shard_len;
+	int rc = -ENOENT;
 
+	pthread_mutex_lock(&store->lock);
+	if (store_is_still(store, name, bad, &shard_len))
+		rc = store_change(store, name, NULL, 0);
+	pthread_mutex_unlock(&store->lock);
+	if (rc == -ENOENT)
+		return;
 	digest_to_hex(name, hex);
 	atomic_fetch_add(&store->verify_failures, 1);
-	log_warn("store %s: shard %s (%zu bytes) taken out: %s", store->path,
-		 hex, shard_len, why);
-	pthread_mutex_lock(&store->lock);
-	if (store_change(store, name, NULL, 0) < 0)
-		log_warn("store %s: shard %s: not deleted", store->path, hex);
-	pthread_mutex_unlock(&store->lock);
+	log_warn("store %s: shard %s (%zu bytes) %s: %s", store->path, hex,
+		 shard_len, rc == 0 ? "taken out" : "not deleted", why);
 }
 
 /* --- taking out, walking ------------------------------------------------- */

@@ -190,9 +190,13 @@ void store_set_gate(struct store *store, const struct store_gate *gate,
  * let it in, which is no failure: it can be fetched again. */
 MUST_CHECK int store_put_fetched(struct store *store, const struct digest *name,
 				 const void *shard, size_t shard_len);
-/* Take a shard out that is not what its name says.  Logged and counted. */
+/*
+ * Take a shard out that is not what its name says, if what was found bad is
+ * still there, and not the right one, put meanwhile.  bad: the digest of those
+ * bytes; NULL: the database could not read them.  Logged and counted.
+ */
 void store_quarantine(struct store *store, const struct digest *name,
-		      size_t shard_len, const char *why);
+		      const struct digest *bad, const char *why);
 /*
  * Take shards out that nobody needs; those that are not here count for nothing.
  * One batch, so that all go or none; gone for good after store_flush().  Who

@@ -172,9 +172,11 @@ int depot_verify_files(struct depot *depot, const struct verify_what *what,
 /* --- shards ----------------------------------------------------------------
  */
 
-/* 0: good; -ENOENT: not here; -EBADMSG. */
+/* 0: good; -ENOENT: not here; -EBADMSG, and *stored is the digest of what is
+ * there; *shard_len 0: that cannot be read. */
 static int verify_shard(struct verify *v, const struct live_entry *entry,
-			uint8_t *chunk, size_t *shard_len)
+			uint8_t *chunk, size_t *shard_len,
+			struct digest *stored)
 {
 	struct kv_value value;
 	size_t chunk_len;
@@ -188,6 +190,8 @@ static int verify_shard(struct verify *v, const struct live_entry *entry,
 	rc = shard_open(tree_salt(v->trees[entry->tree]), &entry->name,
 			value.data, value.len, chunk, SHARD_CHUNK_MAX,
 			&chunk_len);
+	if (rc == -EBADMSG)
+		*stored = digest_of(value.data, value.len);
 	kv_value_release(&value);
 	/* Of a newer vdrive: not ours to judge. */
 	return rc == -EPROTONOSUPPORT ? 0 : rc;
@@ -263,10 +267,11 @@ static int verify_run(struct verify *v, const struct live_entry *run,
 		      struct verify_report *report)
 {
 	struct verify_bad bad = {.kind = VERIFY_SHARD};
+	struct digest stored;
 	size_t len;
 	int rc;
 
-	rc = verify_shard(v, run, chunk, &len);
+	rc = verify_shard(v, run, chunk, &len, &stored);
 	report->shards++;
 	report->bytes += len;
 	if (rc == 0)
@@ -283,7 +288,8 @@ static int verify_run(struct verify *v, const struct live_entry *run,
 		}
 	if (v->what->repair) {
 		if (!bad.missing)
-			store_quarantine(v->depot->store, &run->name, len,
+			store_quarantine(v->depot->store, &run->name,
+					 len > 0 ? &stored : NULL,
 					 "not what its name says");
 		bad.rc = verify_fetch(v, run, count);
 		bad.repaired = bad.rc == 0;

@@ -159,6 +159,7 @@ void rig_jobs_more(struct fetchrig *f, struct rig_jobs *all,
 				       .shard = first + i * step,
 				       .fetch_class = all->fetch_class,
 				       .who = all->who,
+				       .looked = all->looked,
 				       .wanted = rig_job_wanted,
 				       .done = rig_job_done};
 		*end = &jobs[i].job;

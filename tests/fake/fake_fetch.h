@@ -39,7 +39,8 @@ struct rig_jobs {
 	/* of those started from here on */
 	enum fetch_class fetch_class;
 	uint32_t who;
-	bool listed; /* in rig_order */
+	uint64_t looked; /* of fetch_job */
+	bool listed;     /* in rig_order */
 };
 
 /* What landed, in order. */

@@ -209,8 +209,7 @@ static void test_repack(struct fetchrig *f)
 				      .tree = f->package.tree};
 	CLEANUP_FREE char *maker = tmpdir_path(f->dir, "maker");
 	/* Shards as they come are other bytes than those of level 12. */
-	struct publish publish = {
-	    .level = 1, .get_shard = test_get_shard};
+	struct publish publish = {.level = 1, .get_shard = test_get_shard};
 	struct layout_path index =
 	    layout_index(NULL, tree_digest(f->package.tree), 2);
 	CLEANUP_FREE char *path = tmpdir_path(f->out, index.text);
@@ -338,6 +337,37 @@ static void test_one_flight(void)
 	CU_ASSERT(right);
 }
 
+/* Who looked into the store, found nothing, and comes when another's flight has
+ * just landed there does not fetch it a second time. */
+static void test_landed_since(void)
+{
+	CLEANUP(fetchrig_close) struct fetchrig f;
+	static struct rig_job job[10];
+	struct rig_jobs first = {.fetch_class = FETCH_PLAN};
+	struct rig_jobs late = {.fetch_class = FETCH_DEMAND};
+	struct rig_jobs again = {.fetch_class = FETCH_DEMAND};
+	struct fetch_stats stats;
+
+	fetchrig_open(&f);
+	late.looked = fetch_stored_count(f.fetch);
+	rig_jobs_start(&f, &first, job, 0, 10, 1);
+	rig_jobs_wait(&first);
+	rig_jobs_more(&f, &late, job, 0, 10, 1);
+	rig_jobs_wait(&late);
+	CU_ASSERT_EQUAL(late.bad, 10);
+	CU_ASSERT_EQUAL(late.last_rc, -EEXIST);
+	fetch_get_stats(f.fetch, &stats);
+	CU_ASSERT_EQUAL(stats.shards, 10);
+
+	/* Who has looked after that, and found it gone, does. */
+	again.looked = fetch_stored_count(f.fetch);
+	rig_jobs_more(&f, &again, job, 0, 10, 1);
+	rig_jobs_wait(&again);
+	CU_ASSERT_EQUAL(again.good, 10);
+	fetch_get_stats(f.fetch, &stats);
+	CU_ASSERT_EQUAL(stats.shards, 20);
+}
+
 int main(void)
 {
 	static const struct check_test tests[] = {
@@ -348,6 +378,7 @@ int main(void)
 	    {"faults that stay", test_faults_stay},
 	    {"unwanted", test_unwanted},
 	    {"one flight, raised", test_one_flight},
+	    {"landed since the look", test_landed_since},
 	    {"packs that moved", test_moved},
 	    {"an index that is damaged", test_no_index},
 	    {"an upstream that was removed", test_removed},

@@ -78,6 +78,7 @@ static void test_heals(void)
 	CLEANUP(kit_shard_clear) struct kit_shard shard = {0};
 	struct store_stats stats;
 	struct store *store;
+	struct digest bad;
 	bool added = false;
 
 	kit_shard_make(&shard, 5000, 2);
@@ -88,8 +89,14 @@ static void test_heals(void)
 				  shard.shard_len, &added),
 			0);
 	CU_ASSERT(added);
+	/* The right one, put since it was found bad, stays. */
+	bad = digest_of("rot", 3);
+	store_quarantine(store, &shard.name, &bad, "test");
+	store_quarantine(store, &shard.name, NULL, "test");
+	CU_ASSERT(store_has(store, &shard.name));
 	check_mute();
-	store_quarantine(store, &shard.name, 3, "test");
+	bad = digest_of(shard.shard, shard.shard_len);
+	store_quarantine(store, &shard.name, &bad, "test");
 	check_unmute();
 	CU_ASSERT_FALSE(store_has(store, &shard.name));
 	store_get_stats(store, &stats);
