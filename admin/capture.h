@@ -67,6 +67,17 @@ const char *capture_noise(const struct capture_options *options,
 bool capture_match(const char *pattern, const char *path);
 
 /*
+ * The name of an operating system: "ID-VERSION sha256:HEX" by the text of its
+ * usr/lib/os-release, and what its var/lib/dpkg/status has of packages and
+ * their versions; "" without an ID.  -ENOMEM.
+ */
+enum { CAPTURE_OS_MAX = 160 };
+#define CAPTURE_OS_RELEASE "usr/lib/os-release"
+#define CAPTURE_OS_STATUS  "var/lib/dpkg/status"
+MUST_CHECK int capture_os_name(const char *release, const char *status,
+			       char name[CAPTURE_OS_MAX]);
+
+/*
  * What the software brings that is no file of its own: users, groups,
  * alternatives, library search entries, environment, services; a JSON object
  * of arrays of text, only those that are not empty.  And what base it was.

@@ -182,30 +182,38 @@ static void capture_hash_packages(const char *status, struct digest_ctx *ctx)
 	}
 }
 
-static int capture_base_id(struct capture_reader *reader)
+int capture_os_name(const char *release, const char *status,
+		    char name[CAPTURE_OS_MAX])
 {
-	const char *base = reader->options->base;
-	CLEANUP_FREE char *release = capture_text(base, "usr/lib/os-release");
-	CLEANUP_FREE char *status = capture_text(base, "var/lib/dpkg/status");
 	char id[32], version[32], hex[DIGEST_HEX_LEN + 1];
 	struct digest_ctx *ctx = digest_ctx_new();
 	struct digest digest;
 
-	if (!release || !status || !ctx) {
-		if (ctx)
-			digest_ctx_end(ctx);
+	name[0] = '\0';
+	if (!ctx)
 		return -ENOMEM;
-	}
 	capture_os_value(release, "ID", id, sizeof(id));
 	capture_os_value(release, "VERSION_ID", version, sizeof(version));
 	capture_hash_packages(status, ctx);
 	digest = digest_ctx_end(ctx);
 	digest_to_hex(&digest, hex);
 	if (*id)
-		snprintf(reader->capture->base_id,
-			 sizeof(reader->capture->base_id), "%s-%s sha256:%s",
-			 id, version, hex);
+		snprintf(name, CAPTURE_OS_MAX, "%s-%s sha256:%s", id, version,
+			 hex);
 	return 0;
+}
+
+static int capture_base_id(struct capture_reader *reader)
+{
+	const char *base = reader->options->base;
+	CLEANUP_FREE char *release = capture_text(base, CAPTURE_OS_RELEASE);
+	CLEANUP_FREE char *status = capture_text(base, CAPTURE_OS_STATUS);
+
+	_Static_assert(sizeof(reader->capture->base_id) == CAPTURE_OS_MAX,
+		       "one name");
+	if (!release || !status)
+		return -ENOMEM;
+	return capture_os_name(release, status, reader->capture->base_id);
 }
 
 int capture_records(const struct capture_options *options,

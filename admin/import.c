@@ -69,6 +69,7 @@ void import_free(struct import *import)
 	free(import->xattrs);
 	free(import->origins);
 	free(import->chunks);
+	import_os_clear(import);
 	import_data_close(import);
 	free(import);
 }
@@ -305,6 +306,8 @@ int import_file(struct import *import, const char *path,
 	if (rc < 0)
 		return rc;
 	import->bytes += size;
+	import_os_begin(import, import->entries[import->entry_count - 1].path,
+			size);
 	import->in_file = true;
 	import->whole = size <= CHUNK_WHOLE_MAX;
 	import->file_size = size;
@@ -381,15 +384,15 @@ static int import_commit_revision(struct import *import,
 	    .content_len = summary->bytes,
 	    .closure = closure, /* borrowed here: not cleared */
 	    .base = import->base ? strdup(import->base) : NULL,
-	    .records = import->records ? strdup(import->records) : NULL,
 	};
 	int rc;
 
 	snprintf(doc.name, sizeof(doc.name), "%s", commit->name);
 	snprintf(doc.version, sizeof(doc.version), "%s", version);
-	if ((import->base && !doc.base) || (import->records && !doc.records))
-		rc = -ENOMEM;
-	else
+	rc = import->base && !doc.base
+		 ? -ENOMEM
+		 : import_os_records(import, &doc.records);
+	if (rc == 0)
 		rc = revision_write(&doc, &json);
 	free(doc.base);
 	free(doc.records);

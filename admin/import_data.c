@@ -258,6 +258,7 @@ int import_data(struct import *import, const void *data, size_t len)
 	if (len > import->file_size - import->file_got)
 		return import_too_much(import);
 	import->file_got += len;
+	import_os_data(import, data, len);
 	import->progress.bytes_done += len;
 	output_progress(import->out, &import->progress);
 	return import_take(import, data, len);
@@ -272,6 +273,7 @@ int import_zeros(struct import *import, uint64_t len)
 	if (len > import->file_size - import->file_got)
 		return import_too_much(import);
 	import->file_got += len;
+	import->os_file = NULL; /* no text */
 	import->progress.bytes_done += len;
 	for (; rc == 0 && len > 0; len -= part) {
 		part = (size_t)MIN(len, (uint64_t)IMPORT_WINDOW);

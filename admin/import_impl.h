@@ -66,6 +66,13 @@ struct import_xattr {
 	size_t len;
 };
 
+/* A file that tells which operating system this is, import_os.c. */
+enum { IMPORT_OS_FILES = 2 };
+struct import_os_file {
+	char *text; /* owns; with a NUL; NULL: none, or it is too long */
+	size_t len;
+};
+
 struct import {
 	const struct import_sink *sink;
 	struct import_options options;
@@ -84,6 +91,8 @@ struct import {
 	size_t chunk_count, chunk_cap;
 
 	uint64_t bytes; /* announced so far */
+	struct import_os_file os[IMPORT_OS_FILES];
+	struct import_os_file *os_file; /* the file at hand is one of them */
 
 	/* The file that is being taken. */
 	bool in_file, whole;
@@ -113,6 +122,14 @@ const char *import_origin_name(const struct import *import, uint32_t origin);
 MUST_CHECK int import_data_open(struct import *import); /* the buffers */
 void import_data_close(struct import *import);
 MUST_CHECK int import_data_flush(struct import *import);
+
+/* A file begins, and its bytes. */
+void import_os_begin(struct import *import, const char *path, uint64_t size);
+void import_os_data(struct import *import, const void *data, size_t len);
+/* The records of the revision, malloc'ed, NULL: none; with "os" where this is
+ * one.  -ENOMEM. */
+MUST_CHECK int import_os_records(const struct import *import, char **records);
+void import_os_clear(struct import *import);
 
 /* Of layered origins only what is seen in the end stays. */
 MUST_CHECK int import_flatten(struct import *import);

@@ -146,6 +146,15 @@ MUST_CHECK int depot_revision_json(struct depot *depot,
 				   const struct digest *revision, char **json);
 
 /*
+ * What a revision was captured over, and the operating system that it holds
+ * itself, named alike ("debian-12 sha256:HEX"); malloc'ed, NULL: none.
+ * -ENOENT, -EBADMSG.
+ */
+MUST_CHECK int depot_revision_base(struct depot *depot,
+				   const struct digest *revision, char **base,
+				   char **os);
+
+/*
  * Take a new revision: flushes shards, checks that every shard of the tree is
  * here (-ENODATA: some are not), writes the tree, then one synced state batch
  * with revision and tag.  `json` must be canonical and name `tree`.

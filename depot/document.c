@@ -298,6 +298,16 @@ int revision_read(const char *json, size_t len, struct revision_doc *doc)
 	return 0;
 }
 
+char *revision_os(const struct revision_doc *doc)
+{
+	CLEANUP_JSON json_t *records =
+	    doc->records ? json_loads(doc->records, 0, NULL) : NULL;
+	const char *os = json_string_value(
+	    json_array_get(json_object_get(records, "os"), 0));
+
+	return os ? strdup(os) : NULL;
+}
+
 void revision_doc_clear(struct revision_doc *doc)
 {
 	for (char **p = doc->closure; p && *p; p++)

@@ -10,7 +10,8 @@
  *    "files":N,"format":1,"licence":"","name":"python3","tree":"HEX",
  *    "users":[],"environment":{},"version":"3.11.2-1+b1"}
  * of a capture also "base":"debian-12 sha256:HEX" and
- *    "records":{"users":["acme:x:998:..."],...}, see admin/capture.h;
+ *    "records":{"users":["acme:x:998:..."],...}, see admin/capture.h; and of what
+ *    can be a base, "records":{"os":["debian-12 sha256:HEX"]};
  * nothing in it depends on when, where or after what it was made.
  *
  * Tag document, one per package name, and root document, one per depot, are
@@ -69,6 +70,9 @@ MUST_CHECK int revision_write(const struct revision_doc *doc, char **json);
 MUST_CHECK int revision_read(const char *json, size_t len,
 			     struct revision_doc *doc);
 void revision_doc_clear(struct revision_doc *doc);
+/* The operating system that a package holds, as bases are named: the first of
+ * its records' "os"; malloc'ed, or NULL: none. */
+char *revision_os(const struct revision_doc *doc);
 
 /* --- who signs ----------------------------------------------------------- */
 

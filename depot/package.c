@@ -153,6 +153,24 @@ int depot_revision_json(struct depot *depot, const struct digest *revision,
 	return registry_revision_get(depot->state, revision, json);
 }
 
+int depot_revision_base(struct depot *depot, const struct digest *revision,
+			char **base, char **os)
+{
+	CLEANUP(revision_doc_clear) struct revision_doc doc = {0};
+	CLEANUP_FREE char *json = NULL;
+	int rc;
+
+	*base = *os = NULL;
+	rc = registry_revision_get(depot->state, revision, &json);
+	if (rc == 0)
+		rc = revision_read(json, strlen(json), &doc);
+	if (rc < 0)
+		return rc;
+	*os = revision_os(&doc);
+	*base = STEAL(doc.base);
+	return 0;
+}
+
 /* --- resolving ----------------------------------------------------------- */
 
 static void package_ref_text(const struct package_ref *ref, char *text,

@@ -179,6 +179,7 @@ struct selection_stack {
 	const struct selection *selection;
 	site_conflict_fn *conflict;
 	void *ctx;
+	struct selection_bases bases; /* owned; loaded for conflicts only */
 };
 
 static unsigned int stack_own_count(const struct selection_stack *stack)
@@ -195,6 +196,17 @@ stack_package(const struct selection_stack *stack, unsigned int i)
 		       : &stack->selection->package[i - own];
 }
 
+/* What a package has changed in the system it was captured over is what it is
+ * for. */
+static bool stack_is_meant(const struct selection_stack *stack,
+			   unsigned int winner, unsigned int loser)
+{
+	unsigned int own = stack_own_count(stack);
+
+	return winner >= own && loser >= own &&
+	       selection_is_over(&stack->bases, winner - own, loser - own);
+}
+
 static void selection_conflict(void *ctx, const char *path,
 			       enum image_conflict kind, unsigned int winner,
 			       unsigned int loser)
@@ -209,6 +221,8 @@ static void selection_conflict(void *ctx, const char *path,
 	const struct package_info *l = stack_package(stack, loser);
 	char text[4096 + 512];
 
+	if (stack_is_meant(stack, winner, loser))
+		return;
 	snprintf(text, sizeof(text), "%s: %s:%s %s %s:%s %s", path, w->name,
 		 w->tag, words[kind][0], l->name, l->tag, words[kind][1]);
 	stack->conflict(stack->ctx, text);
@@ -231,7 +245,10 @@ int selection_image(struct depot *depot, const struct guest_own *own,
 		    const uint8_t key[SIPHASH_KEY_LEN],
 		    site_conflict_fn *conflict, void *ctx, struct image **image)
 {
-	struct selection_stack stack = {own, selection, conflict, ctx};
+	struct selection_stack stack = {.own = own,
+					.selection = selection,
+					.conflict = conflict,
+					.ctx = ctx};
 	unsigned int total = stack_own_count(&stack) + selection->count;
 	struct tree *trees[IMAGE_TREES_MAX];
 	unsigned int count = 0;
@@ -243,12 +260,17 @@ int selection_image(struct depot *depot, const struct guest_own *own,
 				    &trees[count]);
 		count += rc == 0;
 	}
+	if (rc == 0 && conflict) {
+		rc = selection_bases_load(depot, selection, &stack.bases);
+		selection_bases_check(selection, &stack.bases, conflict, ctx);
+	}
 	if (rc == 0)
 		rc = image_new(
 		    trees, count, own ? own->flags : 0, key, &selection->since,
 		    conflict ? selection_conflict : NULL, &stack, image);
 	for (unsigned int i = 0; i < count; i++)
 		tree_put(trees[i]);
+	selection_bases_clear(&stack.bases);
 	return rc;
 }
 

@@ -103,4 +103,25 @@ MUST_CHECK int snapshot_decode(const void *data, size_t len,
 /* A counter that only rises; *value is the new one.  Durable: synced. */
 MUST_CHECK int counter_next(struct kv *kv, const char *name, uint64_t *value);
 
+/* --- selection_base.c ------------------------------------------------------ */
+
+/* What the packages were captured over, and the systems they hold
+ * (depot_revision_base), by place in the selection. */
+struct selection_bases {
+	char *base[SITE_SELECTION_MAX]; /* own; NULL: none */
+	char *os[SITE_SELECTION_MAX];
+};
+/* To be cleared whatever the result. */
+MUST_CHECK int selection_bases_load(struct depot *depot,
+				    const struct selection *selection,
+				    struct selection_bases *bases);
+void selection_bases_clear(struct selection_bases *bases);
+/* Was package `i` captured over the system that package `os` holds? */
+bool selection_is_over(const struct selection_bases *bases, unsigned int i,
+		       unsigned int os);
+/* Tell each package that is not over the base it was captured over. */
+void selection_bases_check(const struct selection *selection,
+			   const struct selection_bases *bases,
+			   site_conflict_fn *conflict, void *ctx);
+
 #endif

@@ -98,7 +98,7 @@ run_inside()	# SHELL TEXT
 on h package create base:1 "dir:$BASE/" --devices >"$W/out"
 check "the base is a package" [ $? = 0 ]
 on h tenant create t >"$W/out" &&
-	on h tenant assign t pg:1 base:1 --order >>"$W/out" &&
+	on h tenant assign t pg:1 base:1 >>"$W/out" &&
 	on h guest add t/vm >>"$W/out"
 check "base and postgresql are assigned" [ $? = 0 ]
 mkdir "$W/vm"
@@ -242,7 +242,7 @@ for line in 'D etc/motd' 'D usr/share/doc' 'M usr/bin/which.debianutils' \
 done
 on h package create replace:1 "$W/replace.cap" >"$W/out"
 on h tenant create r >"$W/out" &&
-	on h tenant assign r replace:1 base:1 --order >>"$W/out" &&
+	on h tenant assign r replace:1 base:1 >>"$W/out" &&
 	on h guest add r/vm >>"$W/out"
 rm -rf "$W/vm"
 mkdir "$W/vm"
