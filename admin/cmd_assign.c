@@ -50,10 +50,10 @@ static void cmd_switch_outcome(struct cli *cli, const json_t *json)
 {
 	char list[PACKAGE_NAME_MAX + 64];
 
-	snprintf(list, sizeof(list),
-		 "; list: vdrive tenant show %s --conflicts",
+	snprintf(list, sizeof(list), "; list: vdrive tenant conflicts %s",
 		 cmd_text(json, "tenant"));
-	cmd_switch_count(cli, json, "kept", "kept the guest's version of", "");
+	cmd_switch_count(cli, json, "kept", "kept the guest's version of",
+			 list);
 	cmd_switch_count(cli, json, "superseded", "the package's version of",
 			 list);
 	cmd_switch_count(cli, json, "restored",

@@ -155,8 +155,19 @@ static int cmd_delta_lose(struct cli *cli, const char *name, uint64_t bytes,
 	return 1;
 }
 
-int cmd_delta_restore(struct cli *cli, size_t argc UNUSED,
-		      const char *const *argv)
+/* A change that gave way to the package's. */
+static int cmd_restore_change(struct cli *cli, const char *guest)
+{
+	const char *path = cli->args.value[ARGS_SUPERSEDED];
+	struct client_request request = {
+	    .method = "POST",
+	    .path = "/v1/delta/restore-change",
+	    .query = {{"name", guest}, {"path", path}}};
+
+	return cmd_done(cli, &request, "ok  %s sees its own %s", guest, path);
+}
+
+static int cmd_restore_snapshot(struct cli *cli, const char *const *argv)
 {
 	struct client_request request = {
 	    .method = "POST",
@@ -182,6 +193,20 @@ int cmd_delta_restore(struct cli *cli, size_t argc UNUSED,
 		return rc < 0 ? cmd_fail(cli) : CONTROL_EXIT_OK;
 	return cmd_done(cli, &request, "ok  %s is as in snapshot %s", argv[0],
 			argv[1]);
+}
+
+int cmd_delta_restore(struct cli *cli, size_t argc, const char *const *argv)
+{
+	bool change = args_has(&cli->args, ARGS_SUPERSEDED);
+
+	if ((argc == 1) != change)
+		return cmd_usage(
+		    cli,
+		    "vdrive delta snapshots, or vdrive tenant "
+		    "conflicts",
+		    "the name of a snapshot, or --superseded PATH?");
+	return change ? cmd_restore_change(cli, argv[0])
+		      : cmd_restore_snapshot(cli, argv);
 }
 
 enum { RESET_CHANGES_TOLD = 40 };

@@ -91,6 +91,8 @@ static const struct control_route control_routes[] = {
     {"POST", "/v1/snapshots", control_snapshot_add, 0, 0},
     {"POST", "/v1/snapshots/remove", control_snapshot_remove, 0, 0},
     {"POST", "/v1/delta/restore", control_delta_restore, 0, 0},
+    {"POST", "/v1/delta/restore-change", control_delta_restore_change, 0, 0},
+    {"GET", "/v1/tenants/conflicts", control_tenant_conflicts, 0, 0},
     {"POST", "/v1/delta/reset", control_delta_reset, 0, 0},
     {"POST", "/v1/delta/clone", control_delta_clone, 0, ROUTE_NAMES},
     {"GET", "/v1/delta/diff", control_delta_diff, 0, ROUTE_LONG},

@@ -341,3 +341,33 @@ int control_delta_clone(struct control_request *req)
 					     "from", clone.from, "snapshot",
 					     clone.snapshot));
 }
+
+/* --- what gave way to the packages' -----------------------------------------
+ */
+
+int control_delta_restore_change(struct control_request *req)
+{
+	const char *guest, *path;
+	int rc;
+
+	rc = control_param_guest(req, "name", &guest);
+	if (rc == 0)
+		rc = control_param(req, "path", 4096, &path);
+	if (rc < 0)
+		return rc;
+	rc = site_delta_restore_change(req->control->daemon.site, guest, path);
+	if (rc == -ENOENT)
+		return control_refuse(req, rc, "vdrive tenant conflicts TENANT",
+				      "guest %s: nothing gave way at %s", guest,
+				      path);
+	if (rc == -EEXIST)
+		return control_refuse(
+		    req, rc, "move what is there away in the guest",
+		    "guest %s has something else at %s", guest, path);
+	if (rc < 0)
+		return control_fail(req, rc, NULL, "guest %s: %s", guest, path);
+	return control_answer(req, json_pack("{s:s, s:s, s:o}", "schema",
+					     "delta-restore-change/1", "guest",
+					     guest, "path",
+					     control_path_json(path)));
+}

@@ -116,7 +116,8 @@ void control_pinned(struct depot *depot, const struct package_info *info,
 		    json_t *json);
 /* Tenants (control_tenant.c) and what they have selected (control_assign.c). */
 control_handler control_tenant_list, control_tenant_create,
-    control_tenant_quota, control_assign, control_unassign;
+    control_tenant_quota, control_tenant_conflicts, control_assign,
+    control_unassign;
 /* Guests and exports (control_guest.c). */
 control_handler control_guest_list, control_guest_add, control_guest_quota,
     control_guest_whiteouts, control_guest_pause, control_guest_remove,
@@ -137,7 +138,8 @@ control_handler control_key_list, control_key_trust, control_key_remove,
     control_pull, control_pull_shards;
 /* Deltas (control_delta.c). */
 control_handler control_snapshot_list, control_snapshot_add,
-    control_snapshot_remove, control_delta_restore, control_delta_reset,
+    control_snapshot_remove, control_delta_restore, control_delta_restore_change,
+    control_delta_reset,
     control_delta_clone;
 /* Plans, prefetching, what is resident (control_plan.c). */
 control_handler control_plan_list, control_plan_show, control_plan_file,

@@ -156,3 +156,38 @@ int control_tenant_quota(struct control_request *req)
 	return control_quota_answer(req, "tenant-set/1", "tenant", look.name,
 				    &look.quota);
 }
+
+/* --- changes that met others ------------------------------------------------
+ */
+
+static int control_met_visit(void *ctx, const struct site_met_change *change)
+{
+	return control_append(
+	    ctx, json_pack("{s:s, s:o, s:s, s:I, s:o}", "guest", change->guest,
+			   "path", control_path_json(change->path), "state",
+			   change->superseded ? "superseded" : "kept", "bytes",
+			   (json_int_t)change->size, "since",
+			   control_time(change->time.tv_sec)));
+}
+
+int control_tenant_conflicts(struct control_request *req)
+{
+	const char *tenant;
+	json_t *list;
+	int rc;
+
+	rc = control_param_name(req, "tenant", "a tenant", &tenant);
+	if (rc < 0)
+		return rc;
+	list = json_array();
+	rc = list ? site_met_changes(req->control->daemon.site, tenant,
+				     control_met_visit, list)
+		  : -ENOMEM;
+	if (rc == -ENOENT) {
+		json_decref(list);
+		return control_refuse(req, rc, "vdrive tenant list",
+				      "there is no tenant %s", tenant);
+	}
+	return control_answer_list(req, rc, "tenant-conflicts/1", "changes",
+				   list);
+}

@@ -128,6 +128,27 @@ MUST_CHECK int site_tenant_switch(struct site *site, const char *tenant,
 				  const struct package_info *packages,
 				  unsigned int count, struct site_switch *how,
 				  uint32_t *generation);
+/* A guest's change that met one of the packages', at some switch so far. */
+struct site_met_change {
+	const char *guest, *path; /* borrowed for the call */
+	bool superseded;          /* it gave way; else the guest sees it */
+	uint64_t size;
+	struct timespec time; /* of the switch, or of its last change */
+};
+/* All of a tenant's guests; visit returns non-zero to stop, returned, and must
+ * not call site_...().  -ENOENT: no such tenant. */
+MUST_CHECK int site_met_changes(struct site *site, const char *tenant,
+				int (*visit)(void *ctx,
+					     const struct site_met_change *),
+				void *ctx);
+/*
+ * Let the guest see again what gave way at this path (the last, if several
+ * did).  -ENOENT: no such guest, or nothing gave way there; -EEXIST: it has put
+ * something else there, or the packages have a directory; -ENOTDIR: the
+ * directory is gone.
+ */
+MUST_CHECK int site_delta_restore_change(struct site *site, const char *guest,
+					 const char *path);
 /* Names of files that stand for another object in the one tree than in the
  * other, or are in one only.  Errors of depot_tree_get. */
 MUST_CHECK int site_package_changes(struct site *site,
@@ -409,21 +430,18 @@ struct site_profile_base {
 /* What a profile would do at a path of a guest, and what it meets there. */
 struct site_profile_path {
 	const char *path;
-	enum site_change kind; /* of the profile */
-	uint32_t mode;         /* what it brings, 0: it deletes */
-	uint32_t now_mode;     /* what the guest's packages have, 0: nothing */
-	bool differs;          /* that is not what it was made over */
+	enum site_change kind;  /* of the profile */
+	uint32_t mode;          /* what it brings, 0: it deletes */
+	uint32_t now_mode;      /* what the guest's packages have, 0: nothing */
+	bool differs;           /* that is not what it was made over */
 	enum site_change guest; /* the guest's own change there, 0: none */
 };
 /* base: in byte order of paths.  visit's non-zero ends it, returned; it must
  * not call site_...(). */
-MUST_CHECK int site_profile_look(struct site *site, const char *guest,
-				 const struct package_info *profile,
-				 const struct site_profile_base *base,
-				 size_t base_count,
-				 int (*visit)(void *ctx,
-					      const struct site_profile_path *),
-				 void *ctx);
+MUST_CHECK int site_profile_look(
+    struct site *site, const char *guest, const struct package_info *profile,
+    const struct site_profile_base *base, size_t base_count,
+    int (*visit)(void *ctx, const struct site_profile_path *), void *ctx);
 
 /*
  * Say whose a path of this guest is, with all below it (package NULL: unsay);

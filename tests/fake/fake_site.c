@@ -104,6 +104,26 @@ int site_tenant_assign(struct site *site, const char *tenant,
 	return -EOPNOTSUPP;
 }
 
+int site_met_changes(struct site *site, const char *tenant,
+		     int (*visit)(void *ctx, const struct site_met_change *),
+		     void *ctx)
+{
+	(void)site;
+	(void)tenant;
+	(void)visit;
+	(void)ctx;
+	return -EOPNOTSUPP;
+}
+
+int site_delta_restore_change(struct site *site, const char *guest,
+			      const char *path)
+{
+	(void)site;
+	(void)guest;
+	(void)path;
+	return -EOPNOTSUPP;
+}
+
 int site_package_changes(struct site *site, const struct digest *before,
 			 const struct digest *after, uint64_t *files)
 {

@@ -82,6 +82,13 @@ static void test_put(struct test *t, const char *path, const char *text)
 			0);
 }
 
+static void test_problem(void *ctx, bool problem, const char *what)
+{
+	if (problem)
+		fprintf(stderr, "%s\n", what);
+	*(unsigned int *)ctx += problem;
+}
+
 static bool test_same_time(const struct timespec *a, const struct timespec *b)
 {
 	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
@@ -302,6 +309,70 @@ static void test_switch_keep(void)
 	fixture_close(&t.fx);
 }
 
+static int test_met(void *ctx, const struct site_met_change *change)
+{
+	char *text = ctx;
+	size_t len = strlen(text);
+
+	snprintf(text + len, 256 - len, "%s:%s:%s ", change->guest,
+		 change->path, change->superseded ? "superseded" : "kept");
+	return 0;
+}
+
+/* What gave way is listed, and comes back by hand. */
+static void test_switch_by_hand(void)
+{
+	char text[256] = "";
+	struct view_object conf;
+	struct test t;
+
+	test_open(&t);
+	test_put(&t, "etc/conf", "mine");
+	conf = fixture_find(t.view, "etc/conf");
+	CU_ASSERT_EQUAL(test_switch(&t, &t.two, SITE_POLICY_PACKAGE, NULL), 0);
+	CU_ASSERT_EQUAL(site_met_changes(t.fx.site, "red", test_met, text), 0);
+	CU_ASSERT_STRING_EQUAL(text, "red/vm1:etc/conf:superseded ");
+	CU_ASSERT_EQUAL(
+	    site_delta_restore_change(t.fx.site, "red/vm1", "etc/new"),
+	    -ENOENT);
+	/* Not over what the guest has there now. */
+	CU_ASSERT_EQUAL(fixture_remove(t.view, &fixture_root,
+				       fixture_find(t.view, "etc"), "conf",
+				       NULL),
+			0);
+	CU_ASSERT_EQUAL(fixture_touch(t.view, &fixture_root,
+				      fixture_find(t.view, "etc"), "conf", 0644,
+				      NULL),
+			0);
+	CU_ASSERT_EQUAL(
+	    site_delta_restore_change(t.fx.site, "red/vm1", "etc/conf"),
+	    -EEXIST);
+	CU_ASSERT_EQUAL(fixture_remove(t.view, &fixture_root,
+				       fixture_find(t.view, "etc"), "conf",
+				       NULL),
+			0);
+	CU_ASSERT_EQUAL(
+	    site_delta_restore_change(t.fx.site, "red/vm1", "etc/conf"), 0);
+	for (int i = 0; i < 2; i++) {
+		struct site_delta_figures figures;
+		unsigned int problems = 0;
+
+		CU_ASSERT_TRUE(test_is(&t, "etc/conf", "mine 1"));
+		CU_ASSERT_EQUAL(fixture_find(t.view, "etc/conf").fileid,
+				conf.fileid);
+		CU_ASSERT_EQUAL(site_delta_verify(t.fx.site, "red/vm1",
+						  test_problem, &problems,
+						  &figures),
+				0);
+		CU_ASSERT_EQUAL(problems, 0);
+		test_again(&t);
+	}
+	text[0] = '\0';
+	CU_ASSERT_EQUAL(site_met_changes(t.fx.site, "red", test_met, text), 0);
+	CU_ASSERT_STRING_EQUAL(text, "red/vm1:etc/conf:kept ");
+	fixture_close(&t.fx);
+}
+
 /* A dry run tells what is in the way, and changes nothing. */
 static void test_switch_dry(void)
 {
@@ -383,6 +454,7 @@ static const struct check_test tests[] = {
     {"times of directories", test_switch_times},
     {"the package's version", test_switch_package},
     {"the guest's version", test_switch_keep},
+    {"back by hand", test_switch_by_hand},
     {"dry run", test_switch_dry},
     {"one deletes what another provides", test_switch_deletes},
 };
