@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# run.sh: a guest with a Debian of its own, on a disk, runs captured software
+# run.sh [PART...]: a guest with a Debian of its own, on a disk, runs software
 # from the drive under vdrive-run: postgresql, captured over that Debian.  As
-# root, with a mirror; some minutes.  Each line of the job is a test.
+# root, with a mirror; some minutes.  Parts: postgres, own_files, switch; without
+# one all.  Each line of the job is a test.
 set -u
 . tests/lib/host.sh
 . tests/lib/guests.sh
@@ -15,7 +16,7 @@ host_command()
 	#!/bin/sh
 	case \$1 in
 	delta-diff) exec "$B/vdrive" --socket "$W/h/sock" delta diff demo/vm1 ;;
-	switch) exec "$B/vdrive" --socket "$W/h/sock" tenant assign demo pg:1 acme:2 ;;
+	switch) exec "$B/vdrive" --socket "$W/h/sock" tenant assign demo pg:1 acme:2 --only ;;
 	esac
 	END
 	chmod +x "$W/kill-restart"
@@ -23,9 +24,12 @@ host_command()
 
 acme()	# VERSION DATA
 {
-	mkdir -p "$W/acme$1/etc/acme" && echo "$1" >"$W/acme$1/etc/acme/version" &&
-		echo "data $2" >"$W/acme$1/etc/acme/data" &&
-		on h package create "acme:$1" "dir:$W/acme$1" >/dev/null
+	for acme in "$W/acme$1/etc/acme" "$W/acme$1/usr/share/acme"; do
+		mkdir -p "$acme" && echo "$1" >"$acme/version" &&
+			echo "data $2" >"$acme/data" || return
+	done
+	[ "$1" = 1 ] || echo new >"$acme/new"
+	on h package create "acme:$1" "dir:$W/acme$1" >/dev/null
 }
 
 prepare()
@@ -35,13 +39,15 @@ prepare()
 	debian_base && debian_capture pg postgresql \
 		'rm /usr/share/common-licenses/BSD /etc/issue.net' &&
 		debian_disk "$W/disk" && mkdir "$W/files" &&
-		cp admin/guest/vdrive-run "$W/files" && host_start h &&
+		cp admin/guest/vdrive-run "$W/files" &&
+		echo "$parts" >"$W/files/parts" && host_start h &&
 		on h package create pg:1 "$(debian_capture_file pg)" >/dev/null &&
 		acme 1 one && acme 2 two &&
 		on h tenant create demo && on h tenant assign demo pg:1 acme:1 &&
 		on h guest add demo/vm1 --whiteouts on && host_command
 }
 
+parts=${*:-postgres own_files switch}
 if prepare; then
 	GUEST_FILES=$W/files GUEST_DISK=$W/disk GUEST_ROOT=disk GUEST_MEMORY=1024 \
 		GUEST_TIMEOUT=1500 guest_run h demo/vm1 tests/guest/job_run.sh \
