@@ -15,7 +15,7 @@
 #include "depot/fetch_window.h"
 
 enum {
-	WINDOW_START = 512 << 10,
+	WINDOW_START = 256 << 10,
 	WINDOW_PARTS = 4, /* ranges at once, each of a part */
 	WINDOW_SLACK_MS = 3,
 	WINDOW_CROWDED_MS = 1000,
@@ -62,11 +62,14 @@ void fetch_window_measure(struct fetch_window *window, uint64_t started_ms,
 			  uint64_t waited_ms, size_t filled, uint64_t now)
 {
 	uint64_t way_ms = window_way_ms(window, waited_ms, now);
-	uint64_t two_ms = MIN(waited_ms, window->last_ms);
+	uint64_t both_ms = MIN(waited_ms, window->last_ms);
 
 	window->last_ms = waited_ms;
-	/* Twice in a row: one alone may have waited for a processor. */
-	if (two_ms > way_ms + MAX(way_ms / 2, (uint64_t)WINDOW_SLACK_MS)) {
+	/* Twice in a row: one alone may have waited for a processor.  But what
+	 * still doubles is stopped by the first. */
+	if (window->cut_ms == 0)
+		both_ms = waited_ms;
+	if (both_ms > way_ms + MAX(way_ms / 2, (uint64_t)WINDOW_SLACK_MS)) {
 		/* What was asked for before the last cut tells of that. */
 		if (window->bytes == 0 || started_ms < window->cut_ms)
 			return;
