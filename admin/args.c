@@ -132,6 +132,8 @@ static const struct args_row args_rows[ARGS_OPTION_COUNT] = {
 		   "what guests take up; work in one that is up"},
     [ARGS_PREFER] = {0, "prefer", "PACKAGE", "it wins over all others"},
     [ARGS_ONLY] = {0, "only", NULL, "these packages and no others"},
+    [ARGS_WITH_CHANGES] = {0, "with-changes", NULL,
+			   "what guests have changed of them goes, too"},
     [ARGS_SUPERSEDED] = {0, "superseded", "PATH",
 			 "bring back what gave way to the package's"},
     [ARGS_FAIL_ABOVE] = {0, "fail-above", "PART",

@@ -98,6 +98,7 @@ enum args_option {
 	ARGS_PREFER,
 	ARGS_ONLY,
 	ARGS_SUPERSEDED,
+	ARGS_WITH_CHANGES,
 	ARGS_OPTION_COUNT,
 };
 /* A set of them.  Not 64 bits: there are more. */

@@ -111,6 +111,11 @@ MUST_CHECK int cmd_whiteouts(struct cli *cli, const char **value);
 void cmd_access_query(const struct cli *cli, struct client_query *query);
 void cmd_access_print(struct cli *cli, const json_t *json);
 
+/* Before packages are taken from a tenant: name what its guests have changed of
+ * them, and with --with-changes (and leave) undo it.  -n: only name. */
+MUST_CHECK int cmd_leftovers(struct cli *cli, const char *tenant,
+			     const char *const *refs, size_t count);
+
 /* Packages of a selection, objects, as "name:tag" texts for a table's cell. */
 json_t *cmd_selection_cells(const json_t *packages);
 

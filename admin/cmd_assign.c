@@ -214,8 +214,10 @@ int cmd_tenant_unassign(struct cli *cli, size_t argc, const char *const *argv)
 	    cmd_switch_request(cli, "/v1/unassign", argv[0]);
 	CLEANUP_FREE char *body = cmd_lines(argc - 1, argv + 1, true);
 	json_t *json;
-	int rc = cmd_switch_post(cli, &request, body, &json);
+	int rc = cmd_leftovers(cli, argv[0], argv + 1, argc - 1);
 
+	if (rc == 0)
+		rc = cmd_switch_post(cli, &request, body, &json);
 	if (rc == -ENOENT && strstr(cli->failure.message, "no tenant"))
 		cmd_suggest(cli, "/v1/tenants", "tenants", "tenant", argv[0]);
 	if (rc < 0)

@@ -139,9 +139,12 @@ static const struct command vdrive_commands[] = {
 	 ARGS_BIT(ARGS_PREFER) | ARGS_BIT(ARGS_ONLY),
      cmd_tenant_assign},
     {"tenant", "unassign",
-     "TENANT PACKAGE... [-n] [--conflicts fail|keep|package]",
+     "TENANT PACKAGE... [--with-changes [-y]] [-n] "
+     "[--conflicts fail|keep|package]",
      "take packages from a tenant", 2, ANY,
-     ARGS_BIT(ARGS_DRY_RUN) | ARGS_BIT(ARGS_CONFLICTS), cmd_tenant_unassign},
+     ARGS_BIT(ARGS_DRY_RUN) | ARGS_BIT(ARGS_CONFLICTS) |
+	 ARGS_BIT(ARGS_WITH_CHANGES),
+     cmd_tenant_unassign},
     {"tenant", "conflicts", "TENANT",
      "guests' changes of files that a switch has changed, too", 1, 1, 0,
      cmd_tenant_conflicts},
