@@ -199,59 +199,6 @@ int site_guests_check(struct site *site, const struct site_guest_wish *wishes,
 	return -EOPNOTSUPP;
 }
 
-int site_guest_set_whiteouts(struct site *site, const char *guest, bool show)
-{
-	(void)site;
-	(void)guest;
-	(void)show;
-	return -EOPNOTSUPP;
-}
-
-int site_delta_objects(struct site *site, const char *guest,
-		       const char *snapshot,
-		       int (*visit)(void *ctx, const struct site_object *),
-		       void *ctx)
-{
-	(void)site;
-	(void)guest;
-	(void)snapshot;
-	(void)visit;
-	(void)ctx;
-	return -EOPNOTSUPP;
-}
-
-int site_object_data(const struct site_object *object, site_take_fn *take,
-		     void *ctx)
-{
-	(void)object;
-	(void)take;
-	(void)ctx;
-	return -EOPNOTSUPP;
-}
-
-int site_delta_assign(struct site *site, const char *guest, const char *path,
-		      const char *package, bool *changed)
-{
-	(void)site;
-	(void)guest;
-	(void)path;
-	(void)package;
-	(void)changed;
-	return -EOPNOTSUPP;
-}
-
-int site_delta_assigned(struct site *site, const char *guest,
-			int (*visit)(void *ctx, const char *path,
-				     const char *package),
-			void *ctx)
-{
-	(void)site;
-	(void)guest;
-	(void)visit;
-	(void)ctx;
-	return -EOPNOTSUPP;
-}
-
 int site_guest_secret(struct site *site, const char *guest,
 		      struct site_secret *secret)
 {
