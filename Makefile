@@ -67,7 +67,7 @@ TESTLIB := $(call objs,tests/lib)
 .SECONDEXPANSION:
 .SECONDARY:
 .PHONY: all check check-evict check-unit check-nfs check-fuzz check-model check-e2e \
-        check-guest forged exports model listing sweep mixed corrupt probe capture bench-va \
+        check-guest check-customise forged exports model listing sweep mixed corrupt probe capture bench-va \
         demo bench referee fuzz faults torture torture-full \
         variants lint format layers clean install
 
@@ -175,6 +175,9 @@ listing: all $(MODEL) $(HASH6)
 		$(B)/tests/model/test_listing
 check-e2e: all $(TOOLS) variants
 	@B=$(B) sh tests/run e2e
+# Real software made one's own in one VM, and used so in another; a mirror.
+check-customise: all $(TOOLS)
+	@B=$(B) sh tests/guest/customise.sh
 # JOBS="run root": only these of check move jobs run root suites (tests/run).
 check-guest: all $(TOOLS)
 	@B=$(B) JOBS="$(JOBS)" SUITE_TIMEOUT=4000 SUITES=$(SUITES) sh tests/run guest-all
