@@ -187,7 +187,7 @@ demo: all $(TOOLS)
 referee: all $(NFS)
 	@B=$(B) sh tests/nfs/referee.sh
 bench: all $(BENCH) $(patsubst %,$(B)/tests/tools/%,shardsum treetrace \
-		faultproxy)
+		faultproxy mounts nfsedit)
 	@B=$(B) ROWS="$(ROWS)" sh tests/bench/run.sh
 # KILLS=0 or CUTS=0 leaves one of the two out.
 torture: all $(TOOLS) variants

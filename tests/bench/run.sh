@@ -6,6 +6,7 @@
 # has what they need and runs those that ROWS names ("read write").  Three more
 # look at the depot: rows_storage.sh (bytes at rest beside other formats),
 # rows_cold.sh (starts from an upstream), rows_store4.sh (more data than memory).
+# rows_life.sh: capture, selection and switch of many guests.
 #
 #	bare		bareserver.c: what the transport alone costs
 #	ganesha		nfs-ganesha with its VFS back end (Debian's package)
