@@ -66,7 +66,7 @@ TESTLIB := $(call objs,tests/lib)
 .DELETE_ON_ERROR:
 .SECONDEXPANSION:
 .SECONDARY:
-.PHONY: all check check-evict check-unit check-nfs check-fuzz check-model check-e2e \
+.PHONY: all check check-unit check-nfs check-fuzz check-model check-e2e \
         check-guest check-customise forged exports model listing sweep mixed corrupt probe capture bench-va \
         demo bench referee fuzz faults torture torture-full \
         variants lint format layers clean install

@@ -27,6 +27,7 @@ enum {
 	STORE_FIGURES_KEY_LEN = sizeof(store_figures_key) - 1,
 	STORE_FIGURES_LEN = 16,
 	STORE_WALK_STEP = 256, /* names that a walk reads at a time */
+	STORE_MEND_S = 5,      /* between two tries where there is damage */
 };
 
 struct store {
@@ -37,6 +38,7 @@ struct store {
 	void *gate_ctx;
 	atomic_bool dirty;
 	_Atomic int64_t flushed_sec;
+	int64_t mended_sec; /* space's thread */
 	_Atomic uint64_t verify_failures;
 	pthread_mutex_t lock; /* of changes */
 	/* guarded by lock: */
@@ -121,23 +123,37 @@ static int store_load_figures(struct store *store)
 	return 0;
 }
 
-/* --- a full disk --------------------------------------------------------- */
+/* --- a full disk, and damage --------------------------------------------- */
 
-/* There is room: on space's thread. */
+/* A merge that meets damage again at once must not keep everybody out. */
+static bool store_may_mend(struct store *store)
+{
+	int64_t now = store_now_sec();
+
+	if (store->mended_sec > 0 && now - store->mended_sec < STORE_MEND_S)
+		return false;
+	store->mended_sec = now;
+	return true;
+}
+
+/* There is room, or a merge has met a damaged block: then RocksDB refuses all
+ * changes till it is opened again.  On space's thread. */
 static int store_mend(void *ctx)
 {
 	struct store *store = ctx;
 	int rc = kv_error(store->kv);
 
-	if (!kv_is_full(rc))
+	if (rc == 0)
 		return 0;
+	if (!kv_is_full(rc) && !store_may_mend(store))
+		return -EAGAIN;
 	/* No change may come between the opening and its figures. */
 	pthread_mutex_lock(&store->lock);
 	rc = kv_recover(store->kv);
 	if (rc == 0)
 		rc = store_load_figures(store);
 	pthread_mutex_unlock(&store->lock);
-	return kv_is_full(rc) ? rc : 0;
+	return rc;
 }
 
 static void store_kv_failed(void *ctx)

@@ -149,7 +149,9 @@ struct store_options {
  * On a full disk (space: borrowed, NULL allowed) puts are refused with -ENOSPC
  * before RocksDB is asked; when it has met the wall all the same, it is opened
  * again as soon as there is room.  Shards put since the last flush may be lost
- * then: they are cold again.  Reads go on throughout.
+ * then: they are cold again.  Reads go on throughout.  The same, every few
+ * seconds at most, when a merge has met a damaged block and RocksDB refuses all
+ * changes for it.  (Without a space: not until the store is opened again.)
  */
 MUST_CHECK int store_open_with(const char *path,
 			       const struct store_options *options,

@@ -11,7 +11,6 @@ set -u
 . tests/lib/host.sh
 . tests/lib/web.sh
 NET_HOST=127.0.0.1
-WEB_PORT=18088
 PROBES=${PROBES:-2000}
 LEN=6000
 

@@ -6,15 +6,17 @@
 #
 #   net_up              namespace $NS with a veth pair: we are $NET_HOST, it is
 #                       $NET_GUEST; net_down removes it
-#   web_start DIR       nginx serves DIR at $WEB; its log: "STATUS BYTES URI";
-#                       WEB_SERVER: more lines of its server block
+#   web_start DIR       nginx serves DIR at $WEB, on a port that the kernel
+#                       chooses (WEB_PORT) unless that is set before; its log:
+#                       "STATUS BYTES URI"; WEB_SERVER: more lines of its
+#                       server block
 #   web_stop, web_again
 #   web_bytes PREFIX    body bytes sent so far for URIs that begin so
 
 NS=vd$$
 NET_HOST=10.77.$(($$ % 250)).1
 NET_GUEST=10.77.$(($$ % 250)).2
-WEB_PORT=18080
+WEB_PORT=${WEB_PORT:-}
 WEB_LOG=$W/nginx/access.log
 
 net_up()
@@ -35,9 +37,18 @@ net_down()
 	return 0
 }
 
+web_port()	# one that nobody has just now
+{
+	WEB_PORT=$(python3 -c 'import socket
+s = socket.socket()
+s.bind(("", 0))
+print(s.getsockname()[1])')
+}
+
 web_start()
 {
 	mkdir -p "$W/nginx"
+	[ -n "$WEB_PORT" ] || web_port || return 1
 	WEB=http://$NET_HOST:$WEB_PORT/
 	cat >"$W/nginx/conf" <<-END
 	user nobody nogroup;

@@ -2,10 +2,15 @@
 /*
  * test_store: only what proves is kept; formats are checked.
  */
+#include <fcntl.h>
+#include <glob.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "depot/format.h"
+#include "depot/io.h"
 #include "depot/kv.h"
+#include "depot/space.h"
 #include "depot/store.h"
 #include "tests/lib/check.h"
 #include "tests/lib/depotkit.h"
@@ -102,6 +107,89 @@ static void test_heals(void)
 	store_get_stats(store, &stats);
 	CU_ASSERT_EQUAL(stats.verify_failures, 1);
 	store_close(store);
+}
+
+/* Flip bytes of the values of all tables. */
+static void test_damage(const char *dir)
+{
+	CLEANUP_FREE char *pattern = tmpdir_path(dir, "*.sst");
+	uint8_t bytes[64] = {0};
+	struct stat st;
+	glob_t found;
+
+	ASSERT(glob(pattern, 0, NULL, &found) == 0);
+	for (size_t i = 0; i < found.gl_pathc; i++) {
+		CLEANUP_CLOSE int fd =
+		    open(found.gl_pathv[i], O_RDWR | O_CLOEXEC);
+
+		ASSERT(fd >= 0 && fstat(fd, &st) == 0);
+		if (st.st_size < 64 << 10)
+			continue; /* hardly any values */
+		ASSERT(io_pwrite_all(fd, bytes, sizeof(bytes),
+				     (uint64_t)st.st_size / 4) == 0);
+	}
+	globfree(&found);
+}
+
+/* A put, until it is taken; how many milliseconds that took. */
+static int test_put_until(struct store *store, const struct kit_shard *shard)
+{
+	enum { WAIT_MS = 30000 };
+	int ms = 0;
+
+	while (ms < WAIT_MS &&
+	       store_put(store, NULL, &shard->name, shard->shard,
+			 shard->shard_len, NULL) < 0) {
+		usleep(50000);
+		ms += 50;
+	}
+	return ms < WAIT_MS ? ms : -1;
+}
+
+/* A merge meets a damaged block: changes are refused, then taken again without
+ * a restart; what can be read is there. */
+static void test_damage_in_a_merge(void)
+{
+	enum { SHARDS = 40 };
+	CLEANUP(tmpdir_cleanup) char *dir = tmpdir_new();
+	CLEANUP(tmpdir_cleanup) char *room = tmpdir_new();
+	struct kit_shard shards[SHARDS + 1] = {0};
+	struct digest from, to;
+	unsigned int here = 0;
+	struct store *store;
+	struct space *space;
+
+	ASSERT(space_open(room, &space) == 0);
+	ASSERT(store_open(dir, TEST_MEMORY, space, &store) == 0);
+	for (unsigned int i = 0; i <= SHARDS; i++)
+		kit_shard_make(&shards[i], 50000, 100 + i);
+	for (unsigned int i = 0; i < SHARDS; i++) {
+		ASSERT(store_put(store, NULL, &shards[i].name, shards[i].shard,
+				 shards[i].shard_len, NULL) == 0);
+		if (i % (SHARDS / 2) == SHARDS / 2 - 1)
+			ASSERT(store_flush(store) == 0);
+	}
+	test_damage(dir);
+	check_mute();
+	memset(&from, 0, sizeof(from));
+	memset(&to, 0xff, sizeof(to));
+	CU_ASSERT_EQUAL(store_compact(store, &from, &to), 0);
+	CU_ASSERT_EQUAL(store_put(store, NULL, &shards[SHARDS].name,
+				  shards[SHARDS].shard,
+				  shards[SHARDS].shard_len, NULL),
+			-EBADMSG);
+	CU_ASSERT(test_put_until(store, &shards[SHARDS]) >= 0);
+	for (unsigned int i = 0; i <= SHARDS; i++) {
+		here += store_has(store, &shards[i].name);
+		kit_shard_clear(&shards[i]);
+	}
+	check_unmute();
+	printf("  %u of %u shards are there after damage\n", here, SHARDS);
+	CU_ASSERT(here > SHARDS / 2);
+	CU_ASSERT_EQUAL(store_error(store), 0);
+	space_stop(space);
+	store_close(store);
+	space_close(space);
 }
 
 static void test_set_format(const char *dir, const void *value, size_t len)
@@ -282,6 +370,7 @@ int main(void)
 	    {"put, get, again after a restart", test_put_get},
 	    {"refuses what does not prove", test_refuses},
 	    {"good bytes replace rotten ones", test_heals},
+	    {"a damaged block met by a merge", test_damage_in_a_merge},
 	    {"format numbers, and the lock", test_formats},
 	    {"its own keys are damaged", test_own_keys_damaged},
 	    {"walks, removing", test_walks},

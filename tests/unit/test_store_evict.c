@@ -11,6 +11,7 @@
 #include "depot/evict_inside.h"
 #include "depot/kv.h"
 #include "depot/lease.h"
+#include "depot/space.h"
 #include "tests/lib/check.h"
 #include "tests/lib/evict_rig.h"
 #include "tests/lib/tmpdir.h"
@@ -273,6 +274,45 @@ static void test_forgets(void)
 	evict_rig_close(&rig);
 }
 
+/* Less than store.free is free: nothing comes in, and what may go goes, quota
+ * or not; what may not stays, and is said. */
+static void test_floor(void)
+{
+	enum { HERE = 200, KEEP = 50 };
+	CLEANUP(tmpdir_cleanup) char *dir = tmpdir_new();
+	struct evict_rig rig = {.dir = dir, .keep_end = KEEP};
+	struct space_stats stats;
+	struct evict_stats evict;
+	struct space *space;
+
+	ASSERT(space_open(dir, &space) == 0);
+	rig.space = space;
+	evict_rig_open(&rig, 0, USAGE_FREQUENCY);
+	evict_rig_load(&rig, 0, HERE, false);
+	CU_ASSERT_EQUAL(evict_rig_count(&rig, 0, HERE), HERE);
+	evict_rig_close(&rig);
+
+	space_get_stats(space, &stats);
+	rig.free_min = 2 * stats.free;
+	check_mute();
+	evict_rig_open(&rig, 0, USAGE_FREQUENCY);
+	for (int ms = 0; ms < EVICT_RIG_WAIT_MS; ms += 20) {
+		evict_get_stats(rig.evict, &evict);
+		if (evict.full)
+			break;
+		evict_rig_pause(20);
+	}
+	CU_ASSERT(evict.full);
+	CU_ASSERT_EQUAL(evict_rig_fetch(&rig, 1000), -EDQUOT);
+	check_unmute();
+	CU_ASSERT_EQUAL(evict_rig_count(&rig, 0, KEEP), KEEP);
+	/* A handful of neighbours gives none up. */
+	CU_ASSERT(evict_rig_count(&rig, KEEP, HERE) < HERE / 10);
+	CU_ASSERT(evict.shards > (HERE - KEEP) * 9 / 10);
+	evict_rig_close(&rig);
+	space_close(space);
+}
+
 int main(void)
 {
 	static const struct check_test tests[] = {
@@ -282,6 +322,7 @@ int main(void)
 	    {"what a lease guards stays", test_leases},
 	    {"counters outlive a restart", test_remembers},
 	    {"shares of tenants", test_shares},
+	    {"less is free than the floor", test_floor},
 	    {"newcomers are held up to what is here now", test_forgets},
 	};
 
