@@ -232,12 +232,11 @@ static void cmd_reset_list(struct output *out, const json_t *json)
 static int cmd_reset_package(struct cli *cli, const char *name,
 			     const char *package)
 {
-	struct client_request request = {.method = "POST",
-					 .path = "/v1/delta/reset/package",
-					 .query = {{"name", name},
-						   {"package", package},
-						   {"dry_run", "1"}},
-					 .is_long = true};
+	struct client_request request = {
+	    .method = "POST",
+	    .path = "/v1/delta/reset/package",
+	    .query = {{"name", name}, {"package", package}, {"dry_run", "1"}},
+	    .is_long = true};
 	const char *what = *package ? package : "no software";
 	bool dry_run = args_has(&cli->args, ARGS_DRY_RUN);
 	uint64_t count, left;

@@ -271,10 +271,8 @@ static const struct {
 	const char *prefix;
 	cmd_create_fn *take;
 } create_kinds[] = {
-    {"deb:", cmd_create_deb},
-    {"dir:", cmd_create_dir},
-    {"tar:", cmd_create_tar},
-    {"oci:", cmd_create_oci},
+    {"deb:", cmd_create_deb},     {"dir:", cmd_create_dir},
+    {"tar:", cmd_create_tar},     {"oci:", cmd_create_oci},
     {"delta:", cmd_create_delta},
 };
 

@@ -46,7 +46,7 @@ TAILQ_HEAD(drc_ages, drc_entry);
 LIST_HEAD(drc_bucket, drc_entry);
 
 struct drc_guest {
-	struct drc_guest *next; /* drc->lock */
+	struct drc_guest *next;  /* drc->lock */
 	const struct view *view; /* borrows; only compared */
 	uint8_t key[SIPHASH_KEY_LEN];
 	pthread_mutex_t

@@ -409,8 +409,8 @@ static int nfsd_start(struct nfsd *nfsd, const struct conf *conf)
 
 	rc = control_start(conf->admin_socket, &daemon, &nfsd->control);
 	if (rc == 0 && conf->peer_listen)
-		rc = peer_start(conf->peer_listen, conf->peer_rate,
-				nfsd->depot, &nfsd->peer);
+		rc = peer_start(conf->peer_listen, conf->peer_rate, nfsd->depot,
+				&nfsd->peer);
 	if (rc < 0)
 		return rc;
 	if (nfsd->peer)

@@ -451,9 +451,9 @@ static void rpc_prepare_change(struct call *call)
 
 /*
  * The guest is being moved: nothing may be done here, and the client is to send
- * the call again, to the new place.  true: the call is gone, unanswered.  A call
- * that the duplicate cache or a park knows of is answered JUKEBOX instead, which
- * ends it here for good.
+ * the call again, to the new place.  true: the call is gone, unanswered.  A
+ * call that the duplicate cache or a park knows of is answered JUKEBOX instead,
+ * which ends it here for good.
  */
 static bool rpc_drop_paused(struct call *call)
 {

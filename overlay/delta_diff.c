@@ -362,8 +362,7 @@ static int diff_set_path(struct diff *d, size_t at,
 	return 0;
 }
 
-int diff_tell(struct diff *d, const struct diff_item *item,
-		     const char *path)
+int diff_tell(struct diff *d, const struct diff_item *item, const char *path)
 {
 	const char *owner = NULL;
 	int rc = 0;

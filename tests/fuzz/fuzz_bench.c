@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fuzz_bench: arbitrary text as results of a benchmark.  Promises: what is taken
- * makes rows and a picture, whatever its numbers and names are, and what comes
- * between two of them is a probability.
+ * fuzz_bench: arbitrary text as results of a benchmark.  Promises: what is
+ * taken makes rows and a picture, whatever its numbers and names are, and what
+ * comes between two of them is a probability.
  */
 #include <stdio.h>
 

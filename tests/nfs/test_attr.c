@@ -232,9 +232,9 @@ static uint32_t mode_of(const struct raw_fh *fh)
 	return attr.mode;
 }
 
-/* N-37: setuid and setgid go with a write, a change of size, when it is not root
- * who does it, and with a chown whoever does it: Linux clients leave that to
- * the server. */
+/* N-37: setuid and setgid go with a write, a change of size, when it is not
+ * root who does it, and with a chown whoever does it: Linux clients leave that
+ * to the server. */
 static void suid_case(const struct raw_fh *fh, int what, bool root)
 {
 	rig_become(&rig.raw, 0, 0);
@@ -896,30 +896,18 @@ static void t_ends_well(void)
 #name, name                                                    \
 	}
 static const struct check_test tests[] = {
-    TEST(t_N_38_access),
-    TEST(t_N_38_root_squash),
-    TEST(t_N_39_owner_override),
-    TEST(t_N_37_chown),
-    TEST(t_N_37_suid),
-    TEST(t_N_36_chmod_by_no_member),
-    TEST(t_N_40_guard),
-    TEST(t_N_40_race),
-    TEST(t_N_41_client_times),
-    TEST(t_N_41_who),
-    TEST(t_N_13_ctime_file),
-    TEST(t_N_13_ctime_directory),
-    TEST(t_N_12_chain),
-    TEST(t_N_12_race),
-    TEST(t_N_12_failures),
-    TEST(t_N_14_seen_by_others),
-    TEST(t_N_42_sizes),
-    TEST(t_N_42_create),
-    TEST(t_N_42_cut_and_grow),
-    TEST(t_N_42_no_file),
-    TEST(t_N_43_fsinfo),
-    TEST(t_N_45_pathconf),
-    TEST(t_N_44_fsstat),
-    TEST(t_ends_well),
+    TEST(t_N_38_access),         TEST(t_N_38_root_squash),
+    TEST(t_N_39_owner_override), TEST(t_N_37_chown),
+    TEST(t_N_37_suid),           TEST(t_N_36_chmod_by_no_member),
+    TEST(t_N_40_guard),          TEST(t_N_40_race),
+    TEST(t_N_41_client_times),   TEST(t_N_41_who),
+    TEST(t_N_13_ctime_file),     TEST(t_N_13_ctime_directory),
+    TEST(t_N_12_chain),          TEST(t_N_12_race),
+    TEST(t_N_12_failures),       TEST(t_N_14_seen_by_others),
+    TEST(t_N_42_sizes),          TEST(t_N_42_create),
+    TEST(t_N_42_cut_and_grow),   TEST(t_N_42_no_file),
+    TEST(t_N_43_fsinfo),         TEST(t_N_45_pathconf),
+    TEST(t_N_44_fsstat),         TEST(t_ends_well),
 };
 
 int main(void)

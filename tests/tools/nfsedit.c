@@ -18,7 +18,7 @@
 struct edit {
 	struct raw raw;
 	struct raw_fh dir; /* of the path */
-	char name[256];	   /* its last component */
+	char name[256];    /* its last component */
 	const char *arg;
 };
 
@@ -120,8 +120,8 @@ int main(int argc, char **argv)
 		*slash = '\0';
 	rc = raw_mount(&e.raw, argv[2], &root);
 	if (rc == 0)
-		rc = raw_walk(&e.raw, &root, slash ? argv[4] : "", &e.dir,
-			      NULL);
+		rc =
+		    raw_walk(&e.raw, &root, slash ? argv[4] : "", &e.dir, NULL);
 	if (rc == 0)
 		rc = edit_run(&e, argv[3]);
 	if (rc != 0)

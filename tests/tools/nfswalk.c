@@ -107,8 +107,10 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	/* The URL's last component would be a file: give it one. */
-	snprintf(url, sizeof(url), "nfs://%s%s/?nfsport=%s&mountport=%s"
-		 "&version=3&uid=0&gid=0", argv[1], argv[3], argv[2], argv[2]);
+	snprintf(url, sizeof(url),
+		 "nfs://%s%s/?nfsport=%s&mountport=%s"
+		 "&version=3&uid=0&gid=0",
+		 argv[1], argv[3], argv[2], argv[2]);
 	parsed = nfs_parse_url_dir(nfs, url);
 	if (!parsed || nfs_mount(nfs, argv[1], argv[3]) < 0) {
 		fprintf(stderr, "nfswalk: mount %s: %s\n", url,

@@ -20,7 +20,7 @@ struct shardsum {
 	struct tree *tree;
 	struct index *index;
 	const char *path; /* of the argument at hand */
-	bool *seen;	  /* owns; by shard */
+	bool *seen;       /* owns; by shard */
 	uint64_t bytes;
 	uint32_t count;
 };

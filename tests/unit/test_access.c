@@ -48,7 +48,8 @@ static void test_pairs(void)
 	    {OPEN, SECRET, -ENOTUNIQ},
 	    {ADDR_7, ADDR_8, 0},
 	    {ADDR_7, ADDR_7, -ENOTUNIQ},
-	    {ADDR_7, ADDR_7_SECRET, -ENOTUNIQ}, /* which could mount the other */
+	    {ADDR_7, ADDR_7_SECRET,
+	     -ENOTUNIQ}, /* which could mount the other */
 	    {ADDR_7_SECRET, ADDR_7_SECRET, 0},
 	    {ADDR_7, SECRET, 0},
 	    {ADDR_7, LISTEN_1, 0},
@@ -191,10 +192,12 @@ static void test_set(void)
 	check_mute();
 	options = how_options(ADDR_7);
 	CU_ASSERT_EQUAL(
-	    site_guest_set_access(fx.site, "red/a", &options, false), -ENOTUNIQ);
+	    site_guest_set_access(fx.site, "red/a", &options, false),
+	    -ENOTUNIQ);
 	options = how_options(OPEN);
 	CU_ASSERT_EQUAL(
-	    site_guest_set_access(fx.site, "red/b", &options, false), -ENOTUNIQ);
+	    site_guest_set_access(fx.site, "red/b", &options, false),
+	    -ENOTUNIQ);
 	CU_ASSERT_EQUAL(
 	    site_guest_set_access(fx.site, "red/none", &options, false),
 	    -ENOENT);

@@ -312,9 +312,9 @@ static int test_store_text(struct conf *conf, const char *line)
 static void test_store_keys(void)
 {
 	static const char *const bad[] = {
-	    "size = 1M", "size = 0%", "size = 101%", "size = %", "size = 2000%",
-	    "size = -1", "size = many", "free = 3", "free = x", "evict = fifo",
-	    "size = 5.5%"};
+	    "size = 1M",    "size = 0%",    "size = 101%", "size = %",
+	    "size = 2000%", "size = -1",    "size = many", "free = 3",
+	    "free = x",     "evict = fifo", "size = 5.5%"};
 	struct conf conf;
 
 	ASSERT(conf_init(&conf) == 0);
