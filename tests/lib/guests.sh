@@ -33,6 +33,7 @@ guest_killer()
 	: >"$W/$1.log"
 	setsid "$B/vdrived" --user nobody -o "store.path=$W/$1" \\
 	    -o "nfs.listen=127.0.0.1:$PORT" -o "admin.socket=$W/$1/sock" \\
+	    -o nfs.trust-paths=yes -o "upstream.fill=${HOST_FILL:-off}" \\
 	    >>"$W/$1.log" 2>&1 </dev/null &
 	echo \$! >"$W/$1.pid"
 	echo killed >>"$W/$1.kills"
