@@ -142,27 +142,8 @@ static int control_changes_write(struct control_request *req, const char *name,
 
 int control_delta_changes(struct control_request *req)
 {
-	const char *name, *snapshot = NULL;
-	CLEANUP_CLOSE int fd = -1;
-	int rc;
-
-	rc = control_param_guest_here(req, "name", &name);
-	if (rc == 0 && control_param_text(req, "snapshot"))
-		rc = control_param_name(req, "snapshot", "a snapshot",
-					&snapshot);
-	if (rc == 0)
-		rc = control_file_new(req, &fd);
-	if (rc < 0)
-		return rc;
-	rc = control_changes_write(req, name, snapshot, fd);
-	if (rc == -ENOENT && snapshot)
-		return control_refuse(req, rc,
-				      "vdrive delta snapshot TENANT/GUEST",
-				      "%s has no snapshot %s", name, snapshot);
-	if (rc < 0)
-		return control_fail(req, rc, NULL,
-				    "cannot read what %s has changed", name);
-	return control_answer_file(req, STEAL_FD(fd));
+	return control_answer_delta(req, control_changes_write,
+				    "read the changes");
 }
 
 /* --- whose a path is ------------------------------------------------------ */

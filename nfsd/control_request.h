@@ -203,6 +203,18 @@ MUST_CHECK int control_param_guest(struct control_request *req,
 /* The same of a guest that there is; -ENOENT (answered). */
 MUST_CHECK int control_param_guest_here(struct control_request *req,
 					const char *param, const char **name);
+/*
+ * Answer with a file that `write` makes of the delta "name" of the request, or
+ * of its "snapshot", when there is one.  `what` is for the refusal: "cannot WHAT
+ * of TENANT/GUEST".  A snapshot that is not there: -ENOENT (answered), which is
+ * also what write says of it.
+ */
+typedef int control_delta_write_fn(struct control_request *req,
+				   const char *name, const char *snapshot,
+				   int fd);
+MUST_CHECK int control_answer_delta(struct control_request *req,
+				    control_delta_write_fn *write,
+				    const char *what);
 /* quota_bytes and quota_files; what is missing keeps its value. *given: any of
  * them was there. */
 MUST_CHECK int control_param_quota(struct control_request *req,

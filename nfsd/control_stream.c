@@ -144,7 +144,8 @@ int control_delta_verify(struct control_request *req)
 
 /* --- streams of deltas ---------------------------------------------------- */
 
-int control_delta_export(struct control_request *req)
+int control_answer_delta(struct control_request *req,
+			 control_delta_write_fn *write, const char *what)
 {
 	const char *name, *snapshot = NULL;
 	CLEANUP_CLOSE int fd = -1;
@@ -158,15 +159,27 @@ int control_delta_export(struct control_request *req)
 		rc = control_file_new(req, &fd);
 	if (rc < 0)
 		return rc;
-	rc = site_delta_export(req->control->daemon.site, name, snapshot, fd);
+	rc = write(req, name, snapshot, fd);
 	if (rc == -ENOENT && snapshot)
 		return control_refuse(req, rc,
 				      "vdrive delta snapshot TENANT/GUEST",
 				      "%s has no snapshot %s", name, snapshot);
 	if (rc < 0)
-		return control_fail(req, rc, NULL,
-				    "cannot export the delta of %s", name);
+		return control_fail(req, rc, NULL, "cannot %s of %s", what,
+				    name);
 	return control_answer_file(req, STEAL_FD(fd));
+}
+
+static int control_export_write(struct control_request *req, const char *name,
+				const char *snapshot, int fd)
+{
+	return site_delta_export(req->control->daemon.site, name, snapshot, fd);
+}
+
+int control_delta_export(struct control_request *req)
+{
+	return control_answer_delta(req, control_export_write,
+				    "export the delta");
 }
 
 /* The body as a file that is read from its beginning; -EBADMSG (answered):
