@@ -120,8 +120,8 @@ void site_images_free(struct tenant *tenant);
 /*
  * Whatever gives guests another image goes through here: a new selection moves
  * all guests of a tenant, a change of a guest's own list or flags that guest.
- * One durable batch has all of it: the new selection, what `put` adds, and what
- * the rebase of each delta writes.  verbs is held.
+ * One durable batch has all of it: the new selection, or the guest's record and
+ * list, and what the rebase of each delta writes.  verbs is held.
  * -EEXIST: conflicts, each told, and the policy refuses them; nothing has
  * changed then.  conflict() runs under the views' locks: it must be short and
  * call nothing of this floor.  Errors of site_guest_image, -EIO, -ENOMEM.
@@ -136,9 +136,6 @@ struct site_move {
 	bool dry_run;                     /* find conflicts, change nothing */
 	site_guest_conflict_fn *conflict; /* may be NULL */
 	void *ctx;
-	/* What else is true once they have moved; may be NULL. */
-	void (*put)(void *ctx, struct kv_batch *batch);
-	void *put_ctx;
 	/* out: changes of guests that met others, */
 	unsigned int conflicts;
 	/* of which the guest's version goes on, or gave way, */

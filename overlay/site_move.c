@@ -15,7 +15,7 @@
 #include "depot/killpoint.h"
 #include "depot/log.h"
 #include "overlay/rebase.h"
-#include "overlay/site_impl.h"
+#include "overlay/site_own.h"
 
 /* One guest on its way. */
 struct moving {
@@ -240,6 +240,15 @@ static int move_past(struct move_run *run)
 			 run->batch, &run->past);
 }
 
+/* What the one guest has of its own from now on. */
+static int move_put_guest(struct move_run *run)
+{
+	const char *name = run->move->guest->view->info.path + 1;
+
+	site_put_guest(run->batch, name, &run->record);
+	return own_put(run->batch, name, run->own);
+}
+
 static int move_write(struct move_run *run)
 {
 	struct site_move *move = run->move;
@@ -247,13 +256,10 @@ static int move_write(struct move_run *run)
 
 	if (move->selection)
 		selection_put(run->batch, move->tenant->name, move->selection);
-	if (move->put)
-		move->put(move->put_ctx, run->batch);
 	for (unsigned int i = 0; rc == 0 && i < run->count; i++)
 		rc = rebase_write(&run->guests[i].rebase, run->batch);
 	if (rc == 0 && run->own)
-		site_put_guest(run->batch, move->guest->view->info.path + 1,
-			       &run->record);
+		rc = move_put_guest(run);
 	KILL_POINT("switch-rebased");
 	return rc < 0 ? rc : kv_write(run->site->kv, run->batch);
 }

@@ -14,46 +14,22 @@
 
 /* --- on and off ----------------------------------------------------------- */
 
-struct profile_move {
-	const char *guest;
-	struct guest_own own; /* the next */
-	struct site_profile_how *how;
-	uint8_t *value; /* owns; of `own` */
-	size_t len;
-};
-
-static void profile_put(void *ctx, struct kv_batch *batch)
-{
-	const struct profile_move *m = ctx;
-	struct record_key key;
-
-	record_key_text(&key, 'O', m->guest);
-	if (m->own.count == 0)
-		kv_batch_delete(batch, key.bytes, key.len);
-	else
-		kv_batch_put(batch, key.bytes, key.len, m->value, m->len);
-}
-
 static int profile_switch(struct site *site, struct site_view *sv,
-			  struct profile_move *m)
+			  const struct guest_own *own,
+			  struct site_profile_how *how)
 {
-	struct site_profile_how *how = m->how;
 	struct site_move move = {.guest = sv,
-				 .own = &m->own,
+				 .own = own,
 				 .policy = how->policy,
 				 .dry_run = how->dry_run,
 				 .conflict = how->conflict,
-				 .ctx = how->ctx,
-				 .put = profile_put,
-				 .put_ctx = m};
+				 .ctx = how->ctx};
 	int rc;
 
 	pthread_rwlock_rdlock(&site->lock);
 	move.tenant = site_find_tenant(site, sv->view->tenant);
 	pthread_rwlock_unlock(&site->lock);
-	rc = own_encode(&m->own, &m->value, &m->len);
-	if (rc == 0)
-		rc = site_move(site, &move);
+	rc = site_move(site, &move);
 	how->conflicts = move.conflicts;
 	how->kept = move.kept;
 	how->superseded = move.superseded;
@@ -99,50 +75,36 @@ static void profile_leave(struct guest_own *own, unsigned int at)
 		(own->count - at) * sizeof(*own->package));
 }
 
-static struct profile_move *profile_move_new(const char *guest,
-					     const struct site_view *sv,
-					     struct site_profile_how *how)
+/* The guest's list, to be changed; the caller's.  NULL: no memory. */
+static struct guest_own *profile_list(const struct site_view *sv)
 {
-	struct profile_move *m = calloc(1, sizeof(*m));
+	struct guest_own *own = calloc(1, sizeof(*own));
 
-	if (!m)
-		return NULL;
-	m->guest = guest;
-	m->how = how;
-	if (sv->own)
-		m->own = *sv->own;
-	return m;
+	if (own && sv->own)
+		*own = *sv->own;
+	return own;
 }
 
-static void profile_move_free(struct profile_move *m)
-{
-	if (m)
-		free(m->value);
-	free(m);
-}
-
-static int profile_apply(struct site *site, const char *guest,
-			 struct site_view *sv,
+static int profile_apply(struct site *site, struct site_view *sv,
 			 const struct package_info *profile,
 			 struct site_profile_how *how)
 {
-	struct profile_move *m = profile_move_new(guest, sv, how);
+	CLEANUP_FREE struct guest_own *own = profile_list(sv);
 	unsigned int at;
-	int rc = m ? 0 : -ENOMEM;
+	int rc = own ? 0 : -ENOMEM;
 
 	if (rc == 0)
 		rc = depot_package_permits(site->depot, profile,
 					   sv->view->tenant);
 	if (rc == 0) {
-		at = profile_at(&m->own, profile->name);
-		how->changed = at == m->own.count ||
-			       !digest_equal(&m->own.package[at].revision,
+		at = profile_at(own, profile->name);
+		how->changed = at == own->count ||
+			       !digest_equal(&own->package[at].revision,
 					     &profile->revision);
-		rc = profile_enter(&m->own, profile);
+		rc = profile_enter(own, profile);
 	}
 	if (rc == 0 && how->changed)
-		rc = profile_switch(site, sv, m);
-	profile_move_free(m);
+		rc = profile_switch(site, sv, own, how);
 	return rc;
 }
 
@@ -155,7 +117,7 @@ int site_profile_apply(struct site *site, const char *guest,
 
 	pthread_mutex_lock(&site->verbs);
 	sv = site_guest(site, guest);
-	rc = sv ? profile_apply(site, guest, sv, profile, how) : -ENOENT;
+	rc = sv ? profile_apply(site, sv, profile, how) : -ENOENT;
 	pthread_mutex_unlock(&site->verbs);
 	return rc;
 }
@@ -164,19 +126,18 @@ static int profile_detach(struct site *site, const char *guest,
 			  struct site_view *sv, const char *name,
 			  struct site_profile_how *how)
 {
-	struct profile_move *m = profile_move_new(guest, sv, how);
-	unsigned int at = m ? profile_at(&m->own, name) : 0;
-	int rc = m ? 0 : -ENOMEM;
+	CLEANUP_FREE struct guest_own *own = profile_list(sv);
+	unsigned int at;
 
-	if (rc == 0 && at == m->own.count)
-		rc = log_err(-ESRCH, "guest %s has no profile %s", guest, name);
-	if (rc == 0) {
-		how->changed = true;
-		profile_leave(&m->own, at);
-		rc = profile_switch(site, sv, m);
-	}
-	profile_move_free(m);
-	return rc;
+	if (!own)
+		return -ENOMEM;
+	at = profile_at(own, name);
+	if (at == own->count)
+		return log_err(-ESRCH, "guest %s has no profile %s", guest,
+			       name);
+	how->changed = true;
+	profile_leave(own, at);
+	return profile_switch(site, sv, own, how);
 }
 
 int site_profile_detach(struct site *site, const char *guest, const char *name,
