@@ -196,6 +196,7 @@ int cmd_tenant_assign(struct cli *cli, size_t argc, const char *const *argv)
 		*query++ = (struct client_query){"prefer",
 						 cli->args.value[ARGS_PREFER]};
 	if (args_has(&cli->args, ARGS_PREFETCH) &&
+	    !args_has(&cli->args, ARGS_DRY_RUN) &&
 	    cmd_assign_prefetch(cli, argc, argv) < 0)
 		return cmd_fail(cli);
 	rc = cmd_switch_post(cli, &request, body, &json);
