@@ -3,8 +3,8 @@
 
 filled.py PORT: guests /t/h (warm reads of "warm") and /u/g, whose package is
 cold and begins to be filled when this reads its file "big".  Prints medians and
-99ths as held.py does; exits 1 when a reply is wrong or the medians beside the
-fill are more than twice the idle ones.
+99ths as held.py does; exits 1 when a reply is wrong or another guest's median
+beside the fill is that of one held up (held.py).
 """
 import sys
 
