@@ -23,8 +23,8 @@
  * Calls in 2 and 3 are counted to their guest (share.h): one that has all it
  * may is answered JUKEBOX instead, before anything is done.
  *
- * -ESHUTDOWN, of a view or a handler, says that the guest is paused: the call is
- * dropped, neither carried out nor answered, and the connection stays.
+ * -ESHUTDOWN, of a view or a handler, says that the guest is paused: the call
+ * is dropped, neither carried out nor answered, and the connection stays.
  *
  * A worker owns its calls.  view_wait.wake, view_change.settled and
  * drc_waiter.told come on any thread and only post to the worker's mailbox.
