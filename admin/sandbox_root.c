@@ -243,9 +243,20 @@ static bool sandbox_keeps(int cap)
 	return false;
 }
 
-/* The bounding set is what root may have after exec. */
+/* What root may have after exec is the bounding set, and whatever whoever
+ * started us has made inheritable; of that, nothing. */
 static void sandbox_drop(const struct sandbox_root *r)
 {
+	struct __user_cap_header_struct head = {
+	    .version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct caps[_LINUX_CAPABILITY_U32S_3];
+
+	if (syscall(SYS_capget, &head, caps) < 0)
+		sandbox_fail(r, "capabilities");
+	for (size_t i = 0; i < ARRAY_LEN(caps); i++)
+		caps[i].inheritable = 0; /* the ambient ones go with them */
+	if (syscall(SYS_capset, &head, caps) < 0)
+		sandbox_fail(r, "capabilities");
 	for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
 		if (!sandbox_keeps(cap) &&
 		    prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
