@@ -261,6 +261,25 @@ static void capture_drop_if_empty(struct capture_walk *walk, size_t row)
 	capture->count--;
 }
 
+/*
+ * A name that stands for nothing any more; takes path.  So does a socket: it
+ * died with the program that made it, and no archive can hold it.
+ */
+static int capture_hides(struct capture_walk *walk,
+			 const struct capture_dir *dir, const char *name,
+			 char *path, const struct stat *upper)
+{
+	struct stat base;
+	bool had = dir->base >= 0 &&
+		   fstatat(dir->base, name, &base, AT_SYMLINK_NOFOLLOW) == 0;
+
+	if (S_ISSOCK(upper->st_mode) && (!had || S_ISSOCK(base.st_mode))) {
+		free(path);
+		return 0;
+	}
+	return capture_add(walk, CAPTURE_DELETED, path, had ? &base : upper);
+}
+
 static int capture_entry(struct capture_walk *walk,
 			 const struct capture_dir *dir, const char *name,
 			 unsigned int depth)
@@ -276,14 +295,8 @@ static int capture_entry(struct capture_walk *walk,
 		free(path);
 		return capture_failed(walk, name);
 	}
-	if (capture_is_whiteout(&st)) {
-		struct stat base;
-
-		if (dir->base >= 0 &&
-		    fstatat(dir->base, name, &base, AT_SYMLINK_NOFOLLOW) == 0)
-			st = base;
-		return capture_add(walk, CAPTURE_DELETED, path, &st);
-	}
+	if (capture_is_whiteout(&st) || S_ISSOCK(st.st_mode))
+		return capture_hides(walk, dir, name, path, &st);
 	letter = capture_letter(walk, dir, name, path, &st);
 	if (letter < 0 || (letter == 0 && !S_ISDIR(st.st_mode))) {
 		walk->capture->unchanged += letter == 0;

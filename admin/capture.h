@@ -4,8 +4,10 @@
  * overlay's upper directory (sandbox.h) with the base, path by path.
  *
  * A file that was only copied up, and is the same in content and attributes, is
- * no change.  Rules of noise (capture_noise.c) mark files, never directories:
- * logs, caches, machine ids, what belongs to a machine or a moment.
+ * no change; a socket is as a name that is not there.  Facts are read out of
+ * files only, never through a link: it would lead to this host's.  Rules of
+ * noise (capture_noise.c) mark files, never directories: logs, caches, machine
+ * ids, what belongs to a machine or a moment.
  *
  * Times of what was made during the capture are not the software's: they are
  * set to the newest time that the software brought along, so that two captures

@@ -118,14 +118,9 @@ static bool capture_is_unit(const char *path)
 	       capture_match("etc/init.d/*", path);
 }
 
-static int capture_record_row(struct capture_reader *reader,
-			      const struct capture_row *row)
+/* Of a file: what a link leads to would be this host's. */
+static int capture_record_text(struct capture_reader *reader, const char *path)
 {
-	const char *path = row->path;
-
-	if (row->letter == CAPTURE_DELETED || row->letter == CAPTURE_WAY ||
-	    row->noise)
-		return 0;
 	if (strcmp(path, "etc/passwd") == 0)
 		return capture_new_lines(reader, path, "users", false);
 	if (strcmp(path, "etc/group") == 0)
@@ -137,13 +132,24 @@ static int capture_record_row(struct capture_reader *reader,
 	if (strcmp(path, "etc/ld.so.conf") == 0 ||
 	    capture_match("etc/ld.so.conf.d/*", path))
 		return capture_new_lines(reader, path, "libraries", false);
+	return 0;
+}
+
+static int capture_record_row(struct capture_reader *reader,
+			      const struct capture_row *row)
+{
+	const char *path = row->path;
+
+	if (row->letter == CAPTURE_DELETED || row->letter == CAPTURE_WAY ||
+	    row->noise)
+		return 0;
 	if (S_ISLNK(row->st.st_mode) &&
 	    capture_match("etc/alternatives/*", path))
 		return capture_alternative(reader, path);
 	if (capture_is_unit(path))
 		json_array_append_new(capture_record(reader, "services"),
 				      json_string(strrchr(path, '/') + 1));
-	return 0;
+	return S_ISREG(row->st.st_mode) ? capture_record_text(reader, path) : 0;
 }
 
 /* --- which base -------------------------------------------------------------

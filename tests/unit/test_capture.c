@@ -7,8 +7,10 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/un.h>
 #include <sys/xattr.h>
 
 #include "admin/import_capture.h"
@@ -265,6 +267,52 @@ static void test_round_trip(void)
 	fixture_close(&f);
 }
 
+/* An installer that puts a link where a fact is read must not be shown, as a
+ * fact, what the link leads to on this host. */
+static void test_links_are_no_facts(void)
+{
+	static const char *const names[] = {"etc/passwd", "etc/environment",
+					    "etc/ld.so.conf"};
+	CLEANUP_FREE char *secret = NULL;
+	struct fixture f;
+
+	fixture_open(&f);
+	put(f.dir, "secret", "SECRET=of-the-host\n");
+	secret = join(f.dir, "secret");
+	make_dir(f.upper, "etc");
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		CLEANUP_FREE char *at = join(f.upper, names[i]);
+
+		ASSERT(symlink(secret, at) == 0);
+	}
+	compare(&f);
+	CU_ASSERT_EQUAL(letter(&f, "etc/passwd"), 'A');
+	CU_ASSERT_EQUAL(json_object_size(f.capture.records), 0);
+	fixture_close(&f);
+}
+
+/* What a socket was is gone with the program that made it. */
+static void test_sockets_are_left_out(void)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	CLEANUP_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	json_t *head = json_object();
+	struct fixture f;
+
+	fixture_open(&f);
+	put(f.upper, "file", "text");
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/agent", f.upper);
+	ASSERT(bind(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0);
+	compare(&f);
+	CU_ASSERT_EQUAL(letter(&f, "file"), 'A');
+	CU_ASSERT_EQUAL(letter(&f, "agent"), '-');
+	CU_ASSERT_EQUAL(capture_write(f.file, &f.options, &f.capture, head,
+				      &f.out, &f.failure),
+			0);
+	json_decref(head);
+	fixture_close(&f);
+}
+
 static void test_no_capture(void)
 {
 	struct fixture f;
@@ -288,6 +336,8 @@ int main(void)
 	    {"patterns", test_patterns},
 	    {"noise", test_noise},
 	    {"round trip", test_round_trip},
+	    {"links are no facts", test_links_are_no_facts},
+	    {"sockets are left out", test_sockets_are_left_out},
 	    {"no capture", test_no_capture},
 	};
 
