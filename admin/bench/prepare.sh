@@ -32,7 +32,8 @@ prepare_need() {
 }
 
 prepare_mirror() {
-	apt-cache policy | awk '$2 ~ /^http/ { print $2; exit }'
+	apt-cache policy |
+		awk '$2 ~ /^http/ && $3 == "bookworm/main" { print $2; exit }'
 }
 
 prepare_base() {

@@ -13,7 +13,8 @@
 #   debian_disk FILE           an ext4 image with the base in it
 
 DEBIAN=${DEBIAN:-$PWD/build/debian}
-MIRROR=${MIRROR:-$(apt-cache policy | awk '$2 ~ /^http/ { print $2; exit }')}
+MIRROR=${MIRROR:-$(apt-cache policy |
+	awk '$2 ~ /^http/ && $3 == "bookworm/main" { print $2; exit }')}
 
 debian_base()
 {
