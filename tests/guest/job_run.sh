@@ -76,6 +76,7 @@ postgres() {
 	check 'nor its user' not id postgres
 	check 'two files are there, which the package deletes' \
 		ls /etc/issue.net /usr/share/common-licenses/BSD
+	timed 'vdrive-run true, cold' vdrive-run true
 	timed 'vdrive-run true' vdrive-run true
 	check 'they are gone under vdrive-run' vdrive-run sh -c \
 		'[ ! -e /etc/issue.net ] && [ ! -e /usr/share/common-licenses/BSD ] &&
