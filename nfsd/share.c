@@ -119,7 +119,8 @@ struct share *share_of_guest(struct shares *shares,
 				 : strlen(info->path));
 	share = share_get(shares, TABLE_GUESTS, &info->export_id,
 			  sizeof(info->export_id));
-	if (share && tenant)
+	/* Once: other threads read it without the lock from then on. */
+	if (share && !share->tenant)
 		share->tenant = tenant;
 	pthread_mutex_unlock(&shares->lock);
 	return tenant ? share : NULL;
