@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kv: an ordered key-value store on disk.  The only includer of <rocksdb/c.h>.
+ * kv: an ordered key-value store on disk.  Only its files include
+ * <rocksdb/c.h>.
  *
  * Two kinds of database, because a write stall holds up all of one (design 5):
  * KV_SHARDS (plain SST values, no block cache, WAL off, flushed by the caller)
@@ -98,7 +99,9 @@ MUST_CHECK int kv_put(struct kv *kv, const void *key, size_t key_len,
 MUST_CHECK int kv_delete(struct kv *kv, const void *key, size_t key_len);
 
 MUST_CHECK int kv_sync_log(struct kv *kv); /* KV_STATE */
-MUST_CHECK int kv_flush(struct kv *kv);    /* memtables to durable SSTs */
+/* Memtables to durable tables.  -ENOSPC also when tables have to be merged
+ * first and there is no room for that: it does not wait for room. */
+MUST_CHECK int kv_flush(struct kv *kv);
 
 /* Rewrite the tables of the keys in [from, to], so that what was deleted there
  * gives its space back.  Takes as long as that takes; writes and reads go on.

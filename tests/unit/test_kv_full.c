@@ -28,6 +28,7 @@ enum { FULL_MEMORY = 8 << 20, FULL_VALUE = 500 };
 enum disk_how {
 	DISK_FULL,      /* so many bytes more, then ENOSPC */
 	DISK_SYNC_FULL, /* a sync says ENOSPC */
+	DISK_NO_MERGE,  /* ENOSPC for compactions, flushes have room */
 };
 
 static pthread_mutex_t disk_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -67,6 +68,15 @@ static bool disk_strikes(const char *name)
 	return disk_kind && strstr(name, disk_kind);
 }
 
+/* RocksDB calls its threads for compactions so. */
+static bool disk_is_merging(void)
+{
+	char name[16] = "";
+
+	pthread_getname_np(pthread_self(), name, sizeof(name));
+	return strcmp(name, "rocksdb:low") == 0;
+}
+
 ssize_t write(int fd, const void *buf, size_t len)
 {
 	char name[4096];
@@ -80,6 +90,8 @@ ssize_t write(int fd, const void *buf, size_t len)
 			disk_room -= take;
 			fails = take == 0 && len > 0;
 		}
+		if (disk_strikes(name) && disk_how == DISK_NO_MERGE)
+			fails = disk_is_merging();
 		disk_struck += fails;
 		pthread_mutex_unlock(&disk_lock);
 	}
@@ -572,6 +584,50 @@ static void test_full_shards(void)
 	full_free(&f);
 }
 
+/* Tables of which each has the last one's keys: none can just be moved. */
+static int full_table(struct full *f)
+{
+	f->acked = 0;
+	full_put_many(f, 20);
+	return kv_flush(f->kv);
+}
+
+/* Many tables, and compactions find no room: a flush says so, and the database
+ * can be closed.  It waited for ever, and the daemon with it. */
+static void test_full_unmerged(void)
+{
+	static const enum kv_kind kinds[] = {KV_SHARDS, KV_STATE};
+
+	for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+		struct full f;
+		int rc = 0;
+
+		full_init(&f, kinds[k]);
+		disk_order(".sst", DISK_NO_MERGE, 0);
+		check_mute();
+		alarm(60);
+		for (int i = 0; i < 200 && rc == 0; i++)
+			rc = full_table(&f);
+		CU_ASSERT_EQUAL(rc, -ENOSPC);
+		CU_ASSERT_TRUE(disk_struck > 0);
+		full_check_failed(&f);
+		disk_order(NULL, DISK_FULL, 0);
+		CU_ASSERT_EQUAL(full_recover(&f), 0);
+		if (kinds[k] == KV_STATE)
+			full_check(&f);
+		CU_ASSERT_EQUAL(full_table(&f), 0);
+		full_check(&f);
+		disk_order(".sst", DISK_NO_MERGE, 0);
+		for (rc = 0; rc == 0;)
+			rc = full_table(&f);
+		kv_close(f.kv); /* failed, and the disk still full */
+		f.kv = NULL;
+		alarm(0);
+		check_unmute();
+		full_free(&f);
+	}
+}
+
 /* --- under threads ------------------------------------------------------- */
 
 static atomic_bool full_stop;
@@ -719,6 +775,7 @@ static const struct check_test tests[] = {
     {"failed, and there", test_full_inexact},
     {"lost", test_full_lost},
     {"shards", test_full_shards},
+    {"tables that nobody merges", test_full_unmerged},
     {"threads", test_full_threads},
 };
 
