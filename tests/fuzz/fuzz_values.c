@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_values: arbitrary bytes as values of the state database.  A store with
- * a package and a guest whose delta has every kind of record is made once; the
- * input damages some of its values, then everything that reads them is run:
- * the registry of packages, the opening of the site, a guest's walk with reads
- * and changes, and its stored replies.
+ * a package and a guest whose delta has every kind of record is made once; then
+ * a switch takes a file away, and the guest gets a profile and a word on whose
+ *a path is.  The input damages some of the values, then everything that reads
+ * them is run: the registry of packages, the opening of the site, a guest's
+ *walk with reads and changes, the file that is gone by its handle, what has
+ *changed and whose it is, what points at trees, and the guest's stored replies.
  *
  * Input: entries of which:1, how:1, at:1, length:1 and so many bytes.  `which`
- * counts the keys; how:
- *	0 the bytes are the value	1 they are xored in at `at`
- *	2 the value ends at `at`	3 they are put behind it
- *	4 the key goes			5 `at` counts the key of its value
- *	6 it is also under a key with the bytes xored in at `at`
+ * counts the keys, those that the switch and what followed it brought last;
+ *how: 0 the bytes are the value	1 they are xored in at `at` 2 the value
+ *ends at `at`	3 they are put behind it 4 the key goes			5 `at`
+ *counts the key of its value 6 it is also under a key with the bytes xored in
+ *at `at`
  *
  * Promises: 0, or an error of a kind that damage may have; a guest is never
  * shown -EBADMSG or -EPROTONOSUPPORT; names and numbers that come out are
@@ -48,6 +50,7 @@ static struct fixture fuzz_fx; /* its site is closed between inputs */
 static struct fuzz_row fuzz_rows[FUZZ_ROWS_MAX];
 static unsigned int fuzz_row_count;
 static struct package_info fuzz_info;
+static struct view_object fuzz_old; /* the file that the switch took away */
 
 /* --- the good store ------------------------------------------------------ */
 
@@ -58,6 +61,20 @@ static const struct fixture_entry fuzz_package[] = {
     {.path = "d/gone", .mode = S_IFREG | 0644, .text = "gone"},
     {.path = "d/moved", .mode = S_IFREG | 0644, .text = "moved"},
     {.path = "e", .mode = S_IFDIR | 0755},
+};
+/* Its next revision: d has other entries, one file other bytes. */
+static const struct fixture_entry fuzz_package2[] = {
+    {.path = "d", .mode = S_IFDIR | 0755},
+    {.path = "d/file", .mode = S_IFREG | 0644, .len = 9000, .seed = 3},
+    {.path = "d/big", .mode = S_IFREG | 0644, .len = 100000, .seed = 2},
+    {.path = "d/gone", .mode = S_IFREG | 0644, .text = "gone"},
+    {.path = "d/moved", .mode = S_IFREG | 0644, .text = "moved"},
+    {.path = "d/new", .mode = S_IFREG | 0644, .text = "new"},
+    {.path = "e", .mode = S_IFDIR | 0755},
+};
+static const struct fixture_entry fuzz_profile[] = {
+    {.path = "d", .mode = S_IFDIR | 0755},
+    {.path = "d/mine", .mode = S_IFREG | 0644, .text = "mine"},
 };
 
 /* One of each kind of record; everything settled. */
@@ -88,23 +105,73 @@ static void fuzz_delta(struct view *view)
 	       0);
 }
 
+/* A switch, a profile, and a word on whose a path is: 'V', 'M', 'O', 'W'. */
+static void fuzz_switch(void)
+{
+	struct site_profile_how how = {.policy = SITE_POLICY_FAIL};
+	struct site *site = fuzz_fx.site;
+	struct package_info info;
+	uint32_t generation;
+	bool changed;
+
+	fuzz_old = fixture_find(fixture_view(&fuzz_fx, "/red/vm1"), "d/file");
+	fixture_package(&fuzz_fx, "p", "2", fuzz_package2,
+			ARRAY_LEN(fuzz_package2), &info);
+	ASSERT(site_tenant_assign(site, "red", &info, 1, false, NULL, NULL,
+				  &generation) == 0 &&
+	       generation == 2);
+	fixture_package(&fuzz_fx, "settings", "1", fuzz_profile,
+			ARRAY_LEN(fuzz_profile), &info);
+	ASSERT(site_profile_apply(site, "red/vm1", &info, &how) == 0);
+	ASSERT(site_delta_assign(site, "red/vm1", "inline", "p", &changed) ==
+		   0 &&
+	       changed);
+}
+
+/* That of a key; a new one's is empty. */
+static struct fuzz_row *fuzz_row(const void *key, size_t len)
+{
+	struct fuzz_row *row = fuzz_rows;
+
+	for (unsigned int i = 0; i < fuzz_row_count; i++, row++)
+		if (row->key_len == len && memcmp(row->key, key, len) == 0)
+			return row;
+	ASSERT(++fuzz_row_count < FUZZ_ROWS_MAX);
+	row->key = memcpy(malloc(len), key, len);
+	row->key_len = len;
+	return row;
+}
+
+/* All keys and values as they are now, new ones behind those known. */
 static void fuzz_keep(struct kv *kv)
 {
 	struct kv_iter *it = kv_iter_new(kv, "", 0, NULL, 0);
+	unsigned int count = 0;
 
 	ASSERT(it);
-	for (; kv_iter_valid(it); kv_iter_next(it)) {
-		struct fuzz_row *row = &fuzz_rows[fuzz_row_count++];
-		const uint8_t *p = kv_iter_key(it, &row->key_len);
+	for (; kv_iter_valid(it); kv_iter_next(it), count++) {
+		size_t len;
+		const void *p = kv_iter_key(it, &len);
+		struct fuzz_row *row = fuzz_row(p, len);
 
-		ASSERT(fuzz_row_count < FUZZ_ROWS_MAX);
-		row->key = memcpy(malloc(row->key_len), p, row->key_len);
 		p = kv_iter_value(it, &row->len);
+		free(row->value);
 		row->value = malloc(row->len + 1);
 		memcpy(row->value, p, row->len);
 	}
-	ASSERT(kv_iter_error(it) == 0);
+	ASSERT(kv_iter_error(it) == 0 && count == fuzz_row_count);
 	kv_iter_free(it);
+}
+
+static void fuzz_has(const char *letters)
+{
+	for (; *letters; letters++) {
+		unsigned int i = 0;
+
+		while (i < fuzz_row_count && fuzz_rows[i].key[0] != *letters)
+			i++;
+		ASSERT(i < fuzz_row_count);
+	}
 }
 
 /* Host files, which changes of a guest are made to. */
@@ -171,7 +238,6 @@ static void fuzz_make(void)
 	view = fixture_guest(&fuzz_fx, &fuzz_info, 1);
 	ASSERT(site_guest_add(fuzz_fx.site, "red/vm2", &options) == 0);
 	fuzz_delta(view);
-	site_close(fuzz_fx.site);
 	kv = depot_state(fuzz_fx.depot);
 	record_key_reply(&key, 1, 5);
 	kv_batch_put(batch, key.bytes, key.len, reply, sizeof(reply));
@@ -179,7 +245,12 @@ static void fuzz_make(void)
 	registry_origin_put(batch, &fuzz_info.tree, &origin);
 	ASSERT(registry_commit(kv, batch) == 0);
 	kv_batch_free(batch);
+	site_quiesce(fuzz_fx.site);
 	fuzz_keep(kv);
+	fuzz_switch();
+	site_close(fuzz_fx.site);
+	fuzz_keep(kv);
+	fuzz_has("ASGOWVMCEYD");
 	ASSERT(asprintf(&data, "%s/data", fuzz_fx.dir) > 0);
 	ASSERT(nftw(data, fuzz_keep_file, 16, FTW_PHYS) == 0);
 	ASSERT(fuzz_file_count > 0);
@@ -411,18 +482,63 @@ static void fuzz_reply(void *ctx, uint32_t slot, const uint8_t *record,
 	ASSERT(len <= 1 << 20);
 }
 
+/* What a handle of before the switch gives. */
+static void fuzz_read_old(struct view *view)
+{
+	static uint8_t buf[10000];
+	size_t len = sizeof(buf);
+	bool eof;
+
+	fuzz_served(
+	    fixture_read(view, &fixture_root, fuzz_old, 0, buf, &len, &eof));
+}
+
 static void fuzz_serve(struct view *view)
 {
 	struct fuzz_walk w = {.view = view};
 
+	fuzz_read_old(view);
 	w.dirs[w.dir_count++] = view_root(view);
 	for (unsigned int i = 0; i < w.dir_count && i < 12; i++)
 		fuzz_dir(&w, w.dirs[i]);
 	fuzz_served(view_replies(view, fuzz_reply, NULL));
 }
 
+static int fuzz_change(void *ctx, const struct site_delta_change *change)
+{
+	(void)ctx;
+	ASSERT(!change->package || depot_name_ok(change->package));
+	return 0;
+}
+
+static int fuzz_assigned(void *ctx, const char *path, const char *package)
+{
+	(void)ctx;
+	ASSERT(*path && depot_name_ok(package));
+	return 0;
+}
+
+static int fuzz_tree_user(void *ctx, const struct site_tree_user *user)
+{
+	(void)ctx;
+	ASSERT(!user->package || depot_name_ok(user->package->name));
+	return 0;
+}
+
+/* What operators ask. */
+static void fuzz_ask(struct site *site)
+{
+	static const char guest[] = "red/vm1";
+
+	fuzz_rc(site_guest_own(site, guest, fuzz_package_seen, NULL));
+	fuzz_rc(site_delta_assigned(site, guest, fuzz_assigned, NULL));
+	fuzz_rc(site_delta_diff(site, guest, fuzz_change, NULL));
+	fuzz_rc(site_tree_users(site, fuzz_tree_user, NULL));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
+	struct site_switch how = {.policy = SITE_POLICY_KEEP};
 	static unsigned int count;
 	uint32_t generation;
 	struct site *site;
@@ -439,14 +555,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (rc == 0) {
 		static const char *const paths[] = {"/red/vm1", "/red/vm2"};
 
+		fuzz_ask(site);
 		for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
 			struct view *view = site_view_by_path(site, paths[i]);
 
 			if (view)
 				fuzz_serve(view);
 		}
-		fuzz_rc(site_tenant_assign(site, "red", NULL, 0, false, NULL,
-					   NULL, &generation));
+		fuzz_rc(site_tenant_switch(site, "red", NULL, 0, &how,
+					   &generation));
 		site_close(site);
 	}
 	fuzz_restore(kv);
