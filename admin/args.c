@@ -134,6 +134,8 @@ static const struct args_row args_rows[ARGS_OPTION_COUNT] = {
     [ARGS_ONLY] = {0, "only", NULL, "these packages and no others"},
     [ARGS_WITH_CHANGES] = {0, "with-changes", NULL,
 			   "what guests have changed of them goes, too"},
+    [ARGS_PROCESSES] = {0, "processes", "N|none",
+			"that it may have at a time (1024)"},
     [ARGS_SUPERSEDED] = {0, "superseded", "PATH",
 			 "bring back what gave way to the package's"},
     [ARGS_FAIL_ABOVE] = {0, "fail-above", "PART",

@@ -99,10 +99,11 @@ enum args_option {
 	ARGS_ONLY,
 	ARGS_SUPERSEDED,
 	ARGS_WITH_CHANGES,
+	ARGS_PROCESSES,
 	ARGS_OPTION_COUNT,
 };
 /* A set of them.  Not 64 bits: there are more. */
-#define ARGS_SET	 unsigned __int128
+#define ARGS_SET         unsigned __int128
 #define ARGS_BIT(option) ((ARGS_SET)1 << (option))
 _Static_assert(ARGS_OPTION_COUNT <= 128, "a set is 128 bits");
 

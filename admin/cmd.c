@@ -134,6 +134,34 @@ int cmd_quota_read(struct cli *cli, uint64_t *bytes, uint64_t *files)
 	return 0;
 }
 
+int cmd_for(struct cli *cli, const char *otherwise, unsigned long *seconds)
+{
+	const char *text = cli->args.value[ARGS_FOR];
+	unsigned long n, unit = 1;
+	char digits[16];
+	size_t len;
+
+	if (!text)
+		text = otherwise;
+	len = strlen(text);
+	if (len > 0 && len < sizeof(digits)) {
+		memcpy(digits, text, len + 1);
+		unit = text[len - 1] == 'm'   ? 60
+		       : text[len - 1] == 'h' ? 3600
+					      : 1;
+		if (strchr("smh", text[len - 1]))
+			digits[len - 1] = '\0';
+		if (args_number(digits, 86400 / unit, &n) == 0 && n > 0) {
+			*seconds = n * unit;
+			return 0;
+		}
+	}
+	failure_set(&cli->failure, -EINVAL, CONTROL_EXIT_USAGE,
+		    "--for: \"%s\" is no time of a day at most", text);
+	failure_hint(&cli->failure, "try: --for 10m");
+	return -EINVAL;
+}
+
 int cmd_quota(struct cli *cli, struct cmd_quota *quota,
 	      struct client_query *query)
 {

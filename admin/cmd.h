@@ -95,6 +95,11 @@ MUST_CHECK int cmd_confirm(struct cli *cli, const char *fmt, ...)
 MUST_CHECK int cmd_quota_read(struct cli *cli, uint64_t *bytes,
 			      uint64_t *files);
 
+/* --for ("90", "30s", "10m", "2h"; a day at most), or what `otherwise` says
+ * when it is not given.  -EINVAL: said in failure. */
+MUST_CHECK int cmd_for(struct cli *cli, const char *otherwise,
+		       unsigned long *seconds);
+
 /* --quota and --quota-files as query parameters, into query[0] and query[1];
  * value NULL: not given.  -EINVAL: said in failure. */
 struct cmd_quota {

@@ -42,35 +42,6 @@ int cmd_package_unpin(struct cli *cli, size_t argc UNUSED,
 
 /* --- record -------------------------------------------------------------- */
 
-/* "90", "30s", "10m", "2h". */
-static int cmd_record_time(struct cli *cli, char seconds[16])
-{
-	const char *text = cli->args.value[ARGS_FOR];
-	unsigned long n, unit = 1;
-	char digits[16];
-	size_t len;
-
-	if (!text)
-		text = "10m";
-	len = strlen(text);
-	if (len > 0 && len < sizeof(digits)) {
-		memcpy(digits, text, len + 1);
-		unit = text[len - 1] == 'm'   ? 60
-		       : text[len - 1] == 'h' ? 3600
-					      : 1;
-		if (strchr("smh", text[len - 1]))
-			digits[len - 1] = '\0';
-		if (args_number(digits, 86400 / unit, &n) == 0 && n > 0) {
-			snprintf(seconds, 16, "%lu", n * unit);
-			return 0;
-		}
-	}
-	failure_set(&cli->failure, -EINVAL, CONTROL_EXIT_USAGE,
-		    "--for: \"%s\" is no time of a day at most", text);
-	failure_hint(&cli->failure, "try: --for 10m");
-	return -EINVAL;
-}
-
 int cmd_cache_record(struct cli *cli, size_t argc UNUSED,
 		     const char *const *argv UNUSED)
 {
@@ -78,15 +49,17 @@ int cmd_cache_record(struct cli *cli, size_t argc UNUSED,
 	    .method = "GET", .path = "/v1/cache/record", .is_stream = true};
 	const char *path = cli->args.value[ARGS_COLUMNS];
 	CLEANUP_FREE void *nothing = NULL;
-	char seconds[16], size[OUTPUT_NUMBER_MAX];
+	char seconds[24], size[OUTPUT_NUMBER_MAX];
+	unsigned long time;
 	size_t len = 0;
 	int rc;
 
 	if (!path)
 		return cmd_usage(cli, "vdrive cache record -o FILE",
 				 "which file takes the trace?");
-	if (cmd_record_time(cli, seconds) < 0)
+	if (cmd_for(cli, "10m", &time) < 0)
 		return cmd_fail(cli);
+	snprintf(seconds, sizeof(seconds), "%lu", time);
 	request.query[0] = (struct client_query){"seconds", seconds};
 	request.out = fopen(path, "we");
 	if (!request.out) {

@@ -25,6 +25,8 @@ enum {
 	CAPTURE_FREE_MIN = 256 << 20, /* bytes of the disk left alone */
 	CAPTURE_PATTERNS_MAX = 256,
 	CAPTURE_NOISE_TOLD = 5,
+	CAPTURE_PROCESSES_MAX = 1024,      /* unless told */
+	CAPTURE_PROCESSES_LIMIT = 1000000, /* that may be told */
 };
 
 struct cmd_capture {
@@ -124,6 +126,31 @@ static int cmd_capture_prepare(struct cmd_capture *c)
 
 /* --- the run ------------------------------------------------------------- */
 
+static int cmd_capture_limits(struct cli *cli, struct sandbox *sandbox)
+{
+	const char *text = cli->args.value[ARGS_PROCESSES];
+	unsigned long processes = CAPTURE_PROCESSES_MAX, seconds = 0;
+	uint64_t files = 0; /* no option of this command */
+	int rc = cmd_quota_read(cli, &sandbox->bytes_max, &files);
+
+	if (rc == 0 && args_has(&cli->args, ARGS_FOR))
+		rc = cmd_for(cli, "", &seconds);
+	if (rc < 0)
+		return rc;
+	if (text && strcmp(text, "none") == 0)
+		processes = 0;
+	else if (text &&
+		 (args_number(text, CAPTURE_PROCESSES_LIMIT, &processes) < 0 ||
+		  processes == 0))
+		return failure_set(&cli->failure, -EINVAL, CONTROL_EXIT_USAGE,
+				   "--processes: \"%s\" is no number of 1 to "
+				   "%d, nor none",
+				   text, CAPTURE_PROCESSES_LIMIT);
+	sandbox->processes_max = (unsigned int)processes;
+	sandbox->seconds_max = (unsigned int)seconds;
+	return 0;
+}
+
 static int cmd_capture_run_installer(struct cmd_capture *c, size_t argc,
 				     const char *const *argv)
 {
@@ -133,11 +160,10 @@ static int cmd_capture_run_installer(struct cmd_capture *c, size_t argc,
 	    .network = !args_has(&c->cli->args, ARGS_NO_NETWORK),
 	    .free_min = CAPTURE_FREE_MIN,
 	};
-	uint64_t files = 0; /* no option of this command */
 	const char **copy;
 	int rc;
 
-	rc = cmd_quota_read(c->cli, &sandbox.bytes_max, &files);
+	rc = cmd_capture_limits(c->cli, &sandbox);
 	if (rc < 0)
 		return rc;
 	copy = calloc(argc + 1, sizeof(*copy));

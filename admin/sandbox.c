@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sandbox: outside.  A helper process enters the namespaces, its child is the
- * first process inside and dies with it; so ending the helper ends all.
+ * first process inside.  SIGTERM to the helper ends that one, and so all; the
+ * helper ends when nothing is left of them.  They die with the helper, too.
  */
 #include "admin/sandbox.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <poll.h>
@@ -40,6 +42,18 @@ void sandbox_say(int fd, int kind, int value, const char *text)
 
 /* --- the helper ---------------------------------------------------------- */
 
+static volatile pid_t sandbox_first; /* 0: not yet */
+
+static void sandbox_end(int signal UNUSED)
+{
+	pid_t first = sandbox_first;
+
+	if (first > 0)
+		kill(first, SIGKILL);
+	else
+		_exit(1);
+}
+
 static _Noreturn void sandbox_helper(const struct sandbox *sandbox,
 				     const char *const *argv, int fd)
 {
@@ -48,20 +62,23 @@ static _Noreturn void sandbox_helper(const struct sandbox *sandbox,
 	pid_t inside;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	signal(SIGTERM, sandbox_end);
 	if (unshare(flags) < 0) {
 		sandbox_say(fd, SANDBOX_SAYS_ERROR, errno,
 			    "namespaces of its own");
 		_exit(1);
 	}
-	inside = fork();
+	sandbox_first = inside = fork();
 	if (inside == 0) {
+		signal(SIGTERM, SIG_DFL);
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		sandbox_inside(sandbox, argv, fd);
 	}
 	if (inside < 0)
 		sandbox_say(fd, SANDBOX_SAYS_ERROR, errno, "fork");
 	else
-		waitpid(inside, NULL, 0);
+		while (waitpid(inside, NULL, 0) < 0 && errno == EINTR)
+			;
 	_exit(0);
 }
 
@@ -92,14 +109,31 @@ static uint64_t sandbox_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* Has the program written too much?  *due: when that is looked at again. */
-static bool sandbox_too_much(const struct sandbox *sandbox, uint64_t *due)
+/* When what began at `start`, and is done, is to be done again. */
+static uint64_t sandbox_again(uint64_t start)
 {
+	uint64_t now = sandbox_ms();
+
+	return now + (now - start) * SANDBOX_WEIGH_SHARE;
+}
+
+/* One run that is looked at. */
+struct sandbox_watch {
+	const struct sandbox *sandbox;
+	pid_t helper;
+	uint64_t end_ms;             /* of its time; 0: no limit */
+	uint64_t weigh_ms, count_ms; /* when that is looked at again */
+};
+
+/* Has the program written too much? */
+static bool sandbox_too_much(struct sandbox_watch *watch)
+{
+	const struct sandbox *sandbox = watch->sandbox;
 	static const char *const dirs[] = {SANDBOX_UPPER, SANDBOX_TMP};
 	uint64_t start = sandbox_ms();
 	char path[4200];
 
-	if (sandbox->bytes_max == 0 || start < *due)
+	if (sandbox->bytes_max == 0 || start < watch->weigh_ms)
 		return false;
 	sandbox_weight = 0;
 	for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
@@ -108,35 +142,87 @@ static bool sandbox_too_much(const struct sandbox *sandbox, uint64_t *due)
 		(void)nftw(path, sandbox_weigh_one, SANDBOX_WEIGH_FDS,
 			   FTW_PHYS | FTW_MOUNT);
 	}
-	*due = sandbox_ms() + (sandbox_ms() - start) * SANDBOX_WEIGH_SHARE;
+	watch->weigh_ms = sandbox_again(start);
 	return sandbox_weight > sandbox->bytes_max;
 }
 
+/* The name of a process namespace; false: the process has gone. */
+static bool sandbox_space(const char *process, const char *which, char out[64])
+{
+	char path[300];
+	ssize_t len;
+
+	snprintf(path, sizeof(path), "/proc/%s/ns/%s", process, which);
+	len = readlink(path, out, 63);
+	if (len > 0)
+		out[len] = '\0';
+	return len > 0;
+}
+
+/* Processes of the program, and the first one inside. */
+static unsigned int sandbox_count(pid_t helper)
+{
+	char name[16], own[64], space[64], other[64];
+	unsigned int count = 0;
+	struct dirent *entry;
+	DIR *dir;
+
+	snprintf(name, sizeof(name), "%d", (int)helper);
+	if (!sandbox_space("self", "pid", own) ||
+	    !sandbox_space(name, "pid_for_children", space) ||
+	    strcmp(own, space) == 0) /* not inside yet */
+		return 0;
+	dir = opendir("/proc");
+	while (dir && (entry = readdir(dir)))
+		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' &&
+		    sandbox_space(entry->d_name, "pid", other) &&
+		    strcmp(other, space) == 0)
+			count++;
+	if (dir)
+		closedir(dir);
+	return count;
+}
+
+static bool sandbox_too_many(struct sandbox_watch *watch)
+{
+	uint64_t start = sandbox_ms();
+	unsigned int count;
+
+	if (watch->sandbox->processes_max == 0 || start < watch->count_ms)
+		return false;
+	count = sandbox_count(watch->helper);
+	watch->count_ms = sandbox_again(start);
+	return count > watch->sandbox->processes_max + 1;
+}
+
 /* Why the program must be ended now; 0: it need not. */
-static int sandbox_must_end(const struct sandbox *sandbox, uint64_t *due)
+static int sandbox_must_end(struct sandbox_watch *watch)
 {
 	if (interrupt_seen())
 		return -EINTR;
-	if (sandbox_disk_low(sandbox))
+	if (sandbox_disk_low(watch->sandbox))
 		return -ENOSPC;
-	return sandbox_too_much(sandbox, due) ? -EDQUOT : 0;
+	if (watch->end_ms > 0 && sandbox_ms() > watch->end_ms)
+		return -ETIME;
+	if (sandbox_too_many(watch))
+		return -EAGAIN;
+	return sandbox_too_much(watch) ? -EDQUOT : 0;
 }
 
 /* What the inside says, till it has gone. */
-static int sandbox_listen(const struct sandbox *sandbox, pid_t helper, int fd,
+static int sandbox_listen(struct sandbox_watch *watch, int fd,
 			  struct sandbox_result *result,
 			  struct sandbox_word *error)
 {
 	struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
 	struct sandbox_word word;
-	uint64_t due = 0;
 	int rc;
 
 	result->status = -1;
 	for (;;) {
-		rc = sandbox_must_end(sandbox, &due);
+		rc = sandbox_must_end(watch);
 		if (rc < 0) {
-			kill(helper, SIGKILL);
+			kill(watch->helper, SIGTERM);
 			return rc;
 		}
 		if (poll(&poll_fd, 1, SANDBOX_LOOK_MS) <= 0)
@@ -177,6 +263,22 @@ static int sandbox_tell(const struct sandbox *sandbox, const char *program,
 			    program, (uintmax_t)sandbox->bytes_max);
 		failure_hint(failure, "try: a larger --quota");
 		return rc;
+	case -EAGAIN:
+		failure_set(failure, rc, CONTROL_EXIT_NO_SPACE,
+			    "%s had more than %u processes and was ended; "
+			    "nothing has been captured",
+			    program, sandbox->processes_max);
+		failure_hint(failure, "try: a larger --processes, if it does "
+				      "need them");
+		return rc;
+	case -ETIME:
+		failure_set(failure, rc, CONTROL_EXIT_FAILED,
+			    "%s ran longer than %u s and was ended; nothing "
+			    "has been captured",
+			    program, sandbox->seconds_max);
+		failure_hint(failure, "try: a longer --for; does it wait for "
+				      "an answer?");
+		return rc;
 	default:
 		break;
 	}
@@ -209,8 +311,8 @@ static int sandbox_check(const struct sandbox *sandbox, struct failure *failure)
 int sandbox_run(const struct sandbox *sandbox, const char *const *argv,
 		struct sandbox_result *result, struct failure *failure)
 {
+	struct sandbox_watch watch = {.sandbox = sandbox};
 	struct sandbox_word error = {0};
-	uint64_t due;
 	pid_t helper;
 	int fds[2];
 	int rc;
@@ -228,16 +330,20 @@ int sandbox_run(const struct sandbox *sandbox, const char *const *argv,
 		sandbox_helper(sandbox, argv, fds[1]);
 	}
 	close(fds[1]);
+	watch.helper = helper;
+	if (sandbox->seconds_max > 0)
+		watch.end_ms =
+		    sandbox_ms() + UINT64_C(1000) * sandbox->seconds_max;
 	if (helper < 0)
 		rc = -errno;
 	else
-		rc = sandbox_listen(sandbox, helper, fds[0], result, &error);
+		rc = sandbox_listen(&watch, fds[0], result, &error);
 	close(fds[0]);
 	if (helper > 0)
 		waitpid(helper, NULL, 0);
 	/* Fast ones are done before anybody has looked. */
-	due = 0;
-	if (rc == 0 && sandbox_too_much(sandbox, &due))
+	watch.weigh_ms = 0;
+	if (rc == 0 && sandbox_too_much(&watch))
 		rc = -EDQUOT;
 	if (rc == 0 && result->status < 0)
 		rc = -EIO; /* ended by somebody else */

@@ -12,6 +12,11 @@
  * read-only, so that ./install.sh is found.  When the program ends, what it has
  * left running is ended too: by SIGTERM, and what ignores that by SIGKILL.
  *
+ * How many processes it has, how much it writes, how full the disk gets and how
+ * long it runs is looked at five times a second.  A fork bomb may have more for
+ * a moment; from Linux 6.14 on, where process numbers have a limit of their own
+ * in each namespace, by no more than 300.
+ *
  * The program is root with the capabilities that an installer needs, and no
  * others (sandbox_root.c): it can neither mount nor make device nodes, nor
  * change the host's network, clock or kernel, and device nodes that it brings
@@ -36,6 +41,8 @@ struct sandbox {
 	bool network;
 	uint64_t free_min;  /* bytes of work's disk that must stay free */
 	uint64_t bytes_max; /* what it may write, /tmp too; 0: no limit */
+	unsigned int processes_max; /* at a time; 0: no limit */
+	unsigned int seconds_max;   /* of its run; 0: no limit */
 };
 
 struct sandbox_result {
@@ -48,8 +55,10 @@ struct sandbox_result {
  * argv as for execvp, looked for inside.  0 whatever the status; else said in
  * failure: -EPERM: not root; -EINVAL: base or work cannot be used; -ENOSPC: it
  * filled the disk, -EDQUOT: it wrote more than bytes_max (looked at now and
- * then, so it may be more by what a second writes), and was ended; -EINTR:
- * interrupted; -ENOENT: no such program.  `work`/upper has the changes.
+ * then, so it may be more by what a second writes), -EAGAIN: it had more than
+ * processes_max, -ETIME: it ran longer than seconds_max, and was ended; -EINTR:
+ * interrupted; -ENOENT: no such program.  `work`/upper has the changes; nothing
+ * of it runs any more, whatever the result.
  */
 MUST_CHECK int sandbox_run(const struct sandbox *sandbox,
 			   const char *const *argv,

@@ -14,10 +14,13 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 
 #include "admin/sandbox_inside.h"
+
+enum { SANDBOX_PIDS_RESERVED = 302 }; /* the kernel's 300, the first, the end */
 
 struct sandbox_root {
 	const struct sandbox *sandbox;
@@ -314,6 +317,31 @@ static _Noreturn void sandbox_exec(const struct sandbox_root *r,
 	sandbox_fail(r, argv[0]);
 }
 
+/*
+ * No more processes than that, whatever they do: an upper bound of process
+ * numbers, of which the first 300 are used once only.  Before Linux 6.14 there
+ * is one for the whole host, which must not be touched.
+ */
+static void sandbox_bound(const struct sandbox *sandbox)
+{
+	unsigned int major = 0, minor = 0;
+	struct utsname name;
+	char text[16];
+	CLEANUP_CLOSE int fd = -1;
+
+	if (sandbox->processes_max == 0 || uname(&name) < 0 ||
+	    sscanf(name.release, "%u.%u", &major, &minor) != 2 || major < 6 ||
+	    (major == 6 && minor < 14))
+		return;
+	fd = open("/proc/sys/kernel/pid_max", O_WRONLY | O_CLOEXEC);
+	snprintf(text, sizeof(text), "%u",
+		 sandbox->processes_max + SANDBOX_PIDS_RESERVED);
+	/* A kernel for many processors takes no small ones: then they are
+	 * only counted. */
+	if (fd >= 0 && write(fd, text, strlen(text)) < 0)
+		return;
+}
+
 /* --- the end ------------------------------------------------------------- */
 
 /* Names of all others inside, told. */
@@ -396,6 +424,7 @@ _Noreturn void sandbox_inside(const struct sandbox *sandbox,
 
 	if (!getcwd(r.cwd, sizeof(r.cwd)))
 		sandbox_fail(&r, "the current directory");
+	sandbox_bound(sandbox);
 	sandbox_overlay(&r);
 	sandbox_kernel(&r);
 	sandbox_devices(&r);

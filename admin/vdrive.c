@@ -45,8 +45,8 @@ static const struct command vdrive_commands[] = {
     {"package", "capture", "--base DIR -o FILE -- INSTALLER [ARGUMENT...]",
      "run an installer over a base, keep what it changed", 1, ANY,
      ARGS_BIT(ARGS_BASE) | ARGS_BIT(ARGS_KEEP) | ARGS_BIT(ARGS_LEAVE) |
-	 ARGS_BIT(ARGS_QUOTA) | ARGS_BIT(ARGS_NO_NETWORK) |
-	 ARGS_BIT(ARGS_ALLOW_FAILURE),
+	 ARGS_BIT(ARGS_QUOTA) | ARGS_BIT(ARGS_PROCESSES) | ARGS_BIT(ARGS_FOR) |
+	 ARGS_BIT(ARGS_NO_NETWORK) | ARGS_BIT(ARGS_ALLOW_FAILURE),
      cmd_package_capture},
     {"package", "list", "", "packages of this depot", 0, 0, 0,
      cmd_package_list},
