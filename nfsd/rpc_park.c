@@ -173,6 +173,8 @@ void rpc_unpark(struct call *call)
 	if (call->state == CALL_WAITING) {
 		LIST_REMOVE(call, waiting_link);
 		rpc->waiting_count--;
+		if (rpc->now_ms > call->deadline_ms - rpc->hold_ms)
+			rpc->fed_ms = rpc->now_ms;
 	}
 }
 

@@ -24,6 +24,7 @@ struct stats {
 	uint64_t bad_calls;       /* refused before any procedure ran */
 	uint64_t retransmissions; /* answered from the reply cache */
 	uint64_t bytes_in, bytes_out;
+	uint64_t polls; /* times of waiting without sleep */
 	uint64_t turns; /* of connections, with replies */
 	uint64_t turns_by_batch[STATS_BATCH_STEPS]; /* replies in a turn */
 	uint64_t nfs3_calls[NFS3_PROC_COUNT];

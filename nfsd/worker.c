@@ -44,12 +44,23 @@ static bool worker_has_mail(struct worker *worker)
 			       __ATOMIC_RELAXED) != NULL;
 }
 
+/* Has it paid lately?  And what is being fetched has to be inflated and proved:
+ * where processors are few, polling would take from that what it waits for. */
+static bool worker_may_poll(const struct worker *worker)
+{
+	const struct rpc *rpc = &worker->shared.rpc;
+
+	return worker->poll_ns > 0 && worker->poll_score > 0 &&
+	       rpc->now_ms >= rpc->fed_ms + WORKER_FED_MS;
+}
+
 /* Poll for a while; -1: in vain. */
 static int worker_poll(struct worker *worker, struct epoll_event *events)
 {
 	uint64_t until = worker_now_ns() + worker->poll_ns;
 	int count;
 
+	stats_count(&worker->shared.rpc.stats.polls, 1);
 	do {
 		count =
 		    epoll_wait(worker->epoll_fd, events, WORKER_EVENTS_MAX, 0);
@@ -83,7 +94,7 @@ static int worker_wait(struct worker *worker, struct epoll_event *events)
 	count = epoll_wait(worker->epoll_fd, events, WORKER_EVENTS_MAX, 0);
 	if (count > 0 || worker->ready_count > 0 || worker_has_mail(worker))
 		return MAX(count, 0);
-	if (worker->poll_ns > 0 && worker->poll_score > 0) {
+	if (worker_may_poll(worker)) {
 		count = worker_poll(worker, events);
 		if (count >= 0)
 			return count;

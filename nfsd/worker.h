@@ -28,6 +28,7 @@ enum {
 	WORKER_TICK_WAITING_MS = 100, /* while calls wait for bytes */
 	WORKER_POLL_SCORE_MAX = 16,
 	WORKER_POLL_SCORE_GAIN = 4,
+	WORKER_FED_MS = 20, /* since cold bytes came: more will */
 	WORKER_STOP_MS = 2000,  /* for parked calls to end, then once more */
 	WORKER_WARN_MS = 10000, /* between two warnings of full memory */
 };

@@ -337,6 +337,62 @@ static void test_hold(void)
 	tear_down();
 }
 
+static uint64_t polls(void)
+{
+	struct stats stats = {0};
+
+	server_get_stats(server, &stats);
+	return stats.polls;
+}
+
+static uint32_t client_getattr(struct client *client)
+{
+	client_begin(client, NFS3_PROGRAM, NFS3_GETATTR);
+	client_fh(client, file);
+	return client_call(client);
+}
+
+/* Polls of a worker that has just been given bytes it had waited for;
+ * UINT64_MAX when this thread was too slow to tell. */
+static uint64_t polls_when_fed(struct client *client)
+{
+	uint64_t before, from, after;
+
+	fake_view_hold(view, 1);
+	client_begin_read(client, 0, 10);
+	client_send(client);
+	usleep(12000);
+	while (fake_view_wake(view) == 0)
+		;
+	from = check_now_ns();
+	CU_ASSERT_EQUAL(client_take(client), NFS3_OK);
+	before = polls();
+	for (int i = 0; i < 20; i++)
+		CU_ASSERT_EQUAL(client_getattr(client), NFS3_OK);
+	after = polls();
+	return check_now_ns() - from < 10000000 ? after - before : UINT64_MAX;
+}
+
+/* What comes from an upstream has to be opened: that needs the processor. */
+static void test_polls(void)
+{
+	struct client *client = calloc(1, sizeof(*client));
+	uint64_t when_fed = UINT64_MAX;
+
+	set_up(1, 0);
+	ASSERT(client);
+	client->fd = client_connect();
+	for (int i = 0; i < 500000 && polls() == 0; i++)
+		CU_ASSERT_EQUAL(client_getattr(client), NFS3_OK);
+	CU_ASSERT_TRUE(polls() > 0);
+	for (int i = 0; i < 200 && when_fed == UINT64_MAX; i++)
+		when_fed = polls_when_fed(client);
+	CU_ASSERT_EQUAL(when_fed, 0);
+	close(client->fd);
+	free(client);
+	tear_down();
+}
+
 /* Half a call, and a client that reads nothing: neighbours do not notice. */
 static void test_bad_neighbours(void)
 {
@@ -498,6 +554,7 @@ static const struct check_test tests[] = {
     {"many clients, waits and settles", test_many_clients},
     {"duplicate between workers", test_duplicate_between_workers},
     {"hold", test_hold},
+    {"polls, but not while cold bytes come", test_polls},
     {"bad neighbours", test_bad_neighbours},
     {"stop answers what settles", test_stop_answers},
     {"stop cancels what waits", test_stop_cancels},
