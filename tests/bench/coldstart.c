@@ -30,6 +30,7 @@
 
 enum {
 	START_RECORD_MAX = (1 << 20) + 4096,
+	START_BUFFER = 2 * START_RECORD_MAX,
 	START_ARGS_MAX = 4,
 	START_LIMIT_S = 600,
 	START_AGAIN_US = 100000, /* a client waits longer: 5 s and more */
@@ -59,7 +60,8 @@ struct start {
 	size_t handle_count;
 	struct talk *talk; /* for handles that the trace had from listings */
 	FILE *list;
-	uint8_t *record; /* owns */
+	uint8_t *buffer; /* owns; START_BUFFER; what has come: */
+	size_t at, have; /* what is not looked at yet lies between them */
 	uint64_t calls, reads, read_bytes, again, differs, sum;
 };
 
@@ -142,16 +144,30 @@ static void start_send(struct start *start, size_t seq)
 
 /* --- replies ------------------------------------------------------------- */
 
-static void start_receive(struct start *start, uint8_t *p, size_t len)
+/* The next `len` bytes, in the buffer till the next call.  One recv() brings as
+ * much as there is: the client shares the processors with what it measures. */
+static const uint8_t *start_receive(struct start *start, size_t len)
 {
-	while (len) {
-		ssize_t got = recv(start->fd, p, len, 0);
+	const uint8_t *bytes;
+
+	if (START_BUFFER - start->at < len) {
+		start->have -= start->at;
+		memmove(start->buffer, start->buffer + start->at, start->have);
+		start->at = 0;
+	}
+	while (start->have - start->at < len) {
+		ssize_t got = recv(start->fd, start->buffer + start->have,
+				   START_BUFFER - start->have, 0);
 
 		if (got <= 0)
 			errx(1, "the server hung up");
-		p += got;
-		len -= (size_t)got;
+		start->have += (size_t)got;
 	}
+	bytes = start->buffer + start->at;
+	start->at += len;
+	if (start->at == start->have)
+		start->at = start->have = 0;
+	return bytes;
 }
 
 /* Words of 8 bytes, each times something of its place in the file: bytes at the
@@ -161,22 +177,21 @@ static void start_receive(struct start *start, uint8_t *p, size_t len)
 static void start_add_sum(struct start *start, const struct ask *ask,
 			  const uint8_t *data, size_t len)
 {
-	uint64_t off = ask->args[0];
+	uint64_t off = ask->args[0], sum = 0, word;
+	size_t i = 0;
 
-	for (size_t i = 0; i < len;) {
-		uint64_t word = data[i], place = (off + i) / 8;
-		size_t step = 1;
-
-		if ((off + i) % 8 == 0 && len - i >= 8) {
-			memcpy(&word, data + i, 8);
-			word = le64toh(word);
-			step = 8;
-		} else {
-			word <<= (off + i) % 8 * 8;
-		}
-		start->sum += word * (2 * place + 1) * 0x9e3779b97f4a7c15u;
-		i += step;
+	for (; i < len && (off + i) % 8 != 0; i++)
+		sum += ((uint64_t)data[i] << (off + i) % 8 * 8) *
+		       (2 * ((off + i) / 8) + 1);
+	for (uint64_t odd = 2 * ((off + i) / 8) + 1; len - i >= 8;
+	     i += 8, odd += 2) {
+		memcpy(&word, data + i, 8);
+		sum += le64toh(word) * odd;
 	}
+	for (; i < len; i++)
+		sum += ((uint64_t)data[i] << (off + i) % 8 * 8) *
+		       (2 * ((off + i) / 8) + 1);
+	start->sum += sum * 0x9e3779b97f4a7c15u;
 }
 
 /* false: only the beginning came; the rest is asked for. */
@@ -209,18 +224,19 @@ static bool start_got_read(struct start *start, size_t seq, struct wire_in *in)
 
 static void start_reply(struct start *start)
 {
+	const uint8_t *record;
 	uint32_t mark;
 	struct wire_in in;
 	struct ask *ask;
 	size_t len, seq;
 
-	start_receive(start, (uint8_t *)&mark, sizeof(mark));
+	memcpy(&mark, start_receive(start, sizeof(mark)), sizeof(mark));
 	mark = be32toh(mark);
 	len = mark & ~RPC_LAST_FRAGMENT;
 	if (!(mark & RPC_LAST_FRAGMENT) || len > START_RECORD_MAX)
 		errx(1, "reply of several fragments, or too long");
-	start_receive(start, start->record, len);
-	in = (struct wire_in){.p = start->record, .end = start->record + len};
+	record = start_receive(start, len);
+	in = (struct wire_in){.p = record, .end = record + len};
 	seq = wire_get32(&in);
 	if (seq >= start->ask_count || start->asks[seq].answered)
 		errx(1, "reply to no call of ours");
@@ -401,8 +417,8 @@ int main(int argc, char **argv)
 		err(1, "%s", argv[optind]);
 	alarm(START_LIMIT_S);
 	server.mount_port = server.nfs_port;
-	start.record = malloc(START_RECORD_MAX);
-	if (!start.record)
+	start.buffer = malloc(START_BUFFER);
+	if (!start.buffer)
 		err(1, "set-up");
 	target_mount(&server, &root);
 	start_set_handle(&start, 0, 0, "", &root.fh);

@@ -4,6 +4,7 @@
  */
 #include "tests/lib/faultrelay.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -34,6 +35,7 @@ struct relay {
 	size_t at, have;    /* of buf, from the client: not yet used */
 	char *buf;          /* owns; RELAY_BUF */
 	char *body;         /* owns; RELAY_BUF */
+	int pipe[2];        /* owns; what is not spoilt goes through it */
 };
 
 /* What one request asks for. */
@@ -116,22 +118,27 @@ static bool relay_pause(struct relay *relay, uint64_t ms)
 	return true;
 }
 
+/* Till a socket is ready for `events`; false: all are to end. */
+static bool relay_ready(struct relay *relay, int fd, short events)
+{
+	struct pollfd p = {.fd = fd, .events = events};
+
+	while (!relay_over(relay))
+		if (poll(&p, 1, RELAY_STEP_MS) > 0)
+			return !atomic_load(&relay_frozen) ||
+			       relay_pause(relay, 0);
+	return false;
+}
+
 /* Bytes as they come; 0: the end, or an error, or all are to end. */
 static size_t relay_read(struct relay *relay, int fd, void *buf, size_t len)
 {
-	for (;;) {
-		struct pollfd p = {.fd = fd, .events = POLLIN};
-		ssize_t got;
+	ssize_t got;
 
-		if (relay_over(relay))
-			return 0;
-		if (poll(&p, 1, RELAY_STEP_MS) <= 0)
-			continue;
-		if (atomic_load(&relay_frozen) && !relay_pause(relay, 0))
-			return 0;
-		got = recv(fd, buf, len, 0);
-		return got > 0 ? (size_t)got : 0;
-	}
+	if (!relay_ready(relay, fd, POLLIN))
+		return 0;
+	got = recv(fd, buf, len, 0);
+	return got > 0 ? (size_t)got : 0;
 }
 
 static bool relay_write(struct relay *relay, int fd, const void *buf,
@@ -140,14 +147,9 @@ static bool relay_write(struct relay *relay, int fd, const void *buf,
 	const char *p = buf;
 
 	while (len > 0) {
-		struct pollfd pfd = {.fd = fd, .events = POLLOUT};
 		ssize_t sent;
 
-		if (relay_over(relay))
-			return false;
-		if (poll(&pfd, 1, RELAY_STEP_MS) <= 0)
-			continue;
-		if (atomic_load(&relay_frozen) && !relay_pause(relay, 0))
+		if (!relay_ready(relay, fd, POLLOUT))
 			return false;
 		sent = send(fd, p, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (sent < 0 && errno == EAGAIN)
@@ -158,6 +160,29 @@ static bool relay_write(struct relay *relay, int fd, const void *buf,
 		len -= (size_t)sent;
 	}
 	return true;
+}
+
+/* Like a read of up to `len` bytes and their writing, without copies; how many
+ * that were, or 0. */
+static size_t relay_splice(struct relay *relay, size_t len)
+{
+	ssize_t got, sent;
+
+	if (!relay_ready(relay, relay->server, POLLIN))
+		return 0;
+	got = splice(relay->server, NULL, relay->pipe[1], NULL, len,
+		     SPLICE_F_MOVE);
+	for (ssize_t left = got; left > 0; left -= sent) {
+		if (!relay_ready(relay, relay->client, POLLOUT))
+			return 0;
+		sent = splice(relay->pipe[0], NULL, relay->client, NULL,
+			      (size_t)left, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+		if (sent < 0 && errno == EAGAIN)
+			sent = 0;
+		else if (sent <= 0)
+			return 0;
+	}
+	return got > 0 ? (size_t)got : 0;
 }
 
 /* --- heads --------------------------------------------------------------- */
@@ -528,6 +553,21 @@ static bool relay_flow_end(struct relay_flow *flow, uint64_t len)
 	return rule->kind != FAULT_WRONG_LENGTH;
 }
 
+/* All that is left of a body that nothing is done to. */
+static bool relay_flow_rest(struct relay_flow *flow, uint64_t left)
+{
+	size_t n;
+
+	for (; left > 0; left -= n) {
+		n = relay_splice(flow->relay, MIN(left, (uint64_t)RELAY_BUF));
+		if (n == 0)
+			return false;
+		faultcount_bytes(flow->ask->path, n);
+		flow->off += n;
+	}
+	return true;
+}
+
 static bool relay_answer_body(struct relay *relay, const struct relay_ask *ask,
 			      struct relay_answer *answer)
 {
@@ -548,6 +588,8 @@ static bool relay_answer_body(struct relay *relay, const struct relay_ask *ask,
 		flow.limit = answer->len;
 	if (!relay_flow(&flow, answer->early, n))
 		return false;
+	if (ask->rule.kind == FAULT_PASS && answer->known)
+		return relay_flow_rest(&flow, left - n);
 	for (left -= n; left > 0 && flow.off < flow.limit; left -= n) {
 		n = relay_read(relay, relay->server, relay->body,
 			       MIN(left, (uint64_t)RELAY_BUF));
@@ -673,6 +715,15 @@ static bool relay_one(struct relay *relay, struct relay_ask *ask)
 	return relay_pass(relay, ask);
 }
 
+static bool relay_pipe(struct relay *relay)
+{
+	if (pipe2(relay->pipe, O_CLOEXEC) < 0)
+		return false;
+	/* Best effort: as it is by default it takes more turns. */
+	fcntl(relay->pipe[1], F_SETPIPE_SZ, RELAY_BUF);
+	return true;
+}
+
 void faultrelay_serve(int fd)
 {
 	struct relay relay = {.client = fd,
@@ -680,18 +731,23 @@ void faultrelay_serve(int fd)
 			      .epoch = atomic_load(&relay_epoch),
 			      .first = true,
 			      .buf = malloc(RELAY_BUF),
-			      .body = malloc(RELAY_BUF)};
+			      .body = malloc(RELAY_BUF),
+			      .pipe = {-1, -1}};
 	struct relay_ask *ask = malloc(sizeof(*ask));
 	int one = 1;
 
 	atomic_fetch_add(&relay_conns, 1);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	if (relay.buf && relay.body && ask)
+	if (relay.buf && relay.body && ask && relay_pipe(&relay))
 		while (relay_one(&relay, ask) && !relay.client_closes)
 			;
 	free(ask);
 	free(relay.body);
 	free(relay.buf);
+	if (relay.pipe[0] >= 0) {
+		close(relay.pipe[0]);
+		close(relay.pipe[1]);
+	}
 	close(fd);
 	atomic_fetch_sub(&relay_conns, 1);
 }
