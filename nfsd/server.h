@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * server: listens, and owns the workers, each a thread with its own epoll set
- * and its own connections.
+ * server: listens, and owns the workers (worker.h), each a thread with its own
+ * connections.
  *
  * The first worker accepts and gives each new connection to the worker that
- * has the fewest.  Before it sleeps, a worker polls for a while, but only
- * where polling has lately paid.
+ * has the fewest.
  *
  * Life: new (bound, nothing served) -> started -> quiet (calls that have come
  * are finished, no more are read) -> stopped and freed.

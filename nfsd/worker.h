@@ -9,6 +9,9 @@
  * the same one, and the lanes have turns in rotation: a guest with hundreds of
  * busy connections is one among the guests, not hundreds.
  *
+ * Before it sleeps, a worker polls for a while, but only where polling has
+ * lately paid.
+ *
  * All connections of a worker are touched by its thread only.  Others talk to
  * it by mail and by flags; what server.h promises of them is kept here.
  *
