@@ -347,12 +347,36 @@ static int apply_unknown(struct apply_parse *p, const char *key)
 			   near ? "\"?" : "");
 }
 
+/* A list goes on in another line; takes `more`. */
+static int apply_set_more(struct apply_parse *p, char **to, char *more)
+{
+	unsigned int count = 1;
+	char *both;
+
+	if (asprintf(&both, "%s\n%s", *to, more) < 0)
+		both = NULL;
+	free(more);
+	if (!both)
+		return -ENOMEM;
+	free(*to);
+	*to = both;
+	while ((both = strchr(both, '\n'))) {
+		both++;
+		count++;
+	}
+	if (count > APPLY_PACKAGES_MAX)
+		return apply_error(p, "[%s %.80s] has more than %d packages",
+				   apply_kinds[p->object->kind],
+				   p->object->name, APPLY_PACKAGES_MAX);
+	return 0;
+}
+
 static int apply_set(struct apply_parse *p, enum apply_key key,
 		     const char *value)
 {
 	const struct apply_row *row = &apply_rows[key];
 	char **to = &p->object->value[key];
-	char *read, *both;
+	char *read;
 
 	/* A long list may have several lines. */
 	if (*to && key != APPLY_PACKAGES)
@@ -367,14 +391,7 @@ static int apply_set(struct apply_parse *p, enum apply_key key,
 		*to = read;
 		return 0;
 	}
-	if (asprintf(&both, "%s\n%s", *to, read) < 0)
-		both = NULL;
-	free(read);
-	if (!both)
-		return -ENOMEM;
-	free(*to);
-	*to = both;
-	return 0;
+	return apply_set_more(p, to, read);
 }
 
 static int apply_key_line(struct apply_parse *p, char *line)
