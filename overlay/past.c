@@ -20,7 +20,7 @@
 #include "overlay/selection.h"
 #include "overlay/view_impl.h"
 
-enum { PAST_TREE_LEN = 13, PAST_DIR_LEN = 25, PAST_OLD_MAX = 64 };
+enum { PAST_TREE_LEN = 13, PAST_DIR_LEN = 25 };
 
 struct past_dir {
 	uint64_t fileid; /* 0: free */
@@ -180,16 +180,34 @@ void past_table_free(struct past_table *table)
 	free(table);
 }
 
-static int past_copy(const struct past_table *from, struct past_table **to)
+/* Numbers of trees in the copy; *numbers is the caller's. */
+static int past_copy_trees(const struct past_table *from, const bool *gone,
+			   struct past_table *t, uint32_t **numbers)
+{
+	int rc = 0;
+
+	*numbers = calloc(MAX(from->tree_count, 1u), sizeof(**numbers));
+	if (!*numbers)
+		return -ENOMEM;
+	for (uint32_t i = 0; rc == 0 && i < from->tree_count; i++)
+		if (!gone || !gone[i])
+			rc = past_enter_tree(t, from->trees[i].tree,
+					     &from->trees[i].since,
+					     &(*numbers)[i]);
+	return rc;
+}
+
+/* gone: by number of tree; what is of those is left out.  NULL: nothing. */
+static int past_copy(const struct past_table *from, const bool *gone,
+		     struct past_table **to)
 {
 	struct past_table *t = calloc(1, sizeof(*t));
-	uint32_t number;
+	CLEANUP_FREE uint32_t *numbers = NULL;
 	int rc =
 	    t ? past_room(t, from->dir_count, from->object_count) : -ENOMEM;
 
-	for (uint32_t i = 0; rc == 0 && i < from->tree_count; i++)
-		rc = past_enter_tree(t, from->trees[i].tree,
-				     &from->trees[i].since, &number);
+	if (rc == 0)
+		rc = past_copy_trees(from, gone, t, &numbers);
 	if (rc < 0) {
 		past_table_free(t);
 		return rc;
@@ -200,11 +218,13 @@ static int past_copy(const struct past_table *from, struct past_table **to)
 			past_put_dir(t, from->dirs[i].fileid,
 				     &from->dirs[i].ctime,
 				     &from->dirs[i].mtime);
-	for (uint32_t i = 0; i < from->object_slots; i++)
-		if (from->objects[i].fileid)
-			past_put_object(t, from->objects[i].fileid,
-					from->objects[i].tree,
-					from->objects[i].inode);
+	for (uint32_t i = 0; i < from->object_slots; i++) {
+		const struct past_object *o = &from->objects[i];
+
+		if (o->fileid && !(gone && gone[o->tree]))
+			past_put_object(t, o->fileid, numbers[o->tree],
+					o->inode);
+	}
 	*to = t;
 	return 0;
 }
@@ -262,6 +282,104 @@ static void past_write_dir(struct kv_batch *batch, const char *tenant,
 	kv_batch_put(batch, key.bytes, key.len, value, sizeof(value));
 }
 
+/* --- what is needed ------------------------------------------------------- */
+
+/* Trees of generations that could be rolled back to. */
+struct past_kept {
+	struct digest *trees; /* owns */
+	size_t count, cap;
+};
+
+static int past_keep(void *ctx, const struct selection *selection)
+{
+	struct past_kept *kept = ctx;
+
+	for (unsigned int i = 0; i < selection->count; i++) {
+		if (kept->count == kept->cap) {
+			size_t cap = MAX((size_t)64, 2 * kept->cap);
+			struct digest *bigger =
+			    reallocarray(kept->trees, cap, sizeof(*bigger));
+
+			if (!bigger)
+				return -ENOMEM;
+			kept->trees = bigger;
+			kept->cap = cap;
+		}
+		kept->trees[kept->count++] = selection->package[i].tree;
+	}
+	return 0;
+}
+
+static bool past_is_kept(const struct past_kept *kept,
+			 const struct digest *tree)
+{
+	for (size_t i = 0; i < kept->count; i++)
+		if (digest_equal(&kept->trees[i], tree))
+			return true;
+	return false;
+}
+
+static bool past_is_recent(const struct timespec *since)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_sec - since->tv_sec + (time_t)past_age <
+	       PAST_HOURS * 3600;
+}
+
+/* One of those that files were taken away of last. */
+static bool past_is_among_last(const struct past_table *t, uint32_t number)
+{
+	const struct timespec *since = &t->trees[number].since;
+	unsigned int later = 0;
+
+	for (uint32_t i = 0; i < t->tree_count && later < PAST_OLD_MAX; i++)
+		later +=
+		    i != number &&
+		    (time_is_after(&t->trees[i].since, since) ||
+		     (i < number && !time_is_after(since, &t->trees[i].since)));
+	return later < PAST_OLD_MAX;
+}
+
+static bool past_all_recent(const struct past_table *t)
+{
+	for (uint32_t i = 0; i < t->tree_count; i++)
+		if (!past_is_recent(&t->trees[i].since))
+			return false;
+	return true;
+}
+
+/* What is let go: by number of tree, and its keys in the batch.  *gone: owned
+ * by the caller; NULL: nothing is. */
+static int past_let_go(struct past *past, struct kv_batch *batch, bool **gone)
+{
+	const struct past_table *t = past->table;
+	struct past_kept kept = {0};
+	struct record_key key;
+	int rc;
+
+	if (past_all_recent(t))
+		return 0;
+	*gone = calloc(t->tree_count, sizeof(**gone));
+	if (!*gone)
+		return -ENOMEM;
+	rc = selection_each(depot_state(past->depot), past->tenant, past_keep,
+			    &kept);
+	for (uint32_t i = 0; rc == 0 && i < t->tree_count; i++) {
+		const struct digest *tree = tree_digest(t->trees[i].tree);
+
+		if (past_is_recent(&t->trees[i].since) ||
+		    (past_is_among_last(t, i) && past_is_kept(&kept, tree)))
+			continue;
+		(*gone)[i] = true;
+		past_tree_key(&key, past->tenant, tree);
+		kv_batch_delete(batch, key.bytes, key.len);
+	}
+	free(kept.trees);
+	return rc;
+}
+
 /* --- loading -------------------------------------------------------------- */
 
 struct past_load {
@@ -270,8 +388,7 @@ struct past_load {
 	const uint8_t *key;        /* borrows */
 	const struct image *image; /* borrows */
 	struct kv_batch *batch;    /* what is forgotten */
-	const struct digest *kept; /* borrows; trees of generations */
-	size_t kept_count;
+	struct past_kept kept;
 	bool has_floor;
 };
 
@@ -337,17 +454,9 @@ static int past_load_objects(struct past_load *load, struct tree *tree,
 static bool past_needs(const struct past_load *load, const struct digest *tree,
 		       const struct timespec *since)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	if (now.tv_sec - since->tv_sec + (time_t)past_age < PAST_HOURS * 3600)
-		return true;
-	if (load->table->tree_count >= PAST_OLD_MAX)
-		return false;
-	for (size_t i = 0; i < load->kept_count; i++)
-		if (digest_equal(&load->kept[i], tree))
-			return true;
-	return false;
+	return past_is_recent(since) ||
+	       (load->table->tree_count < PAST_OLD_MAX &&
+		past_is_kept(&load->kept, tree));
 }
 
 static int past_load_tree(void *ctx, const struct each_key *key)
@@ -376,41 +485,13 @@ static int past_load_tree(void *ctx, const struct each_key *key)
 	return rc;
 }
 
-struct past_kept {
-	struct digest *trees; /* owns */
-	size_t count, cap;
-};
-
-static int past_keep(void *ctx, const struct selection *selection)
-{
-	struct past_kept *kept = ctx;
-
-	for (unsigned int i = 0; i < selection->count; i++) {
-		if (kept->count == kept->cap) {
-			size_t cap = MAX((size_t)64, 2 * kept->cap);
-			struct digest *bigger =
-			    reallocarray(kept->trees, cap, sizeof(*bigger));
-
-			if (!bigger)
-				return -ENOMEM;
-			kept->trees = bigger;
-			kept->cap = cap;
-		}
-		kept->trees[kept->count++] = selection->package[i].tree;
-	}
-	return 0;
-}
-
 static int past_load(struct past_load *load)
 {
 	struct kv *kv = depot_state(load->past->depot);
 	const char *tenant = load->past->tenant;
-	struct past_kept kept = {0};
 	struct record_key prefix;
-	int rc = selection_each(kv, tenant, past_keep, &kept);
+	int rc = selection_each(kv, tenant, past_keep, &load->kept);
 
-	load->kept = kept.trees;
-	load->kept_count = kept.count;
 	past_prefix(&prefix, 'M', tenant);
 	if (rc == 0)
 		rc = each_key(kv, &prefix, 8, past_load_dir, load);
@@ -419,7 +500,7 @@ static int past_load(struct past_load *load)
 		rc = each_key(kv, &prefix, DIGEST_LEN, past_load_tree, load);
 	if (rc == 0)
 		rc = kv_write(kv, load->batch);
-	free(kept.trees);
+	free(STEAL(load->kept.trees));
 	return kv_is_full(rc) ? 0 : rc;
 }
 
@@ -509,13 +590,16 @@ static void past_add_dirs(struct past *past, struct past_table *t,
 }
 
 int past_next(struct past *past, struct image_diff *const *diffs,
-	      unsigned int count, const struct timespec *now,
+	      unsigned int count, const struct timespec *now, bool let_go,
 	      struct kv_batch *batch, struct past_table **next)
 {
+	CLEANUP_FREE bool *gone = NULL;
 	uint64_t dirs = 0, objects = 0;
-	struct past_table *t;
-	int rc = past_copy(past->table, &t);
+	struct past_table *t = NULL;
+	int rc = let_go ? past_let_go(past, batch, &gone) : 0;
 
+	if (rc == 0)
+		rc = past_copy(past->table, gone, &t);
 	if (rc < 0)
 		return rc;
 	for (unsigned int i = 0; i < count; i++) {

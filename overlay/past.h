@@ -8,7 +8,9 @@
  *   kept that has their tree: an open file and a mapped library keep their
  *   bytes, also over a restart (rule N-20).  They can be read, not changed: who
  *   writes to one is told that it is stale, and finds the new one by its name.
- *   Directories are not kept: what is in them is.
+ *   Directories are not kept: what is in them is.  Of trees that only a kept
+ *   generation needs, the last PAST_OLD_MAX are kept.  What nothing needs any
+ *   more is let go at the tenant's next switch, and at a start.
  * - Directories whose entries differ since a switch have its time as ctime, and
  *   as mtime when names differ (rule N-14); all others keep theirs.
  *
@@ -27,7 +29,7 @@
 #include "overlay/image_diff.h"
 #include "overlay/record.h"
 
-enum { PAST_HOURS = 24 };
+enum { PAST_HOURS = 24, PAST_OLD_MAX = 64 };
 
 struct past;
 struct past_table;
@@ -44,10 +46,15 @@ MUST_CHECK int past_open(struct depot *depot, const char *tenant,
 			 const struct timespec *since, struct past **past);
 void past_free(struct past *past); /* NULL allowed */
 
-/* The table after these switches at `now`, and its keys in the batch. */
+/*
+ * The table after these switches at `now`, and its keys in the batch.  let_go:
+ * without the trees that nothing needs any more; all the tenant's views must be
+ * locked then until past_set has returned, since they borrow those.
+ */
 MUST_CHECK int past_next(struct past *past, struct image_diff *const *diffs,
 			 unsigned int count, const struct timespec *now,
-			 struct kv_batch *batch, struct past_table **next);
+			 bool let_go, struct kv_batch *batch,
+			 struct past_table **next);
 /* The batch is in the log.  Takes `next`. */
 void past_set(struct past *past, struct past_table *next);
 void past_table_free(struct past_table *table); /* NULL allowed */

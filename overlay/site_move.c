@@ -237,7 +237,7 @@ static int move_past(struct move_run *run)
 	clock_gettime(CLOCK_REALTIME, &now);
 	return past_next(past, run->diffs, run->diff_count,
 			 move->selection ? &move->selection->since : &now,
-			 run->batch, &run->past);
+			 !move->guest, run->batch, &run->past);
 }
 
 /* What the one guest has of its own from now on. */

@@ -207,6 +207,82 @@ static void test_switch_trees(void)
 	fixture_close(&t.fx);
 }
 
+/* A daemon that runs on lets go what nothing needs any more, too. */
+static void test_switch_lets_go(void)
+{
+	struct test_trees trees = {0};
+	struct view_object tool;
+	struct view_attr attr;
+	unsigned int count;
+	uint32_t generation;
+	struct test t;
+
+	test_open(&t);
+	trees.tree = t.one.tree;
+	tool = fixture_find(t.view, "bin/tool");
+	CU_ASSERT_EQUAL(test_switch(&t, &t.two, SITE_POLICY_FAIL, NULL), 0);
+	CU_ASSERT_EQUAL(site_forget_generations(t.fx.site, &t.one.revision, "p",
+						"1", &count),
+			0);
+	/* Not before the day is over. */
+	past_age_for_tests(PAST_HOURS * 3600 - 60);
+	CU_ASSERT_EQUAL(site_tenant_assign(t.fx.site, "red", NULL, 0, false,
+					   NULL, NULL, &generation),
+			0);
+	CU_ASSERT_TRUE(test_has(&t, tool, "tool 1"));
+	past_age_for_tests(PAST_HOURS * 3600 + 1);
+	CU_ASSERT_EQUAL(test_switch(&t, &t.two, SITE_POLICY_FAIL, NULL), 0);
+	CU_ASSERT_EQUAL(view_getattr(t.view, tool, &attr), -ESTALE);
+	CU_ASSERT_EQUAL(site_tree_users(t.fx.site, test_tree_user, &trees), 0);
+	CU_ASSERT_EQUAL(trees.past, 0);
+	test_again(&t);
+	CU_ASSERT_EQUAL(view_getattr(t.view, tool, &attr), -ESTALE);
+	CU_ASSERT_TRUE(test_is(&t, "bin/tool", "tool 2"));
+	past_age_for_tests(0);
+	fixture_close(&t.fx);
+}
+
+static int test_past_trees(void *ctx, const struct site_tree_user *user)
+{
+	*(unsigned int *)ctx += user->past;
+	return 0;
+}
+
+/* Very many upgrades: generations that are kept need no more than the last of
+ * them. */
+static void test_switch_many(void)
+{
+	struct fixture_entry entry = {.path = "bin/tool",
+				      .mode = S_IFREG | 0755};
+	char text[PAST_OLD_MAX + 20][16];
+	struct view_object first = {0}, last = {0};
+	struct package_info info;
+	struct view_attr attr;
+	unsigned int past = 0;
+	struct test t;
+
+	test_open(&t);
+	past_age_for_tests(PAST_HOURS * 3600 + 1);
+	for (unsigned int i = 0; i < ARRAY_LEN(text); i++) {
+		snprintf(text[i], sizeof(text[i]), "%u", i);
+		entry.text = text[i];
+		fixture_package(&t.fx, "many", text[i], &entry, 1, &info);
+		CU_ASSERT_EQUAL(test_switch(&t, &info, SITE_POLICY_FAIL, NULL),
+				0);
+		last = fixture_find(t.view, "bin/tool");
+		if (i == 0)
+			first = last;
+	}
+	CU_ASSERT_EQUAL(site_tree_users(t.fx.site, test_past_trees, &past), 0);
+	/* That of the last switch was still seen when it was made. */
+	CU_ASSERT_EQUAL(past, PAST_OLD_MAX + 1);
+	CU_ASSERT_EQUAL(view_getattr(t.view, first, &attr), -ESTALE);
+	CU_ASSERT_EQUAL(test_switch(&t, &t.one, SITE_POLICY_FAIL, NULL), 0);
+	CU_ASSERT_TRUE(test_has(&t, last, text[ARRAY_LEN(text) - 1]));
+	past_age_for_tests(0);
+	fixture_close(&t.fx);
+}
+
 /* --- times
  * -------------------------------------------------------------------- */
 
@@ -451,6 +527,8 @@ static const struct check_test tests[] = {
     {"old handles", test_switch_handles},
     {"old handles end", test_switch_handles_end},
     {"trees are kept", test_switch_trees},
+    {"old trees are let go while running", test_switch_lets_go},
+    {"of very many upgrades the last are kept", test_switch_many},
     {"times of directories", test_switch_times},
     {"the package's version", test_switch_package},
     {"the guest's version", test_switch_keep},
