@@ -202,6 +202,12 @@ int depot_open(const char *path, const struct depot_options *options,
 	return 0;
 }
 
+void depot_hurry(struct depot *depot)
+{
+	atomic_store(&depot->hurried, true);
+	upstreams_stop_get(depot->upstreams);
+}
+
 void depot_close(struct depot *depot)
 {
 	if (!depot)

@@ -40,7 +40,7 @@ struct http {
 	bool is_tls;
 	char host[HTTP_HOST_MAX]; /* "" when it is an address */
 	unsigned int port;
-	atomic_bool stopping;
+	atomic_bool stopping, get_stopping;
 	pthread_mutex_t lock;
 	CURL *idle[HTTP_HANDLES_MAX];   /* lock; owns */
 	unsigned int idle_count;        /* lock */
@@ -91,6 +91,13 @@ static bool http_is_unwanted(const struct http_transfer *transfer)
 	       atomic_load(&transfer->request->watch->cancel);
 }
 
+static bool http_is_stopped(const struct http_transfer *transfer)
+{
+	return atomic_load(&transfer->http->stopping) ||
+	       (atomic_load(&transfer->http->get_stopping) &&
+		!transfer->answer->ranged);
+}
+
 static size_t http_on_send(char *buf, size_t size, size_t count, void *ctx)
 {
 	struct http_transfer *transfer = ctx;
@@ -127,8 +134,7 @@ static int http_on_progress(void *ctx, curl_off_t total UNUSED,
 {
 	struct http_transfer *transfer = ctx;
 
-	return atomic_load(&transfer->http->stopping) ||
-	       http_is_unwanted(transfer);
+	return http_is_stopped(transfer) || http_is_unwanted(transfer);
 }
 
 static int http_on_socket(void *ctx UNUSED, curl_socket_t fd,
@@ -436,7 +442,7 @@ static int http_judge(const struct http_transfer *transfer, CURLcode done,
 	char why[HTTP_WHY_MAX] = "";
 	int rc;
 
-	if (atomic_load(&transfer->http->stopping)) {
+	if (http_is_stopped(transfer)) {
 		rc = -ECANCELED;
 		snprintf(why, sizeof(why), "stopped");
 	} else if (done == CURLE_ABORTED_BY_CALLBACK &&
@@ -612,6 +618,11 @@ int http_new(const char *base, const struct http_options *options,
 void http_stop(struct http *http)
 {
 	atomic_store(&http->stopping, true);
+}
+
+void http_stop_get(struct http *http)
+{
+	atomic_store(&http->get_stopping, true);
 }
 
 void http_free(struct http *http)

@@ -47,6 +47,8 @@ MUST_CHECK int http_new(const char *base, const struct http_options *options,
 void http_free(struct http *http); /* takes; NULL allowed */
 /* Requests under way return soon, new ones -ECANCELED. */
 void http_stop(struct http *http);
+/* The same of those that get whole objects; ranges go on. */
+void http_stop_get(struct http *http);
 
 struct http_request {
 	const char *method;                    /* "GET", "PUT", "DELETE" */

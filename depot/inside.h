@@ -46,6 +46,7 @@ struct depot {
 	unsigned int tree_count;             /* trees_lock */
 	unsigned int tree_oldest;            /* trees_lock; next to go */
 
+	atomic_bool hurried; /* depot_hurry */
 	_Atomic uint64_t reads_hot, reads_warm, reads_cold;
 };
 
@@ -57,7 +58,7 @@ bool depot_tree_in_use(struct depot *depot, const struct digest *digest);
 bool depot_tree_forget(struct depot *depot, const struct digest *digest);
 
 MUST_CHECK int gc_new(struct depot *depot, struct gc **gc);
-void gc_free(struct gc *gc); /* stops; takes; NULL allowed */
+void gc_free(struct gc *gc);             /* stops; takes; NULL allowed */
 enum { DEPOT_SHARD_AVERAGE = 64 << 10 }; /* bytes of a chunk, for estimates */
 
 struct leases *depot_leases(struct depot *depot); /* gc's */

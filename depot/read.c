@@ -381,7 +381,7 @@ void depot_read_release(struct depot *depot, struct depot_read *read)
 
 /* The control thread serves one request at a time: an upstream that is down
  * must not hold it for the five minutes that a guest's read may wait. */
-enum { READ_WAIT_S = 20 };
+enum { READ_WAIT_S = 20, READ_WAIT_STEPS_PER_S = 5 };
 
 struct read_wait {
 	pthread_mutex_t lock;
@@ -405,20 +405,33 @@ static void read_wait_wake(struct read_wait *wait, int rc)
 	pthread_mutex_unlock(&wait->lock);
 }
 
-/* false: it is not done after READ_WAIT_S. */
-static bool read_wait_some(struct read_wait *wait)
+static struct timespec read_wait_step(void)
 {
 	struct timespec until;
-	int rc = 0;
 
 	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += READ_WAIT_S;
+	until.tv_nsec += 1000000000 / READ_WAIT_STEPS_PER_S;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	return until;
+}
+
+/* false: it is not done after READ_WAIT_S, or the depot is about to close. */
+static bool read_wait_some(const struct depot *depot, struct read_wait *wait)
+{
+	struct timespec until;
+	bool done;
+
 	pthread_mutex_lock(&wait->lock);
-	while (!wait->done && rc != ETIMEDOUT)
-		rc = pthread_cond_timedwait(&wait->wake, &wait->lock, &until);
-	rc = wait->done;
+	for (int i = 0; !wait->done && !atomic_load(&depot->hurried) &&
+			i < READ_WAIT_S * READ_WAIT_STEPS_PER_S;) {
+		until = read_wait_step();
+		i += pthread_cond_timedwait(&wait->wake, &wait->lock, &until) ==
+		     ETIMEDOUT;
+	}
+	done = wait->done;
 	pthread_mutex_unlock(&wait->lock);
-	return rc;
+	return done;
 }
 
 static int read_wait_for(struct read_wait *wait)
@@ -455,11 +468,13 @@ int depot_read_wait(struct depot *depot, struct depot_read *read)
 	waiting.read.who = read->who;
 	waiting.read.done = read_waiting_done;
 	rc = depot_read_start(depot, &waiting.read);
-	if (rc == -EINPROGRESS && !read_wait_some(&waiting.wait) &&
+	if (rc == -EINPROGRESS && !read_wait_some(depot, &waiting.wait) &&
 	    depot_read_cancel(depot, &waiting.read))
-		return log_err(-EHOSTUNREACH,
-			       "package data did not come within %d s",
-			       READ_WAIT_S);
+		return atomic_load(&depot->hurried)
+			   ? log_err(-ECANCELED, "package data: stopped")
+			   : log_err(-EHOSTUNREACH,
+				     "package data did not come within %d s",
+				     READ_WAIT_S);
 	if (rc == -EINPROGRESS)
 		rc = read_wait_for(&waiting.wait);
 	memcpy(read->piece, waiting.read.piece, sizeof(read->piece));

@@ -14,7 +14,8 @@
  *                 such range, a redirect, a Content-Encoding
  *   -EFBIG        longer than asked for
  *   -EHOSTUNREACH no answer, or "later" (429, 5xx); worth another try
- *   -ECANCELED    source_stop() was called, or the watch's cancel was set
+ *   -ECANCELED    source_stop() was called, or source_stop_get() and it is a
+ *                 get, or the watch's cancel was set
  *   -ENOMEM
  * and of those that write:
  *   -EEXIST       create: the object is there
@@ -66,6 +67,9 @@ struct source_ops {
 			     struct source_fault *fault);
 	/* Make calls under way return soon; may be NULL. */
 	void (*stop)(struct source *source);
+	/* Likewise, but only get: ranges go on.  NULL where it ends soon by
+	 * itself. */
+	void (*stop_get)(struct source *source);
 	void (*free)(struct source *source); /* takes source */
 
 	/* --- these are NULL where a kind cannot be written ------------------
@@ -148,6 +152,12 @@ static inline void source_stop(struct source *source)
 {
 	if (source->ops->stop)
 		source->ops->stop(source);
+}
+
+static inline void source_stop_get(struct source *source)
+{
+	if (source->ops->stop_get)
+		source->ops->stop_get(source);
 }
 
 /* The kinds; `rest` is what follows "dir:", `url` the whole. */

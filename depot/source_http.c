@@ -81,6 +81,11 @@ static void source_http_stop(struct source *source)
 	http_stop(source_http_of(source)->http);
 }
 
+static void source_http_stop_get(struct source *source)
+{
+	http_stop_get(source_http_of(source)->http);
+}
+
 static void source_http_free(struct source *source)
 {
 	struct source_http *this = source_http_of(source);
@@ -95,6 +100,7 @@ static const struct source_ops source_http_ops = {
     .range = source_http_range,
     .range_watched = source_http_range_watched,
     .stop = source_http_stop,
+    .stop_get = source_http_stop_get,
     .free = source_http_free,
 };
 

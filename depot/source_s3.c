@@ -460,6 +460,11 @@ static void source_s3_stop(struct source *source)
 	http_stop(source_s3_of(source)->http);
 }
 
+static void source_s3_stop_get(struct source *source)
+{
+	http_stop_get(source_s3_of(source)->http);
+}
+
 static void source_s3_free(struct source *source)
 {
 	struct source_s3 *s3 = source_s3_of(source);
@@ -475,6 +480,7 @@ static const struct source_ops source_s3_ops = {
     .range = source_s3_range,
     .range_watched = source_s3_range_watched,
     .stop = source_s3_stop,
+    .stop_get = source_s3_stop_get,
     .free = source_s3_free,
     .put = source_s3_put,
     .put_file = source_s3_put_file,

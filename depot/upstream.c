@@ -39,6 +39,8 @@ struct upstreams {
 	pthread_mutex_t lock;
 	struct upstream *all[UPSTREAMS_MAX]; /* lock; ref; sorted by name */
 	unsigned int count;                  /* lock */
+	struct upstream *probed;             /* lock; borrows; being added */
+	bool get_stopped;                    /* lock */
 };
 
 /* --- one upstream -------------------------------------------------------- */
@@ -344,6 +346,23 @@ void upstreams_stop(struct upstreams *upstreams)
 	pthread_mutex_unlock(&upstreams->lock);
 }
 
+static void upstream_stop_get(struct upstream *upstream)
+{
+	atomic_store(&upstream->stopping, true);
+	source_stop_get(upstream->source);
+}
+
+void upstreams_stop_get(struct upstreams *upstreams)
+{
+	pthread_mutex_lock(&upstreams->lock);
+	upstreams->get_stopped = true;
+	for (unsigned int i = 0; i < upstreams->count; i++)
+		upstream_stop_get(upstreams->all[i]);
+	if (upstreams->probed)
+		upstream_stop_get(upstreams->probed);
+	pthread_mutex_unlock(&upstreams->lock);
+}
+
 void upstreams_close(struct upstreams *upstreams)
 {
 	if (!upstreams)
@@ -397,6 +416,17 @@ unsigned int upstreams_all(struct upstreams *upstreams,
 
 /* --- add, remove, list --------------------------------------------------- */
 
+/* It is in no list yet; NULL: no longer asked. */
+static void upstreams_set_probed(struct upstreams *upstreams,
+				 struct upstream *upstream)
+{
+	pthread_mutex_lock(&upstreams->lock);
+	upstreams->probed = upstream;
+	if (upstream && upstreams->get_stopped)
+		upstream_stop_get(upstream);
+	pthread_mutex_unlock(&upstreams->lock);
+}
+
 static int upstreams_probe(struct upstreams *upstreams,
 			   struct upstream *upstream,
 			   const struct upstream_spec *spec)
@@ -406,8 +436,10 @@ static int upstreams_probe(struct upstreams *upstreams,
 
 	if (!batch)
 		return -ENOMEM;
+	upstreams_set_probed(upstreams, upstream);
 	rc = upstream_probe(upstream, upstreams->state, upstreams->trust, spec,
 			    batch);
+	upstreams_set_probed(upstreams, NULL);
 	registry_upstream_put(batch, &upstream->row);
 	if (rc == 0)
 		rc = registry_commit(upstreams->state, batch);

@@ -24,6 +24,8 @@ enum { UPSTREAMS_MAX = 64, UPSTREAM_TRIES = 3 };
 MUST_CHECK int upstreams_open(struct kv *state, struct upstreams **upstreams);
 /* Requests under way return soon, new ones -ECANCELED. */
 void upstreams_stop(struct upstreams *upstreams);
+/* The same of upstream_get, one that is just being added too; ranges go on. */
+void upstreams_stop_get(struct upstreams *upstreams);
 void upstreams_close(struct upstreams *upstreams); /* takes; NULL allowed */
 
 /* See depot_upstream_set, _remove and _list. -ENOSPC: UPSTREAMS_MAX. */

@@ -420,11 +420,14 @@ static int nfsd_start(struct nfsd *nfsd, const struct conf *conf)
 }
 
 /*
- * No new calls; what has been done becomes stable; the answers go out; then
- * everything is taken down from the top.
+ * No operator waits for an upstream any more; no new calls; what has been done
+ * becomes stable; the answers go out; then everything is taken down from the
+ * top.
  */
 static void nfsd_stop(struct nfsd *nfsd)
 {
+	if (nfsd->depot)
+		depot_hurry(nfsd->depot);
 	control_stop(STEAL(nfsd->control));
 	peer_stop(STEAL(nfsd->peer));
 	if (nfsd->server) {

@@ -452,6 +452,67 @@ static void test_stop(void)
 	test_server_stop(&server);
 }
 
+/* What asks for a whole object ends; a range of the same upstream goes on. */
+static void test_stop_get(void)
+{
+	struct test_server server;
+	struct source_fault fault;
+	struct source *source;
+	char byte = 0;
+	size_t len;
+	void *buf;
+
+	test_server_start(&server);
+	test_set(&server, "HTTP/1.1 206 Partial Content\r\n"
+			  "Content-Range: bytes 0-0/9\r\n"
+			  "Content-Length: 1\r\n\r\nx");
+	source = test_source(&server);
+	source_stop_get(source);
+	CU_ASSERT_EQUAL(source->ops->get(source, "p", 9, &buf, &len, &fault),
+			-ECANCELED);
+	CU_ASSERT_EQUAL(source->ops->range(source, "p", 0, 1, &byte, &fault),
+			0);
+	CU_ASSERT_EQUAL(byte, 'x');
+	source_free(source);
+	test_server_stop(&server);
+}
+
+static void *test_hurry_later(void *arg)
+{
+	usleep(100000);
+	depot_hurry(arg);
+	return NULL;
+}
+
+/* Three tries of 15 s held the daemon's end up for 46 s, and a server of a few
+ * bytes a second for as long as it liked. */
+static void test_hurry(void)
+{
+	CLEANUP_FREE char *dir = tmpdir_new();
+	struct depot *depot = kit_open(dir);
+	struct upstream_spec spec = {.name = "u", .is_unsigned = true};
+	struct test_server server;
+	struct timespec from, to;
+	pthread_t thread;
+	char url[64];
+
+	test_server_start(&server);
+	server.silent = true;
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u", server.port);
+	spec.url = url;
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	ASSERT(pthread_create(&thread, NULL, test_hurry_later, depot) == 0);
+	CU_ASSERT_EQUAL(depot_upstream_set(depot, &spec), -ECANCELED);
+	/* Later ones likewise. */
+	CU_ASSERT_EQUAL(depot_upstream_set(depot, &spec), -ECANCELED);
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	CU_ASSERT(to.tv_sec - from.tv_sec < 5);
+	pthread_join(thread, NULL);
+	depot_close(depot);
+	tmpdir_remove(STEAL(dir));
+	test_server_stop(&server);
+}
+
 int main(void)
 {
 	static const struct check_test tests[] = {
@@ -464,6 +525,8 @@ int main(void)
 	    {"credentials", test_credentials},
 	    {"a redirect to another host", test_redirect},
 	    {"stop", test_stop},
+	    {"stop of gets", test_stop_get},
+	    {"the end of the daemon does not wait", test_hurry},
 	};
 
 	return check_main("test_source_http", tests, ARRAY_LEN(tests));
