@@ -15,6 +15,8 @@ enum {
 	KV_INFO_LOG_NONE = 6, /* rocksdb::NUM_INFO_LOG_LEVELS: above all */
 	KV_INFO_LOG_COUNT = 1,
 	KV_STATE_LEVEL0 = 40,
+	KV_MERGE_FILES_MIN = 4, /* of level 0; RocksDB's default */
+	KV_MERGE_FILES_MAX = 12,
 	KV_SHARDS_LEVEL0 = 20,
 	KV_SHARDS_LEVEL0_STOP = 36,
 	KV_BYTES_PER_SYNC = 1 << 20,
@@ -25,6 +27,8 @@ enum {
 	KV_DISK_BUFFERS = 64, /* what its write buffers may hold of it */
 	KV_FILE_MAX = 32 << 20,
 };
+
+#define KV_MEM_BLOOM 0.05 /* of a write buffer */
 
 static size_t kv_clamp(size_t value, size_t min, size_t max)
 {
@@ -105,6 +109,26 @@ static void kv_set_disk(struct kv *kv, uint64_t disk_max)
 	rocksdb_options_set_max_compaction_bytes(o, kv->step);
 }
 
+/*
+ * Names are drawn by lot, so that a merge of level 0 writes all of the next
+ * level anew: it is worth waiting for more files, which costs a look into a
+ * filter for each in a lookup.  Not for more than a compaction may take.  And
+ * most lookups are for what is not here, in the memtables neither: a filter
+ * costs less than the way down a list that is in no processor's cache.
+ */
+static void kv_set_lookups(struct kv *kv)
+{
+	rocksdb_options_t *o = kv->options;
+	size_t files = KV_MERGE_FILES_MAX;
+
+	if (kv->step > 0)
+		files = kv_clamp(kv->step / kv->write_buffer,
+				 KV_MERGE_FILES_MIN, KV_MERGE_FILES_MAX);
+	rocksdb_options_set_level0_file_num_compaction_trigger(o, (int)files);
+	rocksdb_options_set_memtable_prefix_bloom_size_ratio(o, KV_MEM_BLOOM);
+	rocksdb_options_set_memtable_whole_key_filtering(o, 1);
+}
+
 static void kv_set_shards(struct kv *kv,
 			  rocksdb_block_based_table_options_t *table,
 			  size_t memory_max, uint64_t disk_max)
@@ -116,6 +140,7 @@ static void kv_set_shards(struct kv *kv,
 	}
 	kv_set_write_buffer(kv, kv_write_buffers(kv, memory_max));
 	kv_set_level0(kv, KV_SHARDS_LEVEL0, KV_SHARDS_LEVEL0_STOP);
+	kv_set_lookups(kv);
 	rocksdb_writeoptions_disable_WAL(kv->writes, 1);
 }
 
@@ -143,7 +168,7 @@ static void kv_set_state(struct kv *kv,
 	    rocksdb_cache_create_lru(MAX(memory_max / 2, (size_t)KV_CACHE_MIN));
 	rocksdb_block_based_options_set_block_cache(table, kv->cache);
 	kv_set_write_buffer(kv, kv_write_buffers(kv, memory_max / 2));
-	rocksdb_options_set_memtable_prefix_bloom_size_ratio(o, 0.05);
+	rocksdb_options_set_memtable_prefix_bloom_size_ratio(o, KV_MEM_BLOOM);
 	rocksdb_options_set_memtable_whole_key_filtering(o, 1);
 	rocksdb_options_set_wal_recovery_mode(o,
 					      rocksdb_point_in_time_recovery);

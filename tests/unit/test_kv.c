@@ -1063,6 +1063,50 @@ static void test_kv_memory(void)
 	}
 }
 
+static unsigned int test_kv_tables(const char *dir)
+{
+	unsigned int count = 0;
+	struct dirent *entry;
+	DIR *d = opendir(dir);
+
+	while ((entry = readdir(d)))
+		count += strstr(entry->d_name, ".sst") != NULL;
+	closedir(d);
+	return count;
+}
+
+/* Tables that eight flushes leave, once they are fewer or 5 s are over. */
+static unsigned int test_kv_eight_tables(uint64_t disk_max, unsigned int tries)
+{
+	struct kv_options options = {.memory_max = TEST_KV_MEMORY,
+				     .disk_max = disk_max};
+	CLEANUP(tmpdir_cleanup) char *dir = tmpdir_new();
+	static uint8_t value[1000];
+	unsigned int count = 8;
+	struct kv *kv;
+
+	CU_ASSERT_EQUAL_FATAL(kv_open_with(dir, KV_SHARDS, &options, &kv), 0);
+	for (int n = 0; n < 8; n++) {
+		CU_ASSERT_EQUAL(
+		    kv_put(kv, &n, sizeof(n), value, sizeof(value)), 0);
+		CU_ASSERT_EQUAL(kv_flush(kv), 0);
+	}
+	for (; tries > 0 && count >= 8; tries--) {
+		usleep(50000);
+		count = test_kv_tables(dir);
+	}
+	kv_close(kv);
+	return count;
+}
+
+/* What was just written is not written again at once, where there is room. */
+static void test_kv_merges(void)
+{
+	CU_ASSERT_EQUAL(test_kv_eight_tables(0, 6), 8);
+	CU_ASSERT_EQUAL(test_kv_eight_tables(UINT64_C(20) << 30, 6), 8);
+	CU_ASSERT_TRUE(test_kv_eight_tables(32 << 20, 100) < 8);
+}
+
 static const struct check_test tests[] = {
     {"put and get", test_kv_put_get},
     {"pin", test_kv_pin},
@@ -1087,6 +1131,7 @@ static const struct check_test tests[] = {
     {"full while syncing", test_kv_full_while_syncing},
     {"stats", test_kv_stats},
     {"memory", test_kv_memory},
+    {"merges", test_kv_merges},
 };
 
 static int test_kv_child_main(char **args)
