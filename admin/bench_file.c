@@ -124,6 +124,25 @@ static int bench_check_storage(const struct bench_check *check,
 	return 0;
 }
 
+static int bench_check_failed(const struct bench_check *check,
+			      const json_t *failed)
+{
+	const json_t *command;
+	size_t i;
+
+	if (!failed)
+		return 0;
+	if (!json_is_array(failed) ||
+	    json_array_size(failed) > BENCH_SAMPLES_MAX)
+		return bench_bad(check, "failed is no list");
+	json_array_foreach(failed, i, command)
+	{
+		if (!bench_is_word(json_string_value(command)))
+			return bench_bad(check, "failed has no commands");
+	}
+	return 0;
+}
+
 static int bench_check_all(struct bench_check *check, const json_t *json)
 {
 	const json_t *results = json_object_get(json, "results"), *result;
@@ -142,6 +161,9 @@ static int bench_check_all(struct bench_check *check, const json_t *json)
 			return bench_bad(check, "it is there twice");
 	}
 	check->command = NULL;
+	rc = bench_check_failed(check, json_object_get(json, "failed"));
+	if (rc < 0)
+		return rc;
 	return bench_check_storage(check, json_object_get(json, "storage"));
 }
 

@@ -10,10 +10,12 @@
  *                "parameters":{"app":"nginx","variant":"copy"},
  *                "phases":{"image":[S...],...},"bytes":[N...]}...],
  *    "storage":[{"softwares":N,"guests":N,"design":TEXT,"bytes":N,
- *                "parts":{TEXT:N...}}...]}
+ *                "parts":{TEXT:N...}}...],
+ *    "failed":["nginx/copy"...]}
  *
  * S: seconds.  In times, phases and bytes the i-th is of the i-th sample; a
- * phase that a sample did not have is 0.  Only command and times must be there.
+ * phase that a sample did not have is 0.  failed: a command for each sample
+ * that was begun and that there is not.  Only command and times must be there.
  */
 #ifndef ADMIN_BENCH_FILE_H
 #define ADMIN_BENCH_FILE_H

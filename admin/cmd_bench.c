@@ -41,6 +41,7 @@ struct bench_run {
 	size_t *order; /* owns: cells, each `runs` times */
 	size_t order_count, done;
 	json_t *storage; /* owns: rows */
+	json_t *failed;  /* owns: commands, one a sample that failed */
 	char scripts[PATH_MAX], programs[PATH_MAX], plan[PATH_MAX];
 	const char *cache, *path;
 	bool also_storage, also_run_time;
@@ -110,7 +111,7 @@ static int bench_set_cells(struct bench_run *run)
 	CLEANUP_FREE char *apps =
 	    strdup(bench_value(cli, ARGS_APP, "nginx,postgresql,openjdk"));
 	CLEANUP_FREE char *variants = strdup(bench_value(
-	    cli, ARGS_VARIANTS, "copy,copyz,stream,streamz,local,drive,root"));
+	    cli, ARGS_VARIANTS, "copy,copyz,stream,streamz,local,drive,root,live"));
 	CLEANUP_FREE char *states =
 	    strdup(bench_value(cli, ARGS_STATES, "cold,plan,warm"));
 	const char *app[BENCH_WORD_MAX], *variant[BENCH_WORD_MAX];
@@ -129,7 +130,7 @@ static int bench_set_cells(struct bench_run *run)
 				 &states_count);
 	for (size_t a = 0; rc == 0 && a < apps_count; a++) {
 		for (size_t v = 0; rc == 0 && v < variants_count; v++) {
-			if (!strstr(" drive run root ", variant[v])) {
+			if (!strstr(" drive run root live ", variant[v])) {
 				rc = bench_add_cell(run, app[a], variant[v],
 						    NULL);
 				continue;
@@ -343,14 +344,34 @@ static struct bench_cell *bench_cell_of(struct bench_run *run,
 }
 
 /* A line for each sample: there are few, and each takes long. */
-static void bench_progress(struct bench_run *run, const struct bench_cell *cell,
-			   double seconds)
+static void bench_progress(const struct bench_run *run, const char *app,
+			   const char *variant, const json_t *json)
 {
 	const struct output *out = &run->cli->out;
 
-	if (!out->quiet && out->progress != OUTPUT_PROGRESS_NONE)
-		fprintf(stderr, "  %3zu/%zu  %s/%s  %.2f s\n", run->done,
-			run->order_count, cell->app, cell->variant, seconds);
+	if (out->quiet || out->progress == OUTPUT_PROGRESS_NONE)
+		return;
+	fprintf(stderr, "  %3zu/%zu  %s/%s  ", run->done, run->order_count, app,
+		variant);
+	if (json_object_get(json, "failed"))
+		fprintf(stderr, "failed\n");
+	else
+		fprintf(stderr, "%.2f s\n",
+			json_number_value(json_object_get(json, "seconds")));
+}
+
+/* A sample that there is not: the others go on. */
+static int bench_take_failed(struct bench_run *run,
+			     const struct bench_cell *cell, const json_t *json)
+{
+	const char *app = cell ? cell->app : cmd_text(json, "app");
+	const char *variant = cell ? cell->variant : cmd_text(json, "variant");
+	json_t *command = json_sprintf("%s/%s", app, variant);
+
+	if (!command || json_array_append_new(run->failed, command) < 0)
+		return -ENOMEM;
+	bench_progress(run, app, variant, json);
+	return 0;
 }
 
 /* A line of bench.sh. */
@@ -360,6 +381,12 @@ static int bench_take(struct bench_run *run, const char *line)
 	struct bench_cell *cell = json ? bench_cell_of(run, json) : NULL;
 	int rc = -EBADMSG;
 
+	run->done++;
+	if (json_is_true(json_object_get(json, "failed"))) {
+		rc = bench_take_failed(run, cell, json);
+		json_decref(json);
+		return rc;
+	}
 	/* Times of work come without having been asked for one by one. */
 	if (!cell && strcmp(cmd_text(json, "app"), BENCH_RUN_TIME) == 0 &&
 	    bench_add_cell(run, BENCH_RUN_TIME, cmd_text(json, "variant"),
@@ -369,11 +396,8 @@ static int bench_take(struct bench_run *run, const char *line)
 		rc = json_array_append(cell->samples, json) < 0 ? -ENOMEM : 0;
 	else if (json && json_object_get(json, "design"))
 		rc = json_array_append(run->storage, json) < 0 ? -ENOMEM : 0;
-	run->done++;
 	if (cell && rc == 0)
-		bench_progress(
-		    run, cell,
-		    json_number_value(json_object_get(json, "seconds")));
+		bench_progress(run, cell->app, cell->variant, json);
 	json_decref(json);
 	if (rc == -EBADMSG)
 		failure_set(&run->cli->failure, rc, CONTROL_EXIT_FAILED,
@@ -399,6 +423,24 @@ static int bench_read(struct bench_run *run, int fd)
 	return rc;
 }
 
+/* What was measured stands; that some was not is an error all the same. */
+static int bench_judge_failed(struct bench_run *run)
+{
+	size_t count = json_array_size(run->failed);
+
+	if (count == 0)
+		return 0;
+	failure_set(&run->cli->failure, -EIO, CONTROL_EXIT_FAILED,
+		    "%zu of %zu samples failed, the first: %s", count,
+		    run->done,
+		    json_string_value(json_array_get(run->failed, 0)));
+	failure_hint(&run->cli->failure,
+		     "what was said of it is above; %s/failed has the last "
+		     "guest's console",
+		     run->cache);
+	return -EIO;
+}
+
 static int bench_measure(struct bench_run *run)
 {
 	int out[2], status = 0, rc;
@@ -419,8 +461,10 @@ static int bench_measure(struct bench_run *run)
 		kill(pid, SIGTERM);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
-	if (rc < 0 || status == 0)
+	if (rc < 0)
 		return rc;
+	if (status == 0)
+		return bench_judge_failed(run);
 	failure_set(&run->cli->failure, -EIO, CONTROL_EXIT_FAILED,
 		    "the benchmark ended after %zu of %zu samples", run->done,
 		    run->order_count);
@@ -469,12 +513,12 @@ static int bench_document(struct bench_run *run, json_t **json)
 	*json = NULL;
 	if (rc == 0)
 		*json = json_pack(
-		    "{s:s,s:s,s:I,s:I,s:I,s:o,s:{s:s},s:O,s:O}", "schema",
+		    "{s:s,s:s,s:I,s:I,s:I,s:o,s:{s:s},s:O,s:O,s:O}", "schema",
 		    BENCH_SCHEMA, "date", date, "seed", (json_int_t)run->seed,
 		    "runs", (json_int_t)run->runs, "link_mbit",
 		    (json_int_t)run->link_mbit, "machine", bench_machine(),
 		    "versions", "vdrive", VDRIVE_VERSION, "results", results,
-		    "storage", run->storage);
+		    "storage", run->storage, "failed", run->failed);
 	json_decref(results);
 	return *json ? 0 : rc < 0 ? rc : -ENOMEM;
 }
@@ -527,6 +571,7 @@ int cmd_bench_run(struct cli *cli, size_t argc UNUSED,
 	if (run) {
 		run->cli = cli;
 		run->storage = json_array();
+		run->failed = json_array();
 		rc = bench_set_up(run);
 	}
 	if (rc == 0 && !run->path && !args_has(&cli->args, ARGS_DRY_RUN))
@@ -551,6 +596,7 @@ int cmd_bench_run(struct cli *cli, size_t argc UNUSED,
 		json_decref(run->cells[i].samples);
 	if (run) {
 		json_decref(run->storage);
+		json_decref(run->failed);
 		free(run->order);
 	}
 	return rc < 0 ? cmd_fail(cli) : CONTROL_EXIT_OK;

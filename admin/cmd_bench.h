@@ -9,7 +9,7 @@
 
 /* What admin/bench knows, blanks around each. */
 #define BENCH_APPS     " nginx postgresql openjdk libreoffice five "
-#define BENCH_VARIANTS " copy copyz stream streamz local drive run root "
+#define BENCH_VARIANTS " copy copyz stream streamz local drive run root live "
 #define BENCH_STATES   " cold plan warm "
 /* The program of results that are no starts. */
 #define BENCH_RUN_TIME "run-time"

@@ -37,21 +37,36 @@ void bench_show(struct cli *cli, const json_t *json)
 
 /* --- table --------------------------------------------------------------- */
 
-/* The row that copies the image, which the others are measured by. */
-static const struct bench_row *bench_copy_row(const struct bench_rows *rows,
-					      const char *app)
+/* The row of a variant that others are measured by, or NULL. */
+static const struct bench_row *bench_row_beside(const struct bench_rows *rows,
+						const char *app,
+						const char *variant)
 {
 	for (size_t i = 0; i < rows->count; i++)
 		if (strcmp(rows->rows[i].app, app) == 0 &&
-		    strcmp(rows->rows[i].variant, "copy") == 0)
+		    strcmp(rows->rows[i].variant, variant) == 0)
 			return &rows->rows[i];
 	return NULL;
+}
+
+/* What a start takes longer than the same from an image that is here already:
+ * the bringing of the software.  A guest that is up does not boot. */
+static void bench_table_brought(const struct bench_rows *rows,
+				const struct bench_row *row)
+{
+	const struct bench_row *local =
+	    bench_row_beside(rows, row->app, "local");
+
+	if (local && local != row && strncmp(row->variant, "live", 4) != 0)
+		printf(" %.2f |", row->median - local->median);
+	else
+		printf(" |");
 }
 
 static void bench_table_row(const struct bench_rows *rows,
 			    const struct bench_row *row)
 {
-	const struct bench_row *copy = bench_copy_row(rows, row->app);
+	const struct bench_row *copy = bench_row_beside(rows, row->app, "copy");
 
 	printf("| %s | %s |", row->app, row->variant);
 	for (size_t i = 0; i < rows->phase_count; i++)
@@ -60,6 +75,7 @@ static void bench_table_row(const struct bench_rows *rows,
 		else
 			printf(" |");
 	printf(" **%.2f** | %.2f |", row->median, row->p95);
+	bench_table_brought(rows, row);
 	if (row->bytes >= 0)
 		printf(" %.2f |", row->bytes / 1e6);
 	else
@@ -109,8 +125,9 @@ static void bench_table_starts(const struct bench_rows *rows)
 	printf("| program | variant |");
 	for (size_t i = 0; i < rows->phase_count; i++)
 		printf(" %s |", rows->phase[i]);
-	printf(" p50 s | p95 s | MB over the link | copy / it |\n|---|---|");
-	for (size_t i = 0; i < rows->phase_count + 4; i++)
+	printf(" p50 s | p95 s | beyond local, s | MB over the link | "
+	       "copy / it |\n|---|---|");
+	for (size_t i = 0; i < rows->phase_count + 5; i++)
 		printf("---|");
 	printf("\n");
 	for (size_t i = 0; i < rows->count; i++)
@@ -167,6 +184,19 @@ static void bench_table_storage(const json_t *storage)
 	}
 }
 
+/* Commands of samples that there are not. */
+static void bench_table_failed(const json_t *failed)
+{
+	const json_t *command;
+	size_t i;
+
+	json_array_foreach(failed, i, command)
+		printf("%s%s", i == 0 ? "\nFailed: " : ", ",
+		       json_string_value(command));
+	if (json_array_size(failed) > 0)
+		printf(".\n");
+}
+
 int cmd_bench_table(struct cli *cli, size_t argc UNUSED,
 		    const char *const *argv)
 {
@@ -180,6 +210,7 @@ int cmd_bench_table(struct cli *cli, size_t argc UNUSED,
 		bench_table_starts(rows);
 		bench_table_work(rows);
 		bench_table_storage(json_object_get(json, "storage"));
+		bench_table_failed(json_object_get(json, "failed"));
 	}
 	bench_rows_free(rows);
 	json_decref(json);

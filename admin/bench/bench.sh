@@ -10,6 +10,7 @@
 # of JSON on stdout.  "storage PROGRAM SOFTWARES" and "run-time PROGRAM"
 # give several (storage.sh, run_time.sh), "prepare PROGRAM" none: it makes what
 # samples need.  What CACHE lacks is made first (prepare.sh).  stderr tells what goes on.
+# A sample that fails gives a line with "failed", and the others go on.
 #
 #   VDRIVE_BENCH_BIN      where vdrive and vdrived are
 #   VDRIVED_OPTIONS       more of vdrived's, as -o upstream.fill=off
@@ -62,15 +63,38 @@ bench_end() { # process id
 	wait "$1" 2>/dev/null
 }
 
-# Every way out comes through here.
-bench_clean() {
+# What a guest and its host are: also a job's way out.
+bench_clean_job() {
 	trap '' INT TERM
 	[ -z "${guest_listener:-}" ] || bench_end "$guest_listener"
 	[ -z "${guest_pid:-}" ] || bench_end "$guest_pid"
 	host_stop
+}
+
+# Every way out comes through here.
+bench_clean() {
+	trap '' INT TERM
+	[ -z "${bench_job:-}" ] || bench_end "$bench_job"
+	bench_clean_job
 	[ -z "$HOST_WEB_PID" ] || bench_end "$HOST_WEB_PID"
 	[ -z "$HOST_NS" ] || ip netns del "$HOST_NS" 2>/dev/null
 	rm -rf "$WORK"
+}
+
+# A line of PLAN, which may fail by itself.
+bench_line() { # program, variant, command
+	bench_app=$1 bench_variant=$2
+	shift 2
+	(
+		trap bench_clean_job EXIT
+		trap 'exit 1' TERM HUP
+		"$@"
+	) &
+	bench_job=$!
+	wait "$bench_job" || printf \
+		'{"app":"%s","variant":"%s","failed":true}\n' \
+		"$bench_app" "$bench_variant"
+	bench_job=
 }
 
 [ "$(id -u)" = 0 ] || bench_die "root is needed: namespaces, captures"
@@ -103,8 +127,8 @@ prepare_inside $programs
 while read -r program variant count; do
 	case $program in
 	prepare) ;;
-	storage) storage "$variant" "$count" </dev/null ;;
-	run-time) run_time "$variant" </dev/null ;;
-	*) sample "$program" "$variant" </dev/null ;;
+	storage) bench_line storage "$variant" storage "$variant" "$count" ;;
+	run-time) bench_line run-time "$variant" run_time "$variant" ;;
+	*) bench_line "$program" "$variant" sample "$program" "$variant" ;;
 	esac
 done <"$PLAN"

@@ -109,28 +109,36 @@ guest_disk() { # image: a file, or a URL
 }
 
 # Boot until the program has answered; a line in the file for each event: seconds
-# of the host's clock, then its words.  Status 0: answered.  how: "image", from
-# $WORK/disk; "drive", the same with a drive; "run", that by vdrive-run; "jobs",
-# that for guest/jobs; "root", the drive alone.
+# of the host's clock, then its words.  Status 0: answered.
 guest_run() { # program, guest, how, file of events
+	guest_boot "$1" "$2" "$3"
+	guest_until "$GUEST_UNTIL" "$4"
+	guest_end
+	grep -q ' answered' "$4"
+}
+
+# how: "image", from $WORK/disk; "drive", the same with a drive; "live", that when
+# guest_go says so; "run", with vdrive-run; "jobs", for guest/jobs; "root", the
+# drive alone.  A processor and a kernel without what costs most in emulation.
+guest_boot() { # program, guest, how
 	guest_drive="bench.export=/t/$2 \
 bench.ports=port=$HOST_NFS,mountport=$HOST_NFS"
 	guest_system="-drive file=$WORK/disk,if=virtio,format=qcow2"
 	case $3 in
 	image) guest_drive= ;;
-	drive | run | jobs) guest_drive="$guest_drive bench.how=$3 \
+	drive | live | run | jobs) guest_drive="$guest_drive bench.how=$3 \
 bench.binds=$(app_binds "$1" | tr ' ' ,)" ;;
 	root) guest_drive="$guest_drive bench.root=nfs" guest_system= ;;
 	esac
-	set -- "$1" "$4"
 	rm -f "$WORK/port.in" "$WORK/port.out"
 	mkfifo "$WORK/port.in" "$WORK/port.out"
 	# shellcheck disable=SC2086
 	ip netns exec "$HOST_NS" qemu-system-x86_64 \
-		-accel tcg,thread=multi -cpu max -m "$GUEST_MEMORY" -smp 1 \
+		-accel tcg,thread=multi -cpu qemu64 -m "$GUEST_MEMORY" -smp 1 \
 		-nodefaults -no-user-config -display none -no-reboot \
 		-kernel "$CACHE/vmlinuz" -initrd "$CACHE/initrd" -append \
-		"console=ttyS0 quiet panic=-1 no_timer_check bench.app=$1 $guest_drive" \
+		"console=ttyS0 quiet panic=-1 no_timer_check mitigations=off \
+bench.app=$1 $guest_drive" \
 		-serial "file:$WORK/console" $guest_system \
 		-netdev user,id=network \
 		-device virtio-net-pci,netdev=network,romfile= \
@@ -139,19 +147,29 @@ bench.binds=$(app_binds "$1" | tr ' ' ,)" ;;
 		-device virtserialport,chardev=events,name=events \
 		</dev/null >>"$WORK/qemu.log" 2>&1 &
 	guest_pid=$!
-	guest_listen "$2" &
+}
+
+guest_until() { # event, file of events
+	guest_listen "$1" "$2" &
 	guest_listener=$!
 	wait "$guest_listener"
 	guest_listener=
+}
+
+# A guest of "live" waits for it.
+guest_go() {
+	echo go >"$WORK/port.in"
+}
+
+guest_end() {
 	bench_end "$guest_pid"
 	guest_pid=
-	grep -q ' answered' "$2"
 }
 
 # Until the event that ends it, the end of QEMU, or too long a silence.  No fork
 # between an event and its time.  The fifo is open for writing, too, so that an
 # end of QEMU is no end of file: what it wrote last is read.
-guest_listen() { # file of events
+guest_listen() { # event, file of events
 	exec bash -c '
 		silent=0
 		while [ $silent -lt "$1" ]; do
@@ -163,6 +181,6 @@ guest_listen() { # file of events
 				kill -0 "$3" || exit
 				silent=$((silent + 1))
 			fi
-		done <>"$4"' listen "$GUEST_LIMIT" "$GUEST_UNTIL" \
-		"$guest_pid" "$WORK/port.out" >"$1" 2>/dev/null
+		done <>"$4"' listen "$GUEST_LIMIT" "$1" \
+		"$guest_pid" "$WORK/port.out" >"$2" 2>/dev/null
 }

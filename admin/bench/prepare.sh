@@ -11,8 +11,9 @@
 #                      taken by `vdrive package capture`
 #   NAME.qcow2         base and NAME.cap in one image; NAME.z.qcow2: the same,
 #                      compressed
-#   NAME.depot/        NAME:1 as a depot at rest, with the plan of one start;
-#   os.depot/          os:1, the base
+#   NAME.depot/        NAME:1 as a depot at rest, with the plan of three starts
+#                      (devel, which is not started: none); os.depot/: os:1, the
+#                      base
 #   NAME.store/        a host's store with all of NAME in it: warm;
 #   NAME.root.store/   and with all of the base
 
@@ -169,17 +170,19 @@ prepare_images() { # program
 
 # --- the drive's -------------------------------------------------------------
 
-# One start in a real guest is the depot's plan.
+# Starts of three real guests are the depot's plan: of fewer none is published.
 prepare_plan() { # program or os, how
-	cli guest add t/g1 >>"$WORK/log" && guest_disk "$CACHE/base.qcow2" &&
-		guest_run "$1" g1 "$2" "$WORK/events" ||
-		bench_die "$1 does not start from the drive"
-	cli package plan record "$1:1" --guest t/g1 >>"$WORK/log" 2>&1 ||
+	for prepare_guest in g1 g2 g3; do
+		host_guest "$1" $prepare_guest &&
+			guest_run "$1" $prepare_guest "$2" "$WORK/events" ||
+			bench_die "$1 does not start from the drive"
+	done
+	cli package plan publish "$1:1" >>"$WORK/log" 2>&1 ||
 		bench_die "no plan of $1"
 }
 
-prepare_depot() { # program or os, source of its package, how to start it
-	[ ! -d "$CACHE/$1.depot" ] || return 0
+prepare_depot() { # program or os, its source, how to start it ("": not)
+	[ ! -d "$CACHE/$1.depot${3:+/plans}" ] || return 0
 	bench_say "$1: package, plan, depot"
 	rm -rf "${CACHE:?}/$1.part" "$CACHE/depot.part"
 	host_start "$CACHE/$1.part" -o upstream.plans=off
@@ -188,11 +191,11 @@ prepare_depot() { # program or os, source of its package, how to start it
 		cli tenant create t >>"$WORK/log" &&
 		cli tenant assign t "$1:1" >>"$WORK/log" ||
 		bench_die "cannot make a package of $1"
-	prepare_plan "$1" "$3"
+	[ -z "$3" ] || prepare_plan "$1" "$3"
 	cli depot push "dir:$CACHE/depot.part" --progress none \
 		>>"$WORK/log" 2>&1 || bench_die "cannot push $1"
 	host_stop
-	rm -rf "${CACHE:?}/$1.part"
+	rm -rf "${CACHE:?}/$1.part" "$CACHE/$1.depot"
 	mv "$CACHE/depot.part" "$CACHE/$1.depot"
 }
 
@@ -245,7 +248,10 @@ prepare_outside() { # programs
 prepare_inside() { # programs
 	prepare_depot os "dir:$CACHE/base" root
 	for prepare_app in "$@"; do
-		prepare_depot "$prepare_app" "$CACHE/$prepare_app.cap" drive
+		prepare_how=drive
+		[ "$prepare_app" != devel ] || prepare_how=
+		prepare_depot "$prepare_app" "$CACHE/$prepare_app.cap" \
+			"$prepare_how"
 		prepare_store "$prepare_app"
 	done
 }

@@ -20,15 +20,19 @@
 #	root-cold, root-plan, root-warm
 #		the same without an image: the OS is on the drive, too
 #
-# With the drive but in the last three the guest's own OS is an image that is here
-# already; the clock runs from before the tenant gets its software.
+#	live-cold, live-plan, live-warm
+#		into a guest that is up already: it mounts the drive when the
+#		tenant has got its software
+#
+# With the drive but for root the guest's own OS is an image that is here already;
+# the clock runs from before the tenant gets its software.
 
 sample_clock() {
 	bash -c 'echo "$EPOCHREALTIME"'
 }
 
 sample_drive_host() { # variant, program
-	case ${1#r*-} in
+	case ${1##*-} in
 	warm)
 		case $1 in
 		root-*) sample_store=$CACHE/$2.root.store ;;
@@ -71,6 +75,10 @@ sample_assign() { # variant, program
 	root-*) sample_selection="$2:1 os:1 --order" ;;
 	esac
 	case $1 in
+	live-*)
+		cli tenant assign t "$2:1" >>"$WORK/log" 2>&1
+		return
+		;;
 	*warm) ;;
 	*)
 		# shellcheck disable=SC2086
@@ -80,6 +88,18 @@ sample_assign() { # variant, program
 		;;
 	esac
 	host_guest "$2" g
+}
+
+# A guest that is up, of a tenant without software.
+sample_up() { # variant, program
+	case $1 in
+	*warm) cli tenant unassign t "$2" ;;
+	*) cli tenant create t ;;
+	esac >>"$WORK/log" 2>&1 && host_guest "$2" g ||
+		bench_die "$2/$1: no guest"
+	guest_boot "$2" g live
+	guest_until userspace "$WORK/events"
+	grep -q ' userspace' "$WORK/events" || bench_die "$2/$1 does not boot"
 }
 
 # The line of JSON: times of the phases, in their order, and the bytes.
@@ -120,6 +140,11 @@ sample() { # program, variant
 		sample_drive_host "$2" "$1"
 		sample_how=root
 		;;
+	live-cold | live-plan | live-warm)
+		sample_drive_host "$2" "$1"
+		sample_how=live
+		sample_up "$2" "$1"
+		;;
 	copy | copyz | stream | streamz | local) sample_how=image ;;
 	*) bench_die "no variant $2" ;;
 	esac
@@ -131,7 +156,14 @@ sample() { # program, variant
 		sample_assign "$2" "$1"
 	fi || bench_die "$1/$2: no image or no drive"
 	sample_ready=$(sample_clock)
-	guest_run "$1" g $sample_how "$WORK/events" ||
+	if [ $sample_how = live ]; then
+		guest_go
+	else
+		guest_boot "$1" g $sample_how
+	fi
+	guest_until answered "$WORK/events"
+	guest_end
+	grep -q ' answered' "$WORK/events" ||
 		bench_die "$1/$2 did not answer: $(tail -n 3 "$WORK/console" \
 			"$WORK/events" | tr '\n' ' ')"
 	sample_bytes=$(($(link_bytes) - sample_bytes))
