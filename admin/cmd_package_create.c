@@ -258,8 +258,10 @@ static int cmd_create_done(struct cmd_create *create, double seconds)
 	if (create->summary.capabilities)
 		output_warn(out,
 			    "%ju files have file capabilities; they are "
-			    "recorded, but NFS does not carry them to guests",
-			    (uintmax_t)create->summary.capabilities);
+			    "recorded, but NFS does not carry them to guests%s",
+			    (uintmax_t)create->summary.capabilities,
+			    create->head ? ": vdrive-run(8) sets them there"
+					 : "");
 	if (out->json)
 		cmd_create_print_json(create, seconds);
 	else

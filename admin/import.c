@@ -271,25 +271,47 @@ void import_note(struct import *import, const char *base, const char *records)
 	import->records = records;
 }
 
+/* The one of that name of the last entry, or NULL. */
+static struct import_xattr *import_xattr_of_last(const struct import *import,
+						 const char *name)
+{
+	for (size_t i = import->xattr_count; i-- > 0;) {
+		struct import_xattr *xattr = &import->xattrs[i];
+
+		if (xattr->entry != import->entry_count - 1)
+			break;
+		if (strcmp(xattr->name, name) == 0)
+			return xattr;
+	}
+	return NULL;
+}
+
 int import_xattr(struct import *import, const char *name, const void *value,
 		 size_t len)
 {
-	struct import_xattr xattr = {.len = len};
+	struct import_xattr xattr = {.len = len}, *old;
 
 	ASSERT(import->entry_count > 0);
 	xattr.entry = (uint32_t)import->entry_count - 1;
+	old = import_xattr_of_last(import, name);
 	xattr.name = strdup(name);
 	xattr.value = malloc(len + 1);
 	if (!xattr.name || !xattr.value ||
-	    import_grow(&import->xattrs, import->xattr_count,
-			&import->xattr_cap, sizeof(xattr)) < 0) {
+	    (!old && import_grow(&import->xattrs, import->xattr_count,
+				 &import->xattr_cap, sizeof(xattr)) < 0)) {
 		free(xattr.name);
 		free(xattr.value);
 		return failure_errno(import->failure, -ENOMEM, "%s", name);
 	}
 	if (len)
 		memcpy(xattr.value, value, len);
-	import->xattrs[import->xattr_count++] = xattr;
+	if (old) {
+		free(old->name);
+		free(old->value);
+	} else {
+		old = &import->xattrs[import->xattr_count++];
+	}
+	*old = xattr;
 	return 0;
 }
 

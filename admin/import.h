@@ -108,7 +108,7 @@ MUST_CHECK int import_symlink(struct import *import, const char *path,
 /* Another name of a file; `existing` may be given later. */
 MUST_CHECK int import_link(struct import *import, const char *path,
 			   const char *existing);
-/* Extended attribute of what was added last. */
+/* Extended attribute of what was added last; the same name again replaces. */
 MUST_CHECK int import_xattr(struct import *import, const char *name,
 			    const void *value, size_t len);
 

@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "admin/file_caps.h"
+#include "admin/import_impl.h"
+
 static void run_notes_of(FILE *out, const json_t *records, const char *kind)
 {
 	const json_t *texts = json_object_get(records, kind), *text;
@@ -19,8 +22,24 @@ static void run_notes_of(FILE *out, const json_t *records, const char *kind)
 	}
 }
 
+static void run_notes_capabilities(FILE *out, const struct import *import)
+{
+	char text[FILE_CAPS_TEXT_MAX];
+
+	for (size_t i = 0; i < import->xattr_count; i++) {
+		const struct import_xattr *xattr = &import->xattrs[i];
+		const char *path = import->entries[xattr->entry].path;
+
+		if (strcmp(xattr->name, FILE_CAPS_XATTR) == 0 &&
+		    !strpbrk(path, " \t\n\\") &&
+		    file_caps_text(xattr->value, xattr->len, text) == 0)
+			fprintf(out, "capabilities /%s %s\n", path, text);
+	}
+}
+
 /* malloc'ed; NULL: no memory. */
-static char *run_notes(const json_t *records, size_t *len)
+static char *run_notes(const struct import *import, const json_t *records,
+		       size_t *len)
 {
 	static const char *const kinds[] = {"users", "groups", "environment",
 					    "libraries"};
@@ -31,6 +50,7 @@ static char *run_notes(const json_t *records, size_t *len)
 		return NULL;
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		run_notes_of(out, records, kinds[i]);
+	run_notes_capabilities(out, import);
 	if (fclose(out) == 0)
 		return text;
 	free(text);
@@ -46,7 +66,7 @@ int import_run_notes(struct import *import, const char *name,
 	size_t len;
 	int rc;
 
-	text = run_notes(records, &len);
+	text = run_notes(import, records, &len);
 	if (!text || asprintf(&path, RUN_NOTES_DIR "/%s", name) < 0)
 		return -ENOMEM;
 	if (len == 0)
