@@ -164,59 +164,91 @@ int access_check(const struct site *site, const char *name,
 	return rc;
 }
 
-static bool access_is_wished(const struct site_guest_wish *wishes,
-			     unsigned int count, const char *name)
+struct access_wishes {
+	const struct site_guest_wish *wish; /* borrows */
+	struct guest_record *records;       /* owns; of each wish */
+	unsigned int count;
+	bool *other; /* owns; by view: it is wished other, or gone */
+};
+
+static void access_wishes_clear(struct access_wishes *wishes)
 {
-	for (unsigned int i = 0; i < count; i++)
-		if (strcmp(wishes[i].name, name) == 0)
-			return true;
-	return false;
+	free(wishes->records);
+	free(wishes->other);
+}
+
+/* The guests that are there and named; lock is held. */
+static int access_mark_wished(struct site *site, struct access_wishes *wishes)
+{
+	char path[SITE_EXPORT_PATH_MAX];
+
+	wishes->other = calloc(site->view_count + 1, sizeof(*wishes->other));
+	if (!wishes->other)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < wishes->count; i++) {
+		const struct site_view *sv;
+
+		snprintf(path, sizeof(path), "/%s", wishes->wish[i].name);
+		sv = site_find_view(site, path);
+		if (sv)
+			wishes->other[sv - site->views] = true;
+	}
+	return 0;
 }
 
 /* Wish i against those after it, and against guests that nobody wishes other.
  */
 static int access_check_wish(const struct site *site,
-			     const struct site_guest_wish *wishes,
-			     const struct guest_record *records, unsigned int i,
-			     unsigned int count)
+			     const struct access_wishes *wishes, unsigned int i)
 {
+	const char *name = wishes->wish[i].name;
+	const struct guest_record *record = &wishes->records[i];
 	int rc = 0;
 
-	for (unsigned int k = i + 1; rc == 0 && k < count; k++)
-		if (!wishes[k].gone)
-			rc =
-			    access_check_pair(site, wishes[i].name, &records[i],
-					      wishes[k].name, &records[k]);
+	for (unsigned int k = i + 1; rc == 0 && k < wishes->count; k++)
+		if (!wishes->wish[k].gone)
+			rc = access_check_pair(site, name, record,
+					       wishes->wish[k].name,
+					       &wishes->records[k]);
 	for (unsigned int v = 0; rc == 0 && v < site->view_count; v++) {
 		const struct site_view *sv = &site->views[v];
 
-		if (!access_is_wished(wishes, count, access_name(sv)))
-			rc =
-			    access_check_pair(site, wishes[i].name, &records[i],
-					      access_name(sv), &sv->record);
+		if (!wishes->other[v])
+			rc = access_check_pair(site, name, record,
+					       access_name(sv), &sv->record);
 	}
 	return rc;
 }
 
-int site_guests_check(struct site *site, const struct site_guest_wish *wishes,
-		      unsigned int count)
+static int access_check_wishes(struct site *site, struct access_wishes *wishes)
 {
-	CLEANUP_FREE struct guest_record *records =
-	    calloc(count + 1, sizeof(*records));
-	int rc = records ? 0 : -ENOMEM;
+	int rc;
 
-	for (unsigned int i = 0; rc == 0 && i < count; i++)
-		if (!wishes[i].gone)
-			rc = access_fill(wishes[i].name, &wishes[i].options,
-					 true, &records[i]);
 	pthread_mutex_lock(&site->verbs);
 	pthread_rwlock_rdlock(&site->lock);
-	for (unsigned int i = 0; rc == 0 && i < count; i++)
-		if (!wishes[i].gone)
-			rc = access_check_wish(site, wishes, records, i, count);
+	rc = access_mark_wished(site, wishes);
+	for (unsigned int i = 0; rc == 0 && i < wishes->count; i++)
+		if (!wishes->wish[i].gone)
+			rc = access_check_wish(site, wishes, i);
 	pthread_rwlock_unlock(&site->lock);
 	pthread_mutex_unlock(&site->verbs);
 	return rc;
+}
+
+int site_guests_check(struct site *site, const struct site_guest_wish *wish,
+		      unsigned int count)
+{
+	CLEANUP(access_wishes_clear)
+	struct access_wishes wishes = {.wish = wish, .count = count};
+	int rc;
+
+	wishes.records = calloc(count + 1, sizeof(*wishes.records));
+	rc = wishes.records ? 0 : -ENOMEM;
+	for (unsigned int i = 0; rc == 0 && i < count; i++)
+		if (!wish[i].gone)
+			rc = access_fill(wish[i].name, &wish[i].options, true,
+					 &wishes.records[i]);
+	return rc < 0 ? rc : access_check_wishes(site, &wishes);
 }
 
 void site_set_trust(struct site *site, enum site_trust trust)

@@ -3,6 +3,9 @@
  * test_access: guests that can and cannot be told apart, and what is kept of
  * how they are.
  */
+#include <stdio.h>
+#include <time.h>
+
 #include "overlay/selection.h"
 #include "overlay/site.h"
 #include "tests/lib/check.h"
@@ -250,12 +253,49 @@ static void test_formats(void)
 	CU_ASSERT_STRING_EQUAL(read.addr, "10.0.0.7");
 }
 
+/* A file of thousands of guests (vdrive apply) is checked while guests'
+ * look-ups wait: the time must not be of each guest, times each wish, twice. */
+static void test_many_wishes(void)
+{
+	enum { GUESTS = 40, WISHES = 6000 };
+	CLEANUP_FREE struct site_guest_wish *wishes =
+	    calloc(WISHES, sizeof(*wishes));
+	CLEANUP_FREE char(*names)[32] = calloc(WISHES, sizeof(*names));
+	struct fixture fx;
+	clock_t start;
+
+	fixture_open(&fx);
+	site_set_trust(fx.site, SITE_TRUST_NEVER);
+	ASSERT(wishes && names && site_tenant_create(fx.site, "red") == 0);
+	for (unsigned int i = 0; i < WISHES; i++) {
+		snprintf(names[i], sizeof(names[i]), "red/guest-%05u", i);
+		wishes[i] = (struct site_guest_wish){
+		    .name = names[i], .options = how_options(SECRET)};
+	}
+	for (unsigned int i = 0; i < GUESTS; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "red/old-%u", i);
+		ASSERT(add(&fx, name, ADDR_7_SECRET) == 0);
+	}
+	start = clock();
+	CU_ASSERT_EQUAL(site_guests_check(fx.site, wishes, WISHES), 0);
+	CU_ASSERT((clock() - start) / CLOCKS_PER_SEC < 3);
+	/* One that nobody wishes other still counts. */
+	wishes[WISHES - 1].options = how_options(ADDR_7);
+	check_mute();
+	CU_ASSERT_EQUAL(site_guests_check(fx.site, wishes, WISHES), -ENOTUNIQ);
+	check_unmute();
+	fixture_close(&fx);
+}
+
 static const struct check_test tests[] = {
     {"two guests that can and cannot be told apart", test_pairs},
     {"an address and port is one guest's", test_same_listener},
     {"kept over a restart", test_kept},
     {"changed", test_set},
     {"formats of the record", test_formats},
+    {"many wishes", test_many_wishes},
 };
 
 int main(void)
