@@ -155,26 +155,27 @@ void plan_clear(struct plan *plan)
 
 int plan_start_read(const void *bytes, size_t len, struct plan_start *start)
 {
-	const struct store_start *row = bytes;
+	struct store_start row;
 	uint32_t count;
 
 	memset(start, 0, sizeof(*start));
-	if (len < sizeof(*row))
+	if (len < sizeof(row))
 		return plan_bad("a start that is cut short");
-	if (le32_get(&row->format_le) > 1)
+	memcpy(&row, bytes, sizeof(row)); /* a database aligns nothing */
+	if (le32_get(&row.format_le) > 1)
 		return log_err(-EPROTONOSUPPORT,
 			       "plan: a start of format %u, newer than 1",
-			       le32_get(&row->format_le));
-	count = le32_get(&row->count_le);
-	if (le32_get(&row->format_le) < 1 || count > PLAN_SHARDS_MAX ||
-	    len != sizeof(*row) + (size_t)4 * count ||
-	    le32_get(&row->shard_count_le) > (1u << 30) / DIGEST_LEN)
+			       le32_get(&row.format_le));
+	count = le32_get(&row.count_le);
+	if (le32_get(&row.format_le) < 1 || count > PLAN_SHARDS_MAX ||
+	    len != sizeof(row) + (size_t)4 * count ||
+	    le32_get(&row.shard_count_le) > (1u << 30) / DIGEST_LEN)
 		return plan_bad("a start that is not as long as it says");
-	start->time_sec = (int64_t)le64_get(&row->time_sec_le);
-	start->duration_ms = le32_get(&row->duration_ms_le);
-	start->shard_count = le32_get(&row->shard_count_le);
+	start->time_sec = (int64_t)le64_get(&row.time_sec_le);
+	start->duration_ms = le32_get(&row.duration_ms_le);
+	start->shard_count = le32_get(&row.shard_count_le);
 	start->count = count;
-	return plan_list_read((const uint8_t *)bytes + sizeof(*row), count,
+	return plan_list_read((const uint8_t *)bytes + sizeof(row), count,
 			      start->shard_count, &start->shards);
 }
 

@@ -347,6 +347,7 @@ static void test_trust(void)
 
 	ASSERT(conf_init(&conf) == 0);
 	CU_ASSERT_EQUAL(conf.trust_paths, CONF_TRUST_LOCAL);
+	conf_free(&conf);
 	CU_ASSERT_EQUAL(load(&conf, "[nfs]\ntrust-paths = no\n"), 0);
 	CU_ASSERT_EQUAL(conf.trust_paths, CONF_TRUST_NO);
 	CU_ASSERT_EQUAL(conf_set_option(&conf, "nfs.trust-paths=yes"), 0);

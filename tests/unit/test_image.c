@@ -469,6 +469,7 @@ static void test_image_shown_whiteouts(void)
 	image_put(shown);
 	/* Behind the package with the name, it hides nothing and is not seen;
 	 * a whiteout's number depends on its path alone. */
+	tree_put(trees[0]);
 	trees[0] = trees[1];
 	shown = test_image(trees, 1, test_key, NULL);
 	CU_ASSERT_FALSE(test_is_shown_whiteout(shown, "bin/sh"));
