@@ -27,10 +27,10 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #include "admin/cmd.h"
 #include "admin/run.h"
+#include "depot/clock.h"
 
 extern char **environ;
 
@@ -53,14 +53,6 @@ struct move {
 	uint64_t bytes;
 	uint64_t paused_ms;
 };
-
-static uint64_t move_now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 /* --- the words that run vdrive there -------------------------------------- */
 
@@ -408,7 +400,7 @@ static int move_remove(struct move *move)
 
 static int move_run(struct move *move)
 {
-	uint64_t from_ms = move_now_ms();
+	uint64_t from_ms = clock_ms();
 	int rc;
 
 	rc = move_set_paused(move, true, &move->cli->failure);
@@ -423,7 +415,7 @@ static int move_run(struct move *move)
 		rc = move_resume_there(move);
 	if (rc < 0)
 		return rc;
-	move->paused_ms = move_now_ms() - from_ms;
+	move->paused_ms = clock_ms() - from_ms;
 	return move_remove(move);
 }
 

@@ -3,9 +3,9 @@
  * output_progress: how far a long command is, on stderr.
  */
 #include <stdio.h>
-#include <time.h>
 
 #include "admin/output.h"
+#include "depot/clock.h"
 
 enum {
 	PROGRESS_BAR_MS = 100,
@@ -17,14 +17,6 @@ enum {
 	PROGRESS_ETA_PERCENT = 2,
 	PROGRESS_ETA_SEC_MAX = 99 * 3600,
 };
-
-static uint64_t progress_now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 /* At most two figures: seconds below a minute, then minutes, then hours. */
 static void progress_eta(char text[OUTPUT_NUMBER_MAX], uint64_t ms,
@@ -119,7 +111,7 @@ static bool progress_due(struct output *out, uint64_t now)
 void output_progress(struct output *out,
 		     const struct output_progress_state *state)
 {
-	uint64_t now = progress_now_ms();
+	uint64_t now = clock_ms();
 
 	if (out->progress == OUTPUT_PROGRESS_NONE ||
 	    out->progress == OUTPUT_PROGRESS_AUTO)

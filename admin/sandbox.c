@@ -17,10 +17,10 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #include "admin/interrupt.h"
 #include "admin/sandbox_inside.h"
+#include "depot/clock.h"
 
 enum {
 	SANDBOX_LOOK_MS = 200,
@@ -101,18 +101,10 @@ static int sandbox_weigh_one(const char *path UNUSED, const struct stat *st,
 	return 0;
 }
 
-static uint64_t sandbox_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* When what began at `start`, and is done, is to be done again. */
 static uint64_t sandbox_again(uint64_t start)
 {
-	uint64_t now = sandbox_ms();
+	uint64_t now = clock_ms();
 
 	return now + (now - start) * SANDBOX_WEIGH_SHARE;
 }
@@ -130,7 +122,7 @@ static bool sandbox_too_much(struct sandbox_watch *watch)
 {
 	const struct sandbox *sandbox = watch->sandbox;
 	static const char *const dirs[] = {SANDBOX_UPPER, SANDBOX_TMP};
-	uint64_t start = sandbox_ms();
+	uint64_t start = clock_ms();
 	char path[4200];
 
 	if (sandbox->bytes_max == 0 || start < watch->weigh_ms)
@@ -185,7 +177,7 @@ static unsigned int sandbox_count(pid_t helper)
 
 static bool sandbox_too_many(struct sandbox_watch *watch)
 {
-	uint64_t start = sandbox_ms();
+	uint64_t start = clock_ms();
 	unsigned int count;
 
 	if (watch->sandbox->processes_max == 0 || start < watch->count_ms)
@@ -202,7 +194,7 @@ static int sandbox_must_end(struct sandbox_watch *watch)
 		return -EINTR;
 	if (sandbox_disk_low(watch->sandbox))
 		return -ENOSPC;
-	if (watch->end_ms > 0 && sandbox_ms() > watch->end_ms)
+	if (watch->end_ms > 0 && clock_ms() > watch->end_ms)
 		return -ETIME;
 	if (sandbox_too_many(watch))
 		return -EAGAIN;
@@ -333,7 +325,7 @@ int sandbox_run(const struct sandbox *sandbox, const char *const *argv,
 	watch.helper = helper;
 	if (sandbox->seconds_max > 0)
 		watch.end_ms =
-		    sandbox_ms() + UINT64_C(1000) * sandbox->seconds_max;
+		    clock_ms() + UINT64_C(1000) * sandbox->seconds_max;
 	if (helper < 0)
 		rc = -errno;
 	else

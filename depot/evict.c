@@ -10,6 +10,7 @@
 
 #include <time.h>
 
+#include "depot/clock.h"
 #include "depot/evict_inside.h"
 #include "depot/lease.h"
 #include "depot/log.h"
@@ -142,7 +143,7 @@ static void evict_say_full(struct evict *evict)
 			 (uintmax_t)(atomic_load(&evict->kept_bytes) >> 20),
 			 (uintmax_t)(evict->options.quota >> 20),
 			 (uintmax_t)(evict->options.free_min >> 20));
-	evict->rest_until_ms = evict_now_ms() + EVICT_STUCK_MS;
+	evict->rest_until_ms = clock_coarse_ms() + EVICT_STUCK_MS;
 }
 
 /*
@@ -206,7 +207,7 @@ static void evict_pass(struct evict *evict)
 static void evict_lower_bar(struct evict *evict)
 {
 	if (atomic_load(&evict->barred) &&
-	    evict_now_ms() - evict->learnt_ms >= EVICT_BAR_MS) {
+	    clock_coarse_ms() - evict->learnt_ms >= EVICT_BAR_MS) {
 		atomic_store(&evict->barred, false);
 		evict_sample(evict);
 	}
@@ -216,7 +217,7 @@ static void evict_save(struct evict *evict)
 {
 	int rc = usage_save(evict->options.usage, evict->options.usage_path);
 
-	evict->saved_ms = evict_now_ms();
+	evict->saved_ms = clock_coarse_ms();
 	if (rc < 0)
 		log_warn("%s: usage counters not saved: %s",
 			 evict->options.usage_path, strerror(-rc));
@@ -225,13 +226,8 @@ static void evict_save(struct evict *evict)
 /* lock */
 static void evict_sleep(struct evict *evict, int ms, bool deaf)
 {
-	struct timespec until;
+	struct timespec until = clock_after_ms((uint64_t)ms);
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += ms / 1000;
-	until.tv_nsec += ms % 1000 * 1000000;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
 	while (!evict->stop && (deaf || !atomic_load(&evict->kicked)) &&
 	       pthread_cond_timedwait(&evict->wake, &evict->lock, &until) == 0)
 		;
@@ -247,7 +243,7 @@ static void *evict_main(void *arg)
 	while (!evict->stop) {
 		atomic_store(&evict->kicked, false);
 		pthread_mutex_unlock(&evict->lock);
-		now = evict_now_ms();
+		now = clock_coarse_ms();
 		evict_look(evict);
 		if (atomic_load(&evict->kept_stale))
 			(void)!evict_learn_kept(evict);
@@ -298,7 +294,7 @@ int evict_new(const struct evict_options *options, struct evict **evict)
 	e->options.usage_path = e->usage_path;
 	e->kept = kept_new();
 	atomic_store(&e->kept_stale, true);
-	e->saved_ms = evict_now_ms();
+	e->saved_ms = clock_coarse_ms();
 	rc = e->usage_path && e->kept ? 0 : -ENOMEM;
 	if (rc == 0) {
 		evict_load(e);

@@ -6,6 +6,7 @@
  */
 #include <time.h>
 
+#include "depot/clock.h"
 #include "depot/evict_inside.h"
 #include "depot/log.h"
 #include "depot/store.h"
@@ -15,14 +16,6 @@ enum {
 	EVICT_GLANCE_PART = 256, /* of the quota that was put since */
 	EVICT_LOOK_PART = 64,    /* likewise: the thread looks */
 };
-
-uint64_t evict_now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 uint64_t evict_percent(const struct evict *evict, unsigned int percent)
 {
@@ -58,7 +51,7 @@ void evict_measure(struct evict *evict)
 		coming += evict_window_bytes(evict);
 	atomic_store(&evict->coming, coming);
 	atomic_fetch_sub(&evict->put, put);
-	atomic_store(&evict->looked_ms, evict_now_ms());
+	atomic_store(&evict->looked_ms, clock_coarse_ms());
 	pthread_mutex_unlock(&evict->look_lock);
 }
 
@@ -86,7 +79,7 @@ static bool evict_may_glance(struct evict *evict)
 {
 	return atomic_load(&evict->put) >=
 		   evict->options.quota / EVICT_GLANCE_PART &&
-	       evict_now_ms() - atomic_load(&evict->looked_ms) >=
+	       clock_coarse_ms() - atomic_load(&evict->looked_ms) >=
 		   EVICT_GLANCE_MS;
 }
 
@@ -140,11 +133,11 @@ static bool evict_admits(void *ctx, const struct digest *name, size_t len)
 static int evict_make_room(void *ctx, size_t len)
 {
 	struct evict *evict = ctx;
-	uint64_t until = evict_now_ms() + EVICT_WAIT_S * 1000;
+	uint64_t until = clock_coarse_ms() + EVICT_WAIT_S * 1000;
 	struct timespec pause = {0, 20000000};
 
 	while (!evict_has_room(evict, len)) {
-		if (atomic_load(&evict->full) || evict_now_ms() >= until)
+		if (atomic_load(&evict->full) || clock_coarse_ms() >= until)
 			return log_err(
 			    -ENOSPC,
 			    "the store's quota of %ju MiB is reached and holds "

@@ -57,6 +57,5 @@ bool evict_has_room(struct evict *evict, size_t len);
 uint64_t evict_percent(const struct evict *evict, unsigned int percent);
 uint64_t evict_used(struct evict *evict);
 void evict_kick(struct evict *evict);
-uint64_t evict_now_ms(void);
 
 #endif

@@ -2,6 +2,7 @@
 /*
  * evict_step: a window, its victims, and their space.
  */
+#include "depot/clock.h"
 #include "depot/evict_inside.h"
 #include "depot/lease.h"
 #include "depot/log.h"
@@ -211,7 +212,7 @@ static void window_learn(struct evict_window *window)
 			     (uint64_t)((double)stats.bytes *
 					(double)evict->window_kept /
 					(double)evict->window_bytes));
-	evict->learnt_ms = evict_now_ms();
+	evict->learnt_ms = clock_coarse_ms();
 	/* By recency whoever comes is worth most. */
 	if (usage_rule(evict->options.usage) == USAGE_FREQUENCY)
 		atomic_store(&evict->bar, window->groups

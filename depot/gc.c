@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "depot/clock.h"
 #include "depot/gc_inside.h"
 #include "depot/log.h"
 #include "depot/registry.h"
@@ -144,24 +145,10 @@ int depot_gc_look(struct depot *depot, const struct digest *from,
 /* --- the thread ------------------------------------------------------------
  */
 
-static struct timespec gc_in_ms(uint64_t ms)
-{
-	struct timespec until;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += (time_t)(ms / 1000);
-	until.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
-	return until;
-}
-
 /* So long, whoever knocks; lock. */
 static void gc_calm(struct gc *gc, uint64_t ms)
 {
-	struct timespec until = gc_in_ms(ms);
+	struct timespec until = clock_after_ms(ms);
 	int rc = 0;
 
 	while (!gc->stopping && rc != ETIMEDOUT)
@@ -171,7 +158,7 @@ static void gc_calm(struct gc *gc, uint64_t ms)
 /* Until somebody knocks, at most so long; lock. */
 static void gc_sleep(struct gc *gc, uint64_t ms)
 {
-	struct timespec until = gc_in_ms(ms);
+	struct timespec until = clock_after_ms(ms);
 	int rc = 0;
 
 	while (!gc->stopping && !gc->kicked && rc != ETIMEDOUT)

@@ -8,8 +8,8 @@
  * leases, which says that none was closed since the window was made and that
  * none that is open guards them.
  */
-#include <time.h>
 
+#include "depot/clock.h"
 #include "depot/gc_inside.h"
 #include "depot/log.h"
 
@@ -22,14 +22,6 @@ enum {
 	GC_STOP = 1,   /* a visitor's: enough for now */
 	GC_BEYOND = 2, /* a visitor's: the window ends here */
 };
-
-static uint64_t gc_now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 /* The name after this one; false: there is none. */
 static bool gc_next(struct digest *name)
@@ -147,7 +139,7 @@ static int gc_view_visit(void *ctx, const struct digest *name, size_t len)
 	if (!live_covers(view->live, name))
 		return GC_BEYOND;
 	if (view->looked >= view->max || view->read >= GC_STEP_BYTES ||
-	    (view->looked % 256 == 255 && gc_now_ms() > view->until_ms))
+	    (view->looked % 256 == 255 && clock_ms() > view->until_ms))
 		return GC_STOP;
 	view->looked++;
 	view->read += len;
@@ -178,7 +170,7 @@ static int gc_view_new(struct gc_view *view, struct live *live,
 	view->live = live;
 	view->max = MAX(1u, MIN(shards, (unsigned int)GC_STEP_MAX));
 	view->next = *from;
-	view->until_ms = gc_now_ms() + GC_STEP_MS;
+	view->until_ms = clock_ms() + GC_STEP_MS;
 	view->found = malloc(view->max * sizeof(*view->found));
 	return view->found ? 0 : -ENOMEM;
 }

@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "depot/clock.h"
 #include "depot/credentials.h"
 
 enum {
@@ -267,14 +268,6 @@ static int http_credentials(struct http *http, struct credentials *out,
 
 /* --- addresses ----------------------------------------------------------- */
 
-static time_t http_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec;
-}
-
 static void http_address_note(struct http *http, CURL *curl)
 {
 	char *address = NULL;
@@ -286,7 +279,7 @@ static void http_address_note(struct http *http, CURL *curl)
 		return;
 	pthread_mutex_lock(&http->lock);
 	snprintf(http->address, sizeof(http->address), "%s", address);
-	http->address_time = http_now();
+	http->address_time = clock_sec();
 	pthread_mutex_unlock(&http->lock);
 }
 
@@ -299,7 +292,7 @@ static bool http_address_again(struct http *http, CURL *curl,
 
 	pthread_mutex_lock(&http->lock);
 	good =
-	    *http->address && http_now() - http->address_time < HTTP_ADDRESS_S;
+	    *http->address && clock_sec() - http->address_time < HTTP_ADDRESS_S;
 	snprintf(entry, sizeof(entry),
 		 strchr(http->address, ':') ? "%s:%u:[%s]" : "%s:%u:%s",
 		 http->host, http->port, http->address);

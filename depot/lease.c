@@ -6,8 +6,8 @@
 #include "depot/lease.h"
 
 #include <pthread.h>
-#include <time.h>
 
+#include "depot/clock.h"
 #include "depot/gc_row.h"
 #include "depot/log.h"
 
@@ -36,14 +36,6 @@ struct leases {
 	bool frozen;
 	pthread_cond_t thawed;
 };
-
-static int64_t lease_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec;
-}
 
 /* --- the rows --------------------------------------------------------------
  */
@@ -239,7 +231,7 @@ static void lease_unlink(struct leases *leases, struct lease *lease)
 static struct lease *lease_expire(struct leases *leases)
 {
 	struct lease *old = NULL, *lease, *next;
-	int64_t now = lease_now();
+	int64_t now = clock_sec();
 
 	for (lease = leases->first; lease; lease = next) {
 		next = lease->next;
@@ -274,7 +266,7 @@ int lease_open(struct leases *leases, unsigned int idle_s, uint64_t *number)
 	if (!lease)
 		return -ENOMEM;
 	lease->idle_s = idle_s;
-	lease->used_sec = lease_now();
+	lease->used_sec = clock_sec();
 	pthread_mutex_lock(&leases->lock);
 	while (leases->frozen)
 		pthread_cond_wait(&leases->thawed, &leases->lock);
@@ -328,7 +320,7 @@ int lease_use(struct leases *leases, uint64_t number)
 	old = lease_expire(leases);
 	lease = lease_find(leases, number);
 	if (lease)
-		lease->used_sec = lease_now();
+		lease->used_sec = clock_sec();
 	pthread_mutex_unlock(&leases->lock);
 	lease_end_all(leases, old, false);
 	return lease ? 0 : lease_stale();
@@ -346,7 +338,7 @@ int lease_guard(struct leases *leases, uint64_t number,
 	pthread_mutex_lock(&leases->lock);
 	lease = lease_find(leases, number);
 	if (lease) {
-		lease->used_sec = lease_now();
+		lease->used_sec = clock_sec();
 		rc = lease_add(lease, lease_key(shard));
 	}
 	pthread_mutex_unlock(&leases->lock);

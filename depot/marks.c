@@ -4,9 +4,9 @@
  * loaded from disk or network, never for a chunk that is open already.
  */
 #include "depot/marks.h"
+#include "depot/clock.h"
 
 #include <pthread.h>
-#include <time.h>
 
 enum { MARKS_SLOTS = 1 << 14 };
 
@@ -35,14 +35,6 @@ struct marks {
 	unsigned int tree_count;                     /* lock */
 	struct marks_figures figures[FETCH_CLASSES]; /* lock */
 };
-
-static uint64_t marks_now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 int marks_new(uint64_t waste_ms, struct marks **marks)
 {
@@ -168,7 +160,7 @@ void marks_land(struct marks *marks, const struct digest *name,
 	at = marks_find(marks, name);
 	if (*at && (*at)->bytes == 0) {
 		(*at)->bytes = bytes;
-		(*at)->landed_ms = marks_now_ms();
+		(*at)->landed_ms = clock_coarse_ms();
 		if ((*at)->read)
 			marks_use(marks, at);
 	}
@@ -203,7 +195,7 @@ void marks_read(struct marks *marks, const struct digest *name)
 
 void marks_sweep(struct marks *marks)
 {
-	uint64_t now = marks_now_ms();
+	uint64_t now = clock_coarse_ms();
 
 	if (__atomic_load_n(&marks->count, __ATOMIC_RELAXED) == 0)
 		return;

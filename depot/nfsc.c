@@ -10,6 +10,7 @@
  * (libnfs_zdr_*).
  */
 #include "depot/nfsc.h"
+#include "depot/clock.h"
 
 /* The others lean on the first. */
 #include <nfsc/libnfs.h>
@@ -142,14 +143,6 @@ bool_t libnfs_zdr_array(ZDR *zdr, char **items, uint32_t *size, uint32_t max,
 
 /* --- waiting ------------------------------------------------------------- */
 
-static uint64_t nfsc_now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 static void nfsc_on_answer(struct rpc_context *rpc UNUSED, int status,
 			   void *answer, void *ctx)
 {
@@ -209,7 +202,7 @@ static void nfsc_socket_error(int fd, int events, char *why)
 static int nfsc_wait_rpc(struct rpc_context *rpc, struct nfsc_call *call,
 			 const atomic_bool *stopping, unsigned int ms)
 {
-	uint64_t end = nfsc_now_ms() + ms;
+	uint64_t end = clock_ms() + ms;
 	struct pollfd poll_fd;
 
 	while (!call->done) {
@@ -217,7 +210,7 @@ static int nfsc_wait_rpc(struct rpc_context *rpc, struct nfsc_call *call,
 			snprintf(call->why, NFSC_WHY_MAX, "stopped");
 			return -ECANCELED;
 		}
-		if (nfsc_now_ms() >= end) {
+		if (clock_ms() >= end) {
 			snprintf(call->why, NFSC_WHY_MAX,
 				 "no answer within %u s", ms / 1000);
 			return -ETIMEDOUT;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "depot/clock.h"
 #include "depot/digest.h"
 #include "depot/layout.h"
 #include "depot/log.h"
@@ -16,14 +17,6 @@ enum {
 	LOCK_CHANGE_S = 10,
 	LOCK_LOOK_MS = 200,
 };
-
-static int64_t lock_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec;
-}
 
 /* First line: what a person wants to know. */
 static void lock_text(const struct publish_lock *lock, char text[LOCK_TEXT_MAX])
@@ -70,7 +63,7 @@ static int lock_watch(struct publish_target *target,
 {
 	const struct timespec nap = {.tv_nsec = LOCK_LOOK_MS * 1000000L};
 	char seen[LOCK_TEXT_MAX], now[LOCK_TEXT_MAX];
-	int64_t since = lock_now();
+	int64_t since = clock_sec();
 	bool said = false;
 	int rc;
 
@@ -78,21 +71,21 @@ static int lock_watch(struct publish_target *target,
 	while (rc == 0 && seen[0]) {
 		if (wait->stop && wait->stop(wait->ctx))
 			return -EINTR;
-		if (lock_now() - since >= PUBLISH_LOCK_STALE_S) {
+		if (clock_sec() - since >= PUBLISH_LOCK_STALE_S) {
 			lock_say(wait,
 				 "another publisher's lock has not moved for "
 				 "60 s: it has died, its lock is broken",
 				 seen);
 			return publish_target_remove(target, LAYOUT_LOCK);
 		}
-		if (!said && lock_now() - since >= 2) {
+		if (!said && clock_sec() - since >= 2) {
 			lock_say(wait, "waiting for another publisher", seen);
 			said = true;
 		}
 		nanosleep(&nap, NULL);
 		rc = lock_read(target, now);
 		if (strcmp(seen, now) != 0)
-			since = lock_now();
+			since = clock_sec();
 		memcpy(seen, now, sizeof(seen));
 	}
 	return rc;
@@ -111,7 +104,7 @@ int publish_lock_take(struct publish_lock *lock, struct publish_target *target,
 	hex_write(token, sizeof(token), lock->token);
 	lock_text(lock, text);
 	for (;;) {
-		lock->changed_sec = lock_now();
+		lock->changed_sec = clock_sec();
 		rc = publish_target_create(target, LAYOUT_LOCK, text,
 					   strlen(text));
 		if (rc == -EOPNOTSUPP) {
@@ -147,10 +140,10 @@ int publish_lock_keep(struct publish_lock *lock)
 		lock->held = false;
 		return -EAGAIN;
 	}
-	if (lock_now() - lock->changed_sec < LOCK_CHANGE_S)
+	if (clock_sec() - lock->changed_sec < LOCK_CHANGE_S)
 		return 0;
 	lock->count++;
-	lock->changed_sec = lock_now();
+	lock->changed_sec = clock_sec();
 	lock_text(lock, text);
 	return publish_target_put(lock->target, LAYOUT_LOCK, text,
 				  strlen(text));

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "depot/clock.h"
 #include "depot/document.h"
 #include "depot/index.h"
 #include "depot/inside.h"
@@ -506,19 +507,11 @@ static void shelf_keep(struct shelf *shelf, struct shelf_tree *t)
 
 /* --- which tree a pack belongs to ---------------------------------------- */
 
-static time_t shelf_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec;
-}
-
 /* Nobody makes us read all indexes all the time. */
 static bool shelf_missed(struct shelf *shelf, const struct digest *pack,
 			 uint64_t off)
 {
-	time_t now = shelf_now();
+	time_t now = clock_sec();
 	bool missed = false;
 
 	pthread_mutex_lock(&shelf->lock);
@@ -536,7 +529,7 @@ static void shelf_miss(struct shelf *shelf, const struct digest *pack,
 {
 	pthread_mutex_lock(&shelf->lock);
 	shelf->misses[shelf->miss_next++ % SHELF_MISSES] =
-	    (struct shelf_missing){*pack, off, shelf_now()};
+	    (struct shelf_missing){*pack, off, clock_sec()};
 	pthread_mutex_unlock(&shelf->lock);
 }
 

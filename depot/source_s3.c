@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "depot/clock.h"
 #include "depot/digest.h"
 #include "depot/http.h"
 #include "depot/io.h"
@@ -281,14 +282,6 @@ static int source_s3_put_file(struct source *source, const char *path, int fd,
 	return source_s3_send(source, path, &request, &sent, NULL, fault);
 }
 
-static uint64_t source_s3_now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 static int source_s3_taken(struct source_fault *fault, const char *path)
 {
 	snprintf(fault->text, sizeof(fault->text), "%.300s: it is there", path);
@@ -302,7 +295,7 @@ static int source_s3_create_settled(struct source *source, const char *path,
 {
 	struct timespec settle = {SOURCE_S3_SETTLE_MS / 1000, 0};
 	CLEANUP_FREE void *there = NULL;
-	uint64_t start = source_s3_now_ms();
+	uint64_t start = clock_ms();
 	size_t there_len;
 	int rc;
 
@@ -315,7 +308,7 @@ static int source_s3_create_settled(struct source *source, const char *path,
 	rc = source_s3_put(source, path, bytes, len, fault);
 	if (rc < 0)
 		return rc;
-	if (source_s3_now_ms() - start > SOURCE_S3_SETTLE_MS / 2) {
+	if (clock_ms() - start > SOURCE_S3_SETTLE_MS / 2) {
 		snprintf(fault->text, sizeof(fault->text),
 			 "%.300s: the server is too slow to be sure of it",
 			 path);

@@ -13,6 +13,7 @@
 #include <sys/statvfs.h>
 #include <time.h>
 
+#include "depot/clock.h"
 #include "depot/io.h"
 #include "depot/log.h"
 
@@ -46,14 +47,6 @@ struct space {
 	struct space_listener listeners[SPACE_LISTENERS_MAX];
 	unsigned int listener_count;
 };
-
-static int64_t space_now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 /* --- the guard ----------------------------------------------------------- */
 
@@ -89,7 +82,7 @@ int space_check(struct space *space, uint64_t bytes)
 #ifdef BROKEN_NO_RESERVE
 	return 0;
 #endif
-	now = space_now_ms();
+	now = (int64_t)clock_coarse_ms();
 	last = atomic_load(&space->looked_ms);
 	left = atomic_fetch_sub(&space->room, want) - want;
 	if (now - last >= (left < 0 ? SPACE_LOOK_TIGHT_MS : SPACE_LOOK_MS) &&
@@ -238,12 +231,8 @@ static bool space_mend(struct space *space)
 /* space->lock is held. */
 static void space_sleep(struct space *space)
 {
-	struct timespec until;
+	struct timespec until = clock_after_ms(SPACE_MEND_MS);
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += SPACE_MEND_MS * 1000000;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
 	while (!space->stop &&
 	       pthread_cond_timedwait(&space->wake, &space->lock, &until) == 0)
 		;
@@ -324,7 +313,7 @@ int space_open(const char *dir, struct space **space)
 	if (rc == 0) {
 		space_open_reserve(s);
 		space_look(s);
-		atomic_store(&s->looked_ms, space_now_ms());
+		atomic_store(&s->looked_ms, (int64_t)clock_coarse_ms());
 		rc = -pthread_create(&s->thread, NULL, space_main, s);
 	}
 	s->running = rc == 0;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "depot/clock.h"
 #include "depot/gc_inside.h"
 #include "depot/index.h"
 #include "depot/io.h"
@@ -32,23 +33,15 @@ struct verify {
 	int asked_rc;
 };
 
-static uint64_t verify_now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 static void verify_rest(struct verify *v)
 {
 	static const struct timespec pause = {.tv_nsec =
 						  VERIFY_WORK_MS * 1000000};
 
-	if (verify_now_ms() - v->worked_since_ms < VERIFY_WORK_MS)
+	if (clock_ms() - v->worked_since_ms < VERIFY_WORK_MS)
 		return;
 	nanosleep(&pause, NULL);
-	v->worked_since_ms = verify_now_ms();
+	v->worked_since_ms = clock_ms();
 }
 
 static void verify_clear(struct verify *v)
@@ -156,7 +149,7 @@ int depot_verify_files(struct depot *depot, const struct verify_what *what,
 	int rc;
 
 	*files = 0;
-	v.worked_since_ms = verify_now_ms();
+	v.worked_since_ms = clock_ms();
 	rc = verify_names(&v);
 	for (size_t i = 0; rc == 0 && i < v.here.count; i++) {
 		rc = verify_tree(&v, &v.here.names[i], &tree);
@@ -325,7 +318,7 @@ static int verify_window(struct verify *v, struct live *live,
 			 struct verify_report *report)
 {
 	CLEANUP_FREE uint8_t *chunk = malloc(SHARD_CHUNK_MAX);
-	uint64_t until = verify_now_ms() + VERIFY_STEP_MS;
+	uint64_t until = clock_ms() + VERIFY_STEP_MS;
 	const struct live_entry *entries;
 	size_t count, n;
 	int rc = 0;
@@ -335,8 +328,8 @@ static int verify_window(struct verify *v, struct live *live,
 	entries = live_entries(live, &count);
 	for (size_t i = 0; rc == 0 && i < count; i += n) {
 		report->next = entries[i].name;
-		if (i > 0 && (verify_now_ms() > until ||
-			      report->bytes > VERIFY_STEP_BYTES))
+		if (i > 0 &&
+		    (clock_ms() > until || report->bytes > VERIFY_STEP_BYTES))
 			return 0;
 		for (n = 1; i + n < count && digest_equal(&entries[i + n].name,
 							  &entries[i].name);)
@@ -360,7 +353,7 @@ int depot_verify_shards(struct depot *depot, const struct verify_what *what,
 	int rc;
 
 	memset(report, 0, sizeof(*report));
-	v.worked_since_ms = verify_now_ms();
+	v.worked_since_ms = clock_ms();
 	rc = live_new(VERIFY_WINDOW_BYTES, &live);
 	if (rc < 0)
 		return rc;

@@ -10,8 +10,8 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/socket.h>
-#include <time.h>
 
+#include "depot/clock.h"
 #include "depot/log.h"
 #include "depot/shelf.h"
 
@@ -34,18 +34,11 @@ struct peer {
 
 /* --- the rate ------------------------------------------------------------ */
 
-static int64_t peer_now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* May anything go now?  Then as much as it is: debts are waited for. */
 static bool peer_may_send(struct peer *peer)
 {
-	int64_t now = peer_now_ms(), burst = (int64_t)peer->rate * PEER_BURST_S;
+	int64_t now = (int64_t)clock_ms(),
+		burst = (int64_t)peer->rate * PEER_BURST_S;
 	bool may;
 
 	if (peer->rate == 0)
@@ -322,7 +315,7 @@ int peer_start(const char *listen, uint64_t rate, struct depot *depot,
 		return -ENOMEM;
 	pthread_mutex_init(&peer->lock, NULL);
 	peer->rate = rate;
-	peer->filled_ms = peer_now_ms();
+	peer->filled_ms = (int64_t)clock_ms();
 	peer->tokens = (int64_t)rate;
 	rc = shelf_new(depot, &peer->shelf);
 	if (rc == 0)

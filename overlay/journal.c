@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <time.h>
 
+#include "depot/clock.h"
 #include "depot/killpoint.h"
 #include "depot/kv.h"
 #include "depot/log.h"
@@ -88,14 +89,6 @@ __attribute__((noreturn)) static void journal_give_up(int rc)
 	_exit(1);
 }
 
-static uint64_t journal_now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 /* Somebody has been waiting for the end for long: he gets it. */
 static void journal_pause(struct journal *journal, uint64_t *drain_ms)
 {
@@ -108,8 +101,8 @@ static void journal_pause(struct journal *journal, uint64_t *drain_ms)
 	if (!drain)
 		*drain_ms = 0;
 	else if (*drain_ms == 0)
-		*drain_ms = journal_now_ms();
-	else if (journal_now_ms() - *drain_ms > JOURNAL_DRAIN_S * 1000)
+		*drain_ms = clock_ms();
+	else if (clock_ms() - *drain_ms > JOURNAL_DRAIN_S * 1000)
 		journal_give_up(-ENOSPC);
 	nanosleep(&pause, NULL);
 }

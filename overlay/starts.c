@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <time.h>
 
+#include "depot/clock.h"
 #include "depot/log.h"
 #include "depot/plan_rows.h"
 #include "depot/prefetch.h"
@@ -44,14 +45,6 @@ struct starts {
 	bool has_thread;
 	pthread_t thread;
 };
-
-static uint64_t starts_now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 /* --- slots --------------------------------------------------------------- */
 
@@ -97,7 +90,7 @@ static struct start *start_new(struct view *view, struct tree *tree)
 	start->max = MIN(shards, (uint32_t)PLAN_SHARDS_MAX);
 	start->bits = calloc(shards / 32 + 1, sizeof(uint32_t));
 	start->order = malloc(((size_t)start->max + 1) * sizeof(uint32_t));
-	start->begin_ms = start->last_ms = starts_now_ms();
+	start->begin_ms = start->last_ms = clock_coarse_ms();
 	start->begin_sec = time(NULL);
 	if (start->bits && start->order)
 		return start;
@@ -189,7 +182,7 @@ static void start_add(struct start *start, uint32_t shard)
 	at = __atomic_fetch_add(&start->count, 1, __ATOMIC_RELAXED);
 	if (at < start->max)
 		start->order[at] = shard;
-	__atomic_store_n(&start->last_ms, starts_now_ms(), __ATOMIC_RELAXED);
+	__atomic_store_n(&start->last_ms, clock_coarse_ms(), __ATOMIC_RELAXED);
 }
 
 void starts_touch(struct view *view, struct tree *tree,
@@ -284,7 +277,7 @@ static bool start_is_over(const struct starts *starts,
 /* Take the first that is over (all: any) out of the list; NULL: none. */
 static struct start *starts_pull(struct starts *starts, bool all)
 {
-	uint64_t now = starts_now_ms();
+	uint64_t now = clock_coarse_ms();
 	struct start **at, *found = NULL;
 
 	pthread_mutex_lock(&starts->lock);
@@ -349,8 +342,7 @@ static void *starts_main(void *arg)
 			pthread_cond_wait(&starts->wake, &starts->lock);
 			continue;
 		}
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_sec += STARTS_TICK_MS / 1000;
+		until = clock_after_ms(STARTS_TICK_MS);
 		pthread_cond_timedwait(&starts->wake, &starts->lock, &until);
 		pthread_mutex_unlock(&starts->lock);
 		starts_end(starts, false);
