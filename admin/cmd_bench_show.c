@@ -236,7 +236,7 @@ static void bench_title(const json_t *json, char title[128])
 
 	if (mbit > 0)
 		snprintf(title, 128,
-			 "From nothing to the first answer, %ju Mbit/s, "
+			 "To the first answer at %ju Mbit/s, "
 			 "medians of %ju runs",
 			 (uintmax_t)mbit, (uintmax_t)cmd_number(json, "runs"));
 	else
