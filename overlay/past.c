@@ -578,12 +578,16 @@ static void past_add_dirs(struct past *past, struct past_table *t,
 
 	for (uint32_t i = 0; i < diff->dir_count; i++) {
 		const struct image_diff_dir *dir = &diff->dirs[i];
-		const struct past_dir *put;
+		const struct past_dir *put = past_dir_slot(t, dir->fileid);
+		struct timespec when = *now;
 
 		if (dir->after == IMAGE_NONE)
 			continue;
-		past_put_dir(t, dir->fileid, now, dir->names ? now : &never);
-		put = past_dir_slot(t, dir->fileid);
+		/* The clock may have been set back: never earlier. */
+		if (put->fileid && !time_is_after(now, &put->ctime))
+			when = time_after(&put->ctime);
+		past_put_dir(t, dir->fileid, &when,
+			     dir->names ? &when : &never);
 		past_write_dir(batch, past->tenant, dir->fileid, &put->ctime,
 			       &put->mtime);
 	}

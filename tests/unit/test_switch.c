@@ -5,6 +5,9 @@
  * that delete and provide one path.
  */
 #include <stdio.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "overlay/past.h"
 #include "tests/lib/check.h"
@@ -25,6 +28,11 @@ static const struct fixture_entry test_two[] = {
     {"etc/link", S_IFLNK | 0777, .text = "target 2"},
     {"etc/new", S_IFREG | 0644, .text = "new"},
     {"lib/big", S_IFREG | 0644, .len = 100000, .seed = 1},
+};
+
+static const struct fixture_entry test_deletes[] = {
+    {"bin/tool", .whiteout = true},
+    {"bin/extra", S_IFREG | 0755, .text = "extra"},
 };
 
 struct test {
@@ -325,6 +333,51 @@ static void test_switch_times(void)
 	fixture_close(&t.fx);
 }
 
+static time_t test_ahead; /* seconds that the clock is ahead */
+
+/* Before the C library's. */
+int clock_gettime(clockid_t id, struct timespec *now)
+{
+	int rc = (int)syscall(SYS_clock_gettime, id, now);
+
+	if (id == CLOCK_REALTIME)
+		now->tv_sec += test_ahead;
+	return rc;
+}
+
+/* A guest's own list changed while the clock was an hour ahead.  A client takes
+ * an older time for an older answer, and would go on with the names it has. */
+static void test_switch_clock_back(void)
+{
+	struct timespec before, after;
+	struct package_info list[2];
+	uint32_t generation;
+	struct test t;
+
+	test_open(&t);
+	fixture_package(&t.fx, "q", "1", test_deletes, ARRAY_LEN(test_deletes),
+			&list[0]);
+	list[1] = t.one;
+	CU_ASSERT_EQUAL(
+	    site_tenant_switch(t.fx.site, "red", list, 2,
+			       &(struct site_switch){.take_order = true},
+			       &generation),
+	    0);
+	test_ahead = 3600;
+	CU_ASSERT_EQUAL(site_guest_set_whiteouts(t.fx.site, "red/vm1", true),
+			0);
+	before = fixture_attr(t.view, "bin").ctime;
+	test_ahead = 0;
+	CU_ASSERT_EQUAL(site_guest_set_whiteouts(t.fx.site, "red/vm1", false),
+			0);
+	after = fixture_attr(t.view, "bin").ctime;
+	CU_ASSERT_TRUE(test_later(&after, &before));
+	CU_ASSERT_EQUAL(test_switch(&t, &t.two, SITE_POLICY_FAIL, NULL), 0);
+	before = fixture_attr(t.view, "bin").ctime;
+	CU_ASSERT_TRUE(test_later(&before, &after));
+	fixture_close(&t.fx);
+}
+
 /* --- policies
  * ------------------------------------------------------------------ */
 
@@ -471,11 +524,6 @@ static void test_switch_dry(void)
 /* --- one deletes what the other provides
  * ----------------------------------------- */
 
-static const struct fixture_entry test_deletes[] = {
-    {"bin/tool", .whiteout = true},
-    {"bin/extra", S_IFREG | 0755, .text = "extra"},
-};
-
 static void test_count_path(void *ctx, const char *what)
 {
 	*(bool *)ctx |=
@@ -530,6 +578,7 @@ static const struct check_test tests[] = {
     {"old trees are let go while running", test_switch_lets_go},
     {"of very many upgrades the last are kept", test_switch_many},
     {"times of directories", test_switch_times},
+    {"times of directories, the clock set back", test_switch_clock_back},
     {"the package's version", test_switch_package},
     {"the guest's version", test_switch_keep},
     {"back by hand", test_switch_by_hand},
