@@ -120,7 +120,7 @@ sample_line() { # variant, program, file of events, start, image ready, bytes
 			}
 			printf "{\"app\":\"%s\",\"variant\":\"%s\"," \
 				"\"seconds\":%.4f,\"phases\":{%s}," \
-				"\"bytes\":%d}\n", app, variant,
+				"\"bytes\":%.0f}\n", app, variant,
 				last - from, out, bytes
 		}' "$3"
 }
