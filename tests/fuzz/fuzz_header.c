@@ -8,7 +8,7 @@
  * and never behind the record; a credential that is taken does the same, with
  * the ids that must not pass below replaced.
  */
-#include "nfsd/rpc.c"
+#include "nfsd/rpc_msg.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
@@ -52,7 +52,7 @@ static void fuzz_header_cred(const struct rpc_header *header)
 	struct view_cred cred;
 	size_t name_len, at;
 
-	if (!rpc_auth_sys(in, header->cred_len, &cred))
+	if (!rpc_msg_auth_sys(in, header->cred_len, &cred))
 		return;
 	ASSERT(header->cred_len >= 20);
 	name_len = be32_get(in + 4);
@@ -78,7 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 
 	if (!rpc.out.buf)
 		ASSERT(out_init(&rpc.out) == 0);
-	rc = rpc_get_header(&rpc, &r, &header);
+	rc = rpc_msg_get(&rpc, &r, &header);
 	ASSERT(r.p >= data && r.p <= r.end);
 	ASSERT(rc == 0 || rc == -EBADMSG || rc == -EPERM);
 	/* Refused: with one answer; not a call: without any. */
