@@ -9,6 +9,7 @@
  */
 #include <getopt.h>
 #include <grp.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <pwd.h>
 #include <signal.h>
@@ -276,6 +277,18 @@ static int nfsd_drop_privileges(const struct nfsd_options *options,
 	return nfsd_become(user);
 }
 
+/*
+ * As many heaps as threads can run at once, not eight times as many: of those
+ * that fetch each would otherwise keep what it has freed to itself, and the
+ * next one would be given fresh pages.
+ */
+static void nfsd_set_heaps(void)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	mallopt(M_ARENA_MAX, (int)MAX(cpus, 2L));
+}
+
 /* Each connection is a descriptor, and so is each file of the store. */
 static void nfsd_raise_limits(void)
 {
@@ -492,6 +505,7 @@ int main(int argc, char **argv)
 	struct nfsd_options options = {.conf_path = NULL};
 	int rc;
 
+	nfsd_set_heaps();
 	if (conf_init(&conf) < 0)
 		return EXIT_FAILURE;
 	log_setup("vdrived", LOG_LEVEL_INFO);
