@@ -176,8 +176,9 @@ listing: all $(MODEL) $(HASH6)
 check-e2e: all $(TOOLS) variants
 	@B=$(B) sh tests/run e2e
 # Real software made one's own in one VM, and used so in another; a mirror.
+# SOFTWARE="vim python": only these of vim sqlite python.
 check-customise: all $(TOOLS)
-	@B=$(B) sh tests/guest/customise.sh
+	@B=$(B) sh tests/guest/customise.sh $(SOFTWARE)
 # JOBS="run root": only these of check move jobs run root suites (tests/run).
 check-guest: all $(TOOLS)
 	@B=$(B) JOBS="$(JOBS)" SUITE_TIMEOUT=4000 SUITES=$(SUITES) sh tests/run guest-all

@@ -1,54 +1,195 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# customise.sh: what a user makes of real software in one VM works in a fresh
-# one: an editor's settings (vim), a database shell's configuration (sqlite3).
-# Each is a profile of its own.  Needs a mirror; minutes in emulation.  Each line
-# of the jobs is a test.
+# customise.sh [SOFTWARE...]: what a user makes of real software in one VM works
+# in a fresh VM of another tenant, and is gone exactly when it is detached:
+#
+#   vim          settings of the system (vimrc.local), a plugin of the user's
+#                (Debian's vim-tabular in ~/.vim/pack)
+#   sqlite       the shell's configuration (.sqliterc)
+#   python       a module that pip has built from source, with its command, and
+#                a virtual environment with a wheel in it
+#
+# Without a name all.  Each software is a package captured over the Debian that
+# the guests run, which has none of them; what was changed is told by software,
+# the rest is assigned, and each is a profile of its own.  As root, with a
+# mirror; in emulation minutes a software.  Each line of the jobs is a test.
 set -u
 . tests/lib/host.sh
 . tests/lib/guests.sh
+. tests/lib/debian.sh
 
+# What is captured.
+debs()
+{
+	case $1 in
+	vim) echo vim ;;
+	sqlite) echo sqlite3 ;;
+	python) echo python3 python3-pip ;;
+	*) echo "customise.sh: no software $1" >&2; return 1 ;;
+	esac
+}
+
+# Changes that are told by their place.
+by_place()
+{
+	case $1 in
+	vim) echo etc/vim/vimrc.local ;;
+	python) echo usr/local/lib/python3.11/dist-packages/acme_units.py ;;
+	esac
+}
+
+# Changes that are nobody's until the operator says whose.
+by_word()
+{
+	case $1 in
+	vim) echo root/.vim ;;
+	sqlite) echo root/.sqliterc ;;
+	python) echo opt/mine usr/local/bin/acme-units ;;
+	esac
+}
+
+# A module of a user's, as source.
+make_source()
+{
+	mkdir "$1" && cat >"$1/pyproject.toml" <<-'END' &&
+	[build-system]
+	requires = ["setuptools"]
+	build-backend = "setuptools.build_meta"
+	[project]
+	name = "acme-units"
+	version = "1.0"
+	scripts = { acme-units = "acme_units:main" }
+	[tool.setuptools]
+	py-modules = ["acme_units"]
+	END
+		cat >"$1/acme_units.py" <<-'END'
+	import sys
+
+
+	def metres(kilometres):
+	    return 1000 * kilometres
+
+
+	def main():
+	    print(metres(int(sys.argv[1])))
+	END
+}
+
+# What users would fetch.
+fetch_files()
+{
+	mkdir "$W/fetched" "$W/files" || return
+	(cd "$W/fetched" && apt-get -qq -o APT::Sandbox::User=root download \
+		vim-tabular python3-wheel-whl) &&
+		unpack_debs "$W/fetched/all" "$W"/fetched/*.deb &&
+		cp -R "$W/fetched/all/usr/share/vim-tabular" \
+			"$W/files/tabular" &&
+		cp "$W"/fetched/all/usr/share/python-wheels/wheel-*.whl \
+			"$W/files" &&
+		make_source "$W/files/acme" &&
+		cp admin/guest/vdrive-run "$W/files" &&
+		echo "$all" >"$W/files/software"
+}
+
+host_command()
+{
+	cat >"$W/kill-restart" <<-END
+	#!/bin/sh
+	case \$1 in
+	apply | detach)
+		exec "$B/vdrive" --socket "$W/h/sock" profile "\$1" "\$2" other/vm2 ;;
+	esac
+	exit 2
+	END
+	chmod +x "$W/kill-restart"
+}
+
+# Each has its own version of dpkg's list and the like: the order is meant.
 prepare()
 {
 	sh tests/guest/image.sh "$(guest_cache)" >"$W/image.log" 2>&1 ||
 		{ cat "$W/image.log"; return 1; }
-	host_start h &&
-		on h package create apps:1 \
-			deb:vim-tiny,sqlite3,dash >/dev/null &&
-		on h tenant create demo && on h tenant create other &&
-		on h tenant assign demo apps:1 && on h tenant assign other apps:1 &&
-		on h guest add demo/vm1 && on h guest add other/vm2 &&
-		mkdir "$W/files"
+	debian_without_python && fetch_files && host_start h && host_command ||
+		return
+	packages=
+	for software in $all; do
+		debian_capture "$software" "$(debs "$software")" &&
+			on h package create "$software:1" \
+			"$(debian_capture_file "$software")" >/dev/null ||
+			return
+		packages="$packages $software:1"
+	done
+	for guest in demo/vm1 other/vm2; do
+		# shellcheck disable=SC2086
+		on h tenant create "${guest%/*}" &&
+			on h tenant assign "${guest%/*}" $packages --order \
+				>"$W/assign" &&
+			on h guest add "$guest" --whiteouts on || return
+	done
 }
 
-profile()	# NAME WORD...
+guest()		# TENANT/GUEST
 {
-	profile_name=$1
-	shift
-	check "profile $profile_name" on h profile create "$profile_name" \
-		--from demo/vm1 "$@"
-	check "  applied in a fresh VM of another tenant" on h profile apply \
-		"$profile_name" other/vm2
+	debian_disk "$W/disk" &&
+		GUEST_FILES=$W/files GUEST_DISK=$W/disk GUEST_ROOT=disk \
+		GUEST_MEMORY=1024 GUEST_TIMEOUT=1500 guest_run h "$1" \
+		tests/guest/job_customise.sh "$W/${1#*/}"
+	count_job "${1#*/}" $? "$W/${1#*/}"
+	rm -f "$W/disk"
 }
 
-if prepare; then
-	GUEST_FILES=$W/files guest_run h demo/vm1 \
-		tests/guest/job_customise.sh "$W/vm1"
-	count_job vm1 $? "$W/vm1"
-	on h delta diff demo/vm1
-	profile vim --include 'etc/vim/**'
-	profile sqlite --include 'root/.sqliterc'
-	touch "$W/files/check"
-	GUEST_FILES=$W/files guest_run h other/vm2 \
-		tests/guest/job_customise.sh "$W/vm2"
-	count_job vm2 $? "$W/vm2"
-else
-	not_ok "host and guest image"
-fi
-for h in $hosts; do
-	host_stop "$h"
+# What a command says, if it fails.
+quietly()
+{
+	"$@" >"$W/said" 2>&1 || { cat "$W/said"; return 1; }
+}
+
+# This path, or something below it: SOFTWARE PATH
+changed()
+{
+	on h -H delta diff demo/vm1 --package "$1" | cut -f 2 |
+		grep -qE "^$2(/|\$)"
+}
+
+profile()	# SOFTWARE
+{
+	for path in $(by_place "$1"); do
+		check "$1: $path is told by its place" changed "$1" "$path"
+	done
+	for path in $(by_word "$1"); do
+		check "$1: $path is nobody's" changed '' "$path"
+		on h delta assign demo/vm1 "$path" "$1" >/dev/null
+		check "$1: and is assigned" changed "$1" "$path"
+	done
+	check "$1: a profile" quietly on h profile create "$1" --from demo/vm1 \
+		--package "$1"
+	on h -H profile diff "$1" | cut -f 2 >"$W/profile"
+	for path in $(by_place "$1") $(by_word "$1"); do
+		check "$1: with $path in it" grep -qE "^$path(/|\$)" "$W/profile"
+	done
+}
+
+all=${*:-vim sqlite python}
+for software in $all; do
+	debs "$software" >/dev/null || exit 2
 done
-rm -rf "$W"
-echo "customise: $passed passed, $failed failed"
-[ $failed -eq 0 ]
+if prepare; then
+	guest demo/vm1
+	for software in $all; do
+		profile "$software"
+	done
+	touch "$W/files/fresh"
+	guest other/vm2
+	for software in $all; do
+		check "$software: nobody has the profile now" \
+			quietly on h profile remove -y "$software"
+	done
+	for guest in demo/vm1 other/vm2; do
+		check "$guest: its delta is sound" quietly on h delta verify \
+			"$guest"
+	done
+else
+	not_ok "a Debian, captures, and a host"
+fi
+finish

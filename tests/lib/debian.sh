@@ -7,6 +7,8 @@
 #
 #   debian_base                a bookworm with systemd and an NFS client in
 #                              $DEBIAN/base
+#   debian_without_python      the same without Python, which nfs-common brings; it
+#                              is $DEBIAN/base from then on
 #   debian_capture NAME DEB [SCRIPT]
 #                              apt-get install DEB over it, then SCRIPT, captured
 #   debian_capture_file NAME   where that is
@@ -28,6 +30,27 @@ debian_base()
 		return 1
 	}
 	mv "$DEBIAN/base.new" "$DEBIAN/base"
+}
+
+debian_without_python()
+{
+	debian_base || return
+	if [ ! -e "$DEBIAN/no-python/base" ]; then
+		rm -rf "$DEBIAN/no-python"
+		mkdir "$DEBIAN/no-python" &&
+			cp -a "$DEBIAN/base" "$DEBIAN/no-python/new" &&
+			chroot "$DEBIAN/no-python/new" sh -c '
+			sed -i "/^Package: nfs-common\$/,/^\$/s/, python3[^,]*//" \
+				/var/lib/dpkg/status
+			dpkg --purge $(dpkg-query -W -f "\${Package}\n" \
+				"*python3*") && apt-get -qq check' \
+			>"$DEBIAN/no-python/log" 2>&1 || {
+			tail -n 5 "$DEBIAN/no-python/log"
+			return 1
+		}
+		mv "$DEBIAN/no-python/new" "$DEBIAN/no-python/base"
+	fi
+	DEBIAN=$DEBIAN/no-python
 }
 
 debian_capture_file()
