@@ -294,7 +294,7 @@ static void import_value(struct importing *im, char letter)
 	kv_batch_put(im->last, key.bytes, key.len, im->in.item, im->in.len);
 }
 
-/* Its profiles: they must be here, or to be had. */
+/* Its profiles: its tenant may have them here, and they are here. */
 static int import_own(struct importing *im)
 {
 	struct tree *tree;
@@ -306,6 +306,9 @@ static int import_own(struct importing *im)
 	     rc == 0 && im->kind == STREAM_GUEST && i < im->own->count; i++) {
 		const struct package_info *p = &im->own->package[i];
 
+		rc = depot_package_permits(im->site->depot, p, im->tenant);
+		if (rc < 0)
+			return rc;
 		rc = depot_tree_get(im->site->depot, &p->tree, &tree);
 		if (rc < 0)
 			return log_err(rc,

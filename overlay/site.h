@@ -372,16 +372,14 @@ MUST_CHECK int site_object_data(const struct site_object *object,
 
 /*
  * Give up what the delta has changed of one software (attribute.h; "": of
- * nobody's), each change told first as site_delta_diff does; the rest stays, and
- * the guest goes on.  visit may be NULL.  *left: changes that could not be
+ * nobody's), each change told first as site_delta_diff does; the rest stays,
+ * and the guest goes on.  visit may be NULL.  *left: changes that could not be
  * undone, since others are in or over them.  -ENOENT, -EIO.
  */
-MUST_CHECK int
-site_delta_reset_package(struct site *site, const char *guest,
-			 const char *package, bool dry_run,
-			 int (*visit)(void *ctx,
-				      const struct site_delta_change *),
-			 void *ctx, uint64_t *left);
+MUST_CHECK int site_delta_reset_package(
+    struct site *site, const char *guest, const char *package, bool dry_run,
+    int (*visit)(void *ctx, const struct site_delta_change *), void *ctx,
+    uint64_t *left);
 
 /*
  * --- profiles ---------------------------------------------------------------
@@ -489,7 +487,8 @@ MUST_CHECK int site_delta_import(struct site *site, const char *guest, int fd);
  * its export id, keys, counters and reply records, paused until
  * site_guest_pause(false).  The tenant is made when it is missing; -EXDEV when
  * it has another key or selection, -EEXIST when guest or export id is taken,
- * -ENOENT when a package is neither here nor upstream.
+ * -ENOENT when a package is neither here nor upstream, -EACCES when the tenant
+ * may not have one of them, or of the guest's profiles, here.
  */
 MUST_CHECK int site_guest_pause(struct site *site, const char *guest,
 				bool pause);

@@ -279,10 +279,55 @@ static void test_move(void)
 	fixture_close(&to);
 }
 
+/* A guest brings along no profile that its tenant may not have here. */
+static void test_move_entitled(void)
+{
+	static const struct fixture_entry entries[] = {
+	    {.path = "a/conf", .mode = S_IFREG | 0644, .text = "conf"},
+	};
+	struct site_profile_how how = {.policy = SITE_POLICY_FAIL};
+	struct package_entitled blue, all;
+	struct package_info package, profile;
+	char name[SITE_EXPORT_PATH_MAX];
+	struct fixture from, to;
+	int fd = test_file();
+
+	(void)test_open(&from);
+	fixture_package(&from, "prof", "profile", entries, 1, &profile);
+	CU_ASSERT_EQUAL(
+	    site_profile_apply(from.site, "red/vm1", &profile, &how), 0);
+	CU_ASSERT_EQUAL(site_guest_pause(from.site, "red/vm1", true), 0);
+	CU_ASSERT_EQUAL(site_guest_export(from.site, "red/vm1", fd), 0);
+
+	fixture_open(&to);
+	fixture_package(&to, "p", "1", test_entries, ARRAY_LEN(test_entries),
+			&package);
+	fixture_package(&to, "prof", "profile", entries, 1, &profile);
+	CU_ASSERT_EQUAL(package_entitled_parse("blue", &blue), 0);
+	CU_ASSERT_EQUAL(package_entitled_parse("all", &all), 0);
+	CU_ASSERT_EQUAL(depot_package_entitle(to.depot, "prof", &blue), 0);
+	lseek(fd, 0, SEEK_SET);
+	check_mute();
+	CU_ASSERT_EQUAL(site_guest_import(to.site, fd, name), -EACCES);
+	check_unmute();
+	CU_ASSERT_PTR_NULL(site_view_by_path(to.site, "/red/vm1"));
+	CU_ASSERT_EQUAL(depot_package_entitle(to.depot, "prof", &all), 0);
+	lseek(fd, 0, SEEK_SET);
+	CU_ASSERT_EQUAL(site_guest_import(to.site, fd, name), 0);
+	CU_ASSERT_EQUAL(site_guest_pause(to.site, "red/vm1", false), 0);
+	CU_ASSERT_EQUAL(
+	    fixture_attr(fixture_view(&to, "/red/vm1"), "a/conf").size, 4);
+	package_entitled_clear(&blue);
+	close(fd);
+	fixture_close(&from);
+	fixture_close(&to);
+}
+
 static const struct check_test tests[] = {
     {"a delta out and in", test_delta},
     {"damaged streams", test_damaged},
     {"a guest moves", test_move},
+    {"a guest moves with what it may have", test_move_entitled},
 };
 
 int main(void)
