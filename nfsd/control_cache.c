@@ -33,13 +33,10 @@ int control_package_pin(struct control_request *req)
 		rc = control_param_bool(req, "pin", &pin);
 	if (rc < 0)
 		return rc;
-	rc = depot_package_get(depot, &ref, &info);
-	if (rc == -ENOENT)
-		return control_refuse(req, rc, "vdrive package list",
-				      "package \"%s\" is not in this depot",
-				      name);
-	if (rc == 0)
-		rc = depot_pin_set(depot, &info.tree, pin);
+	rc = control_package_of(req, name, &ref, &info);
+	if (rc < 0)
+		return rc;
+	rc = depot_pin_set(depot, &info.tree, pin);
 	if (rc < 0)
 		return control_fail(req, rc, NULL, "package \"%s\"", name);
 	return control_answer(req, json_pack("{s:s, s:s, s:b}", "schema",

@@ -227,16 +227,7 @@ static int control_removal_find(struct control_removal *removal)
 	if (package_ref_parse(removal->ref, &ref) < 0 || ref.by_digest)
 		return control_refuse(req, -EINVAL, "vdrive package list",
 				      "\"%s\" is no NAME:TAG", removal->ref);
-	rc =
-	    depot_package_get(req->control->daemon.depot, &ref, &removal->info);
-	if (rc == -ENOENT)
-		return control_refuse(req, rc, "vdrive package list",
-				      "package \"%s\" is not in this depot",
-				      removal->ref);
-	if (rc < 0)
-		return control_fail(req, rc, NULL, "package \"%s\"",
-				    removal->ref);
-	return 0;
+	return control_package_of(req, removal->ref, &ref, &removal->info);
 }
 
 static int control_removal_do(struct control_removal *removal,

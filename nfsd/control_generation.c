@@ -262,13 +262,10 @@ int control_package_tag(struct control_request *req)
 	if (package_ref_parse(text, &ref) < 0)
 		return control_refuse(req, -EINVAL, "vdrive package list",
 				      "\"%s\" is no package reference", text);
-	rc = depot_package_get(depot, &ref, &info);
-	if (rc == -ENOENT)
-		return control_refuse(req, rc, "vdrive package list",
-				      "package \"%s\" is not in this depot",
-				      text);
-	if (rc == 0)
-		rc = depot_package_tag(depot, &info, tag);
+	rc = control_package_of(req, text, &ref, &info);
+	if (rc < 0)
+		return rc;
+	rc = depot_package_tag(depot, &info, tag);
 	if (rc == -EINVAL)
 		return control_refuse(req, rc,
 				      "letters, digits and . _ + ~ : -",

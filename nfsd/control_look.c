@@ -246,13 +246,9 @@ static int control_verify_ref(struct control_verify *verify, const char *text)
 	if (package_ref_parse(text, &ref) < 0)
 		return control_refuse(req, -EINVAL, "vdrive package list",
 				      "\"%s\" is no package reference", text);
-	rc = depot_package_get(req->control->daemon.depot, &ref, &info);
-	if (rc == -ENOENT)
-		return control_refuse(req, rc, "vdrive package list",
-				      "package \"%s\" is not in this depot",
-				      text);
+	rc = control_package_of(req, text, &ref, &info);
 	if (rc < 0)
-		return control_fail(req, rc, NULL, "package \"%s\"", text);
+		return rc;
 	verify->trees[verify->count++] = info.tree;
 	return 0;
 }

@@ -84,6 +84,18 @@ int control_param_ref(struct control_request *req, const char **text,
 			      *text);
 }
 
+int control_package_of(struct control_request *req, const char *text,
+		       const struct package_ref *ref, struct package_info *info)
+{
+	int rc = depot_package_get(req->control->daemon.depot, ref, info);
+
+	if (rc == -ENOENT)
+		return control_refuse(req, rc, "vdrive package list",
+				      "package \"%s\" is not in this depot",
+				      text);
+	return rc < 0 ? control_fail(req, rc, NULL, "package \"%s\"", text) : 0;
+}
+
 int control_package_get(struct control_request *req)
 {
 	CLEANUP_FREE char *text = NULL;
@@ -96,14 +108,11 @@ int control_package_get(struct control_request *req)
 	rc = control_param_ref(req, &name, &ref);
 	if (rc < 0)
 		return rc;
-	rc = depot_package_get(req->control->daemon.depot, &ref, &info);
-	if (rc == -ENOENT)
-		return control_refuse(req, rc, "vdrive package list",
-				      "package \"%s\" is not in this depot",
-				      name);
-	if (rc == 0)
-		rc = depot_revision_json(req->control->daemon.depot,
-					 &info.revision, &text);
+	rc = control_package_of(req, name, &ref, &info);
+	if (rc < 0)
+		return rc;
+	rc = depot_revision_json(req->control->daemon.depot, &info.revision,
+				 &text);
 	if (rc < 0)
 		return control_fail(req, rc, NULL, "package \"%s\"", name);
 	json = control_package_json(&info);

@@ -25,13 +25,10 @@ static int control_plan_tree(struct control_request *req, const char **name,
 	rc = control_param_ref(req, name, &ref);
 	if (rc < 0)
 		return rc;
-	rc = depot_package_get(depot, &ref, info);
-	if (rc == -ENOENT)
-		return control_refuse(req, rc, "vdrive package list",
-				      "package \"%s\" is not in this depot",
-				      *name);
-	if (rc == 0)
-		rc = depot_tree_get(depot, &info->tree, tree);
+	rc = control_package_of(req, *name, &ref, info);
+	if (rc < 0)
+		return rc;
+	rc = depot_tree_get(depot, &info->tree, tree);
 	return rc < 0 ? control_fail(req, rc, NULL, "package \"%s\"", *name)
 		      : 0;
 }
@@ -489,20 +486,14 @@ static int control_resident_visit(void *ctx, const struct package_info *info)
 
 static int control_resident_ref(struct control_request *req, json_t *list)
 {
-	struct depot *depot = req->control->daemon.depot;
 	struct package_info info;
 	struct package_ref ref;
 	const char *name;
 	int rc;
 
 	rc = control_param_ref(req, &name, &ref);
-	if (rc < 0)
-		return rc;
-	rc = depot_package_get(depot, &ref, &info);
-	if (rc == -ENOENT)
-		return control_refuse(req, rc, "vdrive package list",
-				      "package \"%s\" is not in this depot",
-				      name);
+	if (rc == 0)
+		rc = control_package_of(req, name, &ref, &info);
 	return rc < 0 ? rc : control_resident_add(req, list, &info, NULL);
 }
 

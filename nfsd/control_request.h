@@ -138,9 +138,8 @@ control_handler control_key_list, control_key_trust, control_key_remove,
     control_pull, control_pull_shards;
 /* Deltas (control_delta.c). */
 control_handler control_snapshot_list, control_snapshot_add,
-    control_snapshot_remove, control_delta_restore, control_delta_restore_change,
-    control_delta_reset,
-    control_delta_clone;
+    control_snapshot_remove, control_delta_restore,
+    control_delta_restore_change, control_delta_reset, control_delta_clone;
 /* Plans, prefetching, what is resident (control_plan.c). */
 control_handler control_plan_list, control_plan_show, control_plan_file,
     control_plan_publish, control_plan_record, control_plan_remove,
@@ -205,9 +204,9 @@ MUST_CHECK int control_param_guest_here(struct control_request *req,
 					const char *param, const char **name);
 /*
  * Answer with a file that `write` makes of the delta "name" of the request, or
- * of its "snapshot", when there is one.  `what` is for the refusal: "cannot WHAT
- * of TENANT/GUEST".  A snapshot that is not there: -ENOENT (answered), which is
- * also what write says of it.
+ * of its "snapshot", when there is one.  `what` is for the refusal: "cannot
+ * WHAT of TENANT/GUEST".  A snapshot that is not there: -ENOENT (answered),
+ * which is also what write says of it.
  */
 typedef int control_delta_write_fn(struct control_request *req,
 				   const char *name, const char *snapshot,
@@ -274,8 +273,13 @@ MUST_CHECK int control_param_key(struct control_request *req,
 struct package_ref;
 MUST_CHECK int control_param_ref(struct control_request *req, const char **text,
 				 struct package_ref *ref); /* "ref" */
-/* A package as the listing has it; NULL: no memory. */
+/* The package that ref, written `text`, names.  It is refused when it is not in
+ * this depot; what was answered. */
 struct package_info;
+MUST_CHECK int control_package_of(struct control_request *req, const char *text,
+				  const struct package_ref *ref,
+				  struct package_info *info);
+/* A package as the listing has it; NULL: no memory. */
 json_t *control_package_json(const struct package_info *info);
 struct digest;
 MUST_CHECK int control_param_digest(struct control_request *req,
