@@ -64,17 +64,12 @@ static int du_index_open(struct du *du, const struct tree *tree,
 {
 	CLEANUP_FREE char *path =
 	    layout_host_index(du->depot->path, tree_digest(tree));
-	CLEANUP_FREE void *bytes = NULL;
-	size_t len;
 	int rc;
 
 	*index = NULL;
 	if (!path)
 		return -ENOMEM;
-	rc = io_read_file(path, INDEX_FILE_MAX, &bytes, &len);
-	if (rc == 0)
-		rc = index_open(bytes, len, tree_digest(tree),
-				tree_shard_count(tree), index);
+	rc = index_read(path, tree_digest(tree), tree_shard_count(tree), index);
 	/* It is a hint: without one the cold bytes are not known. */
 	return rc == -ENOMEM ? rc : 0;
 }

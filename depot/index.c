@@ -6,6 +6,7 @@
 
 #include <stdatomic.h>
 
+#include "depot/io.h"
 #include "depot/log.h"
 #include "depot/shard.h"
 
@@ -106,6 +107,16 @@ int index_open(const void *data, size_t len, const struct digest *expect,
 	}
 	*index = x;
 	return 0;
+}
+
+int index_read(const char *path, const struct digest *tree,
+	       uint32_t shard_count, struct index **index)
+{
+	CLEANUP_FREE void *bytes = NULL;
+	size_t len;
+	int rc = io_read_file(path, INDEX_FILE_MAX, &bytes, &len);
+
+	return rc < 0 ? rc : index_open(bytes, len, tree, shard_count, index);
 }
 
 struct index *index_get(struct index *index)

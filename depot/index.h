@@ -25,6 +25,11 @@ struct index; /* reference counted */
 MUST_CHECK int index_open(const void *data, size_t len,
 			  const struct digest *expect, uint32_t shard_count,
 			  struct index **index);
+/* The same of a file, for a tree of so many shards.  Also what reading it fails
+ * with: -ENOENT, -EFBIG (above INDEX_FILE_MAX), -EIO ...; then *index is as it
+ * was. */
+MUST_CHECK int index_read(const char *path, const struct digest *tree,
+			  uint32_t shard_count, struct index **index);
 struct index *index_get(struct index *index);
 void index_put(struct index *index); /* NULL allowed */
 

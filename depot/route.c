@@ -82,16 +82,12 @@ static void route_load_index(struct routes *routes, const struct tree *tree,
 			     struct route *route)
 {
 	CLEANUP_FREE char *path = layout_host_index(routes->root, &route->tree);
-	CLEANUP_FREE void *bytes = NULL;
-	size_t len;
 	int rc;
 
 	if (!path)
 		return;
-	rc = io_read_file(path, INDEX_FILE_MAX, &bytes, &len);
-	if (rc == 0)
-		rc = index_open(bytes, len, &route->tree,
-				tree_shard_count(tree), &route->index);
+	rc = index_read(path, &route->tree, tree_shard_count(tree),
+			&route->index);
 	if (rc < 0)
 		log_warn("%s: not used: %s", path, strerrordesc_np(-rc));
 }

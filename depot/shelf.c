@@ -349,16 +349,11 @@ static int shelf_index(struct shelf *shelf, const struct tree *tree,
 {
 	CLEANUP_FREE char *path =
 	    layout_host_index(shelf->depot->path, tree_digest(tree));
-	CLEANUP_FREE void *bytes = NULL;
-	size_t len;
 	int rc;
 
 	if (!path)
 		return -ENOMEM;
-	rc = io_read_file(path, INDEX_FILE_MAX, &bytes, &len);
-	if (rc == 0)
-		rc = index_open(bytes, len, tree_digest(tree),
-				tree_shard_count(tree), index);
+	rc = index_read(path, tree_digest(tree), tree_shard_count(tree), index);
 	if (rc == -ENOENT)
 		rc = shelf_index_made(shelf, tree, index);
 	return rc == 0 || rc == -ENOMEM ? rc : -ENOENT;

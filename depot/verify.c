@@ -113,20 +113,15 @@ static int verify_index(struct verify *v, const struct tree *tree)
 	const struct digest *name = tree_digest(tree);
 	CLEANUP_FREE char *path = layout_host_index(v->depot->path, name);
 	struct verify_bad bad = {.kind = VERIFY_INDEX};
-	CLEANUP_FREE void *bytes = NULL;
 	struct index *index = NULL;
-	size_t len;
 	int rc;
 
 	if (!path)
 		return -ENOMEM;
 	if (!verify_has_origin(v->depot, name))
 		return 0;
-	rc = io_read_file(path, INDEX_FILE_MAX, &bytes, &len);
+	rc = index_read(path, name, tree_shard_count(tree), &index);
 	bad.missing = rc == -ENOENT;
-	if (rc == 0)
-		rc = index_open(bytes, len, name, tree_shard_count(tree),
-				&index);
 	index_put(index);
 	if (rc == 0 || rc == -ENOMEM)
 		return rc;
