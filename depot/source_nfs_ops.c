@@ -6,6 +6,7 @@
  * compared, then RENAME over the old one; LINK, which fails when there is one,
  * for create.
  */
+#include "depot/array.h"
 #include "depot/source_nfs.h"
 
 #include <stdio.h>
@@ -334,16 +335,11 @@ struct source_nfs_entries {
 static int source_nfs_later(struct source_nfs_entries *entries,
 			    const char *name)
 {
-	size_t cap = entries->cap ? entries->cap * 2 : 64;
-	char **grown;
+	int rc = array_room(&entries->names, entries->count, &entries->cap,
+			    sizeof(*entries->names));
 
-	if (entries->count == entries->cap) {
-		grown = realloc(entries->names, cap * sizeof(*grown));
-		if (!grown)
-			return -ENOMEM;
-		entries->names = grown;
-		entries->cap = cap;
-	}
+	if (rc < 0)
+		return rc;
 	entries->names[entries->count] = strdup(name);
 	return entries->names[entries->count++] ? 0 : -ENOMEM;
 }

@@ -15,25 +15,9 @@
  */
 #include <stdio.h>
 
+#include "depot/array.h"
 #include "depot/log.h"
 #include "overlay/delta_diff.h"
-
-/* Room for one more of `size` bytes in an array. */
-int diff_room(void *array, size_t count, size_t *cap, size_t size)
-{
-	void **at = array;
-	size_t more = *cap ? *cap * 2 : 16;
-	void *bigger;
-
-	if (count < *cap)
-		return 0;
-	bigger = realloc(*at, more * size);
-	if (!bigger)
-		return -ENOMEM;
-	*at = bigger;
-	*cap = more;
-	return 0;
-}
 
 int diff_order(const char *a, size_t a_len, const char *b, size_t b_len)
 {
@@ -222,7 +206,7 @@ static int diff_item_order(const void *a, const void *b)
 
 static int frame_add(struct diff_frame *f, const struct diff_item *item)
 {
-	int rc = diff_room(&f->items, f->count, &f->cap, sizeof(*item));
+	int rc = array_room(&f->items, f->count, &f->cap, sizeof(*item));
 
 	if (rc == 0)
 		f->items[f->count++] = *item;
@@ -240,7 +224,7 @@ static int frame_collect(void *ctx, const struct dir_entry *entry)
 	};
 
 	while (f->names_len + entry->name_len > f->names_cap) {
-		int rc = diff_room(&f->names, f->names_cap, &f->names_cap, 1);
+		int rc = array_room(&f->names, f->names_cap, &f->names_cap, 1);
 
 		if (rc < 0)
 			return rc;
@@ -336,7 +320,8 @@ static int diff_push(struct diff *d, uint64_t dir, size_t path_len, bool whole)
 	if (d->depth == DIFF_DEPTH_MAX)
 		return log_err(-ELOOP, "delta %s: directories are too deep",
 			       d->view->info.path);
-	rc = diff_room(&d->frames, d->depth, &d->depth_cap, sizeof(*d->frames));
+	rc =
+	    array_room(&d->frames, d->depth, &d->depth_cap, sizeof(*d->frames));
 	if (rc < 0)
 		return rc;
 	d->frames[d->depth++] = (struct diff_frame){
@@ -350,7 +335,7 @@ static int diff_set_path(struct diff *d, size_t at,
 {
 	*len = at + (at > 0) + item->name_len;
 	while (*len + 1 > d->path_cap) {
-		int rc = diff_room(&d->path, d->path_cap, &d->path_cap, 1);
+		int rc = array_room(&d->path, d->path_cap, &d->path_cap, 1);
 
 		if (rc < 0)
 			return rc;

@@ -84,8 +84,7 @@ struct diff {
 	size_t place_count, place_cap;
 };
 
-/* Room for one more of `size` bytes in an array. */
-MUST_CHECK int diff_room(void *array, size_t count, size_t *cap, size_t size);
+/* Names in the order of their bytes, a shorter one first; as memcmp(). */
 int diff_order(const char *a, size_t a_len, const char *b, size_t b_len);
 
 /*

@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 
+#include "depot/array.h"
 #include "overlay/delta_diff.h"
 
 /* --- moved objects ------------------------------------------------------- */
@@ -55,7 +56,7 @@ const struct diff_move *diff_move_find(const struct diff *d, uint64_t dir,
 int diff_move_add(struct diff *d, uint64_t dir, const struct diff_item *item)
 {
 	struct diff_move *m;
-	int rc = diff_room(&d->moves, d->move_count, &d->move_cap, sizeof(*m));
+	int rc = array_room(&d->moves, d->move_count, &d->move_cap, sizeof(*m));
 
 	if (rc < 0)
 		return rc;
@@ -107,8 +108,8 @@ static int diff_place_add(struct diff *d, uint32_t dir,
 
 	if (!diff_moves_of(d, fileid))
 		return 0;
-	rc = diff_room(&d->places, d->place_count, &d->place_cap,
-		       sizeof(*d->places));
+	rc = array_room(&d->places, d->place_count, &d->place_cap,
+			sizeof(*d->places));
 	if (rc == 0)
 		d->places[d->place_count++] = (struct diff_place){
 		    .fileid = fileid, .entry = entry, .dir = dir};

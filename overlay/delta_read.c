@@ -11,6 +11,7 @@
  */
 #include <stdio.h>
 
+#include "depot/array.h"
 #include "depot/log.h"
 #include "overlay/delta_diff.h"
 
@@ -143,8 +144,8 @@ static int read_link(struct reading *r, const struct view_attr *attr,
 		*link = r->links[at].path;
 		return 0;
 	}
-	rc = diff_room(&r->links, r->link_count, &r->link_cap,
-		       sizeof(*r->links));
+	rc = array_room(&r->links, r->link_count, &r->link_cap,
+			sizeof(*r->links));
 	if (rc < 0)
 		return rc;
 	memmove(r->links + at + 1, r->links + at,

@@ -12,6 +12,7 @@
  */
 #include <stdio.h>
 
+#include "depot/array.h"
 #include "depot/log.h"
 #include "overlay/delta_diff.h"
 
@@ -51,7 +52,7 @@ static int reset_note(void *ctx, const struct site_delta_change *change)
 
 	if (strcmp(change->package ? change->package : "", r->package) != 0)
 		return 0;
-	rc = diff_room(&r->changes, r->count, &r->cap, sizeof(*r->changes));
+	rc = array_room(&r->changes, r->count, &r->cap, sizeof(*r->changes));
 	if (rc < 0)
 		return rc;
 	c = &r->changes[r->count++];

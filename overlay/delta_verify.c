@@ -39,22 +39,6 @@ int verify_look(struct verify *v, struct look look,
 	return rc;
 }
 
-int verify_room(void *array, size_t count, size_t *cap, size_t size)
-{
-	void **at = array;
-	size_t more = *cap ? *cap * 2 : 64;
-	void *bigger;
-
-	if (count < *cap)
-		return 0;
-	bigger = realloc(*at, more * size);
-	if (!bigger)
-		return -ENOMEM;
-	*at = bigger;
-	*cap = more;
-	return 0;
-}
-
 unsigned long long verify_layer_id(const struct verify *v, unsigned int level)
 {
 	return v->view->layer[level]->id;

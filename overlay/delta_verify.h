@@ -94,9 +94,6 @@ MUST_CHECK int verify_look(struct verify *v, struct look look,
 			   int (*fn)(struct verify *v, const struct look *look,
 				     struct findings *f));
 
-/* Room for one more of `size` bytes in the array whose pointer is at `array`.
- * -ENOMEM. */
-MUST_CHECK int verify_room(void *array, size_t count, size_t *cap, size_t size);
 /* The number of a layer, as words and keys have it. */
 unsigned long long verify_layer_id(const struct verify *v, unsigned int level);
 

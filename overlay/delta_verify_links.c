@@ -3,6 +3,7 @@
  * delta_verify_links: every name of the merged tree is counted, and each
  * object's links are compared with its names.
  */
+#include "depot/array.h"
 #include "overlay/delta_verify.h"
 
 /* --- counts of names ---------------------------------------------------- */
@@ -94,7 +95,7 @@ struct dir_look {
 static int dir_look_push(struct verify *v, uint64_t fileid)
 {
 	int rc =
-	    verify_room(&v->dirs, v->dir_count, &v->dir_cap, sizeof(*v->dirs));
+	    array_room(&v->dirs, v->dir_count, &v->dir_cap, sizeof(*v->dirs));
 
 	if (rc == 0)
 		v->dirs[v->dir_count++] = fileid;
@@ -212,8 +213,8 @@ int verify_link(struct verify *v, uint64_t fileid, unsigned int level)
 		return 0;
 	if (rc < 0 || names_get(v, fileid) == want)
 		return rc;
-	rc = verify_room(&v->suspects, v->suspect_count, &v->suspect_cap,
-			 sizeof(*v->suspects));
+	rc = array_room(&v->suspects, v->suspect_count, &v->suspect_cap,
+			sizeof(*v->suspects));
 	if (rc == 0)
 		v->suspects[v->suspect_count++] = fileid;
 	return rc;

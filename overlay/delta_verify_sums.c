@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <stdio.h>
 
+#include "depot/array.h"
 #include "depot/log.h"
 #include "overlay/delta_verify.h"
 
@@ -28,8 +29,8 @@ static int host_list_file(struct verify *v, struct host_dir dir,
 		verify_tell(v, &f);
 		return 0;
 	}
-	rc = verify_room(&v->host, v->host_count, &v->host_cap,
-			 sizeof(*v->host));
+	rc =
+	    array_room(&v->host, v->host_count, &v->host_cap, sizeof(*v->host));
 	if (rc == 0)
 		v->host[v->host_count++] =
 		    (struct host_name){dir.level, data_id};

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "depot/array.h"
 #include "depot/log.h"
 #include "overlay/delta_diff.h"
 #include "overlay/site_own.h"
@@ -175,8 +176,8 @@ struct profile_look {
 static int look_note(void *ctx, const struct site_delta_change *change)
 {
 	struct profile_look *look = ctx;
-	int rc = diff_room(&look->changes, look->change_count,
-			   &look->change_cap, sizeof(*look->changes));
+	int rc = array_room(&look->changes, look->change_count,
+			    &look->change_cap, sizeof(*look->changes));
 
 	if (rc < 0)
 		return rc;
