@@ -343,7 +343,8 @@ static struct bench_cell *bench_cell_of(struct bench_run *run,
 	return NULL;
 }
 
-/* A line for each sample: there are few, and each takes long. */
+/* A line for each sample: there are few, and each takes long.  What comes after
+ * all starts was not counted beforehand. */
 static void bench_progress(const struct bench_run *run, const char *app,
 			   const char *variant, const json_t *json)
 {
@@ -351,8 +352,9 @@ static void bench_progress(const struct bench_run *run, const char *app,
 
 	if (out->quiet || out->progress == OUTPUT_PROGRESS_NONE)
 		return;
-	fprintf(stderr, "  %3zu/%zu  %s/%s  ", run->done, run->order_count, app,
-		variant);
+	if (run->done <= run->order_count)
+		fprintf(stderr, "  %3zu/%zu", run->done, run->order_count);
+	fprintf(stderr, "  %s/%s  ", app, variant);
 	if (json_object_get(json, "failed"))
 		fprintf(stderr, "failed\n");
 	else
@@ -466,8 +468,9 @@ static int bench_measure(struct bench_run *run)
 	if (status == 0)
 		return bench_judge_failed(run);
 	failure_set(&run->cli->failure, -EIO, CONTROL_EXIT_FAILED,
-		    "the benchmark ended after %zu of %zu samples", run->done,
-		    run->order_count);
+		    "the benchmark ended after %zu samples, %zu starts were "
+		    "asked for",
+		    run->done, run->order_count);
 	failure_hint(&run->cli->failure, "what it said last is above");
 	return -EIO;
 }
