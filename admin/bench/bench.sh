@@ -100,6 +100,7 @@ bench_line() { # program, variant, command
 [ "$(id -u)" = 0 ] || bench_die "root is needed: namespaces, captures"
 . "$HERE/apps.sh"
 . "$HERE/prepare.sh"
+. "$HERE/link.sh"
 . "$HERE/host.sh"
 . "$HERE/sample.sh"
 . "$HERE/storage.sh"
@@ -120,7 +121,7 @@ fi
 WORK=$(mktemp -d "$CACHE/run.XXXXXX")
 trap bench_clean EXIT
 trap 'exit 1' INT TERM HUP
-link_up "$MBIT"
+host_up "$MBIT"
 web_up
 # shellcheck disable=SC2086
 prepare_inside $programs

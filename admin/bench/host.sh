@@ -1,38 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=sh
 #
-# host.sh: the host that guests run on: a network namespace at the end of a
-# shaped link, with a vdrived in it; and the depot's side with nginx.  Sourced by
-# bench.sh, which is in a network namespace of its own: the depot's.
+# host.sh: the host that guests run on, at the end of a link (link.sh), with a
+# vdrived; and the depot's side with nginx.  Sourced by bench.sh, which is in a
+# network namespace of its own: the depot's.
 
 HOST_A=10.79.0.1 HOST_B=10.79.0.2
 HOST_WEB=8080 HOST_NFS=2049
 HOST_PID='' HOST_WEB_PID='' HOST_NS=''
 GUEST_UNTIL=answered
 
-link_up() { # Mbit/s
+# The link and the host at its end.
+host_up() { # Mbit/s
 	HOST_NS=vdrive-bench-$$
-	ip link set lo up &&
-		ip netns add "$HOST_NS" &&
-		ip link add bench-a type veth peer name bench-b \
-			netns "$HOST_NS" &&
-		ip addr add "$HOST_A/24" dev bench-a &&
-		ip link set bench-a up &&
-		ip -n "$HOST_NS" addr add "$HOST_B/24" dev bench-b &&
-		ip -n "$HOST_NS" link set bench-b up &&
-		ip -n "$HOST_NS" link set lo up &&
-		tc qdisc add dev bench-a root tbf rate "$1mbit" burst 128kb \
-			latency 50ms &&
-		tc -n "$HOST_NS" qdisc add dev bench-b root tbf \
-			rate "$1mbit" burst 128kb latency 50ms ||
+	ip link set lo up && link_up "$HOST_NS" "$HOST_B" "$HOST_A" &&
+		link_shape "$1" ||
 		bench_die "no namespaces or no tbf: is this a real root?"
 	# BBR would pace by its own idea of a link of no length.
 	echo reno >/proc/sys/net/ipv4/tcp_congestion_control
-}
-
-# Bytes that came over the link so far.
-link_bytes() {
-	ip netns exec "$HOST_NS" cat /sys/class/net/bench-b/statistics/rx_bytes
 }
 
 web_up() {

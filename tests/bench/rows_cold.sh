@@ -37,6 +37,7 @@
 COLD_NS=bench-b COLD_A=10.78.0.1 COLD_B=10.78.0.2
 COLD_WEB_PORT=18090 COLD_PROXY_PORT=18091 COLD_NFS_PORT=20499
 cold_pids=
+. admin/bench/link.sh
 
 # Ahead of what else runs here, on any CPU.
 cold_exec() {
@@ -146,23 +147,6 @@ cold_record() { # program
 }
 
 # --- the way to host B -------------------------------------------------------
-
-cold_net_up() {
-	ip netns add "$COLD_NS"
-	ip link add bench-a type veth peer name bench-b netns "$COLD_NS"
-	ip addr add "$COLD_A/24" dev bench-a
-	ip link set bench-a up
-	ip -n "$COLD_NS" addr add "$COLD_B/24" dev bench-b
-	ip -n "$COLD_NS" link set bench-b up
-	ip -n "$COLD_NS" link set lo up
-}
-
-cold_shape() { # Mbit/s
-	tc qdisc replace dev bench-a root tbf rate "$1mbit" burst 128kb \
-		latency 50ms
-	tc -n "$COLD_NS" qdisc replace dev bench-b root tbf rate "$1mbit" \
-		burst 128kb latency 50ms
-}
 
 cold_web_up() {
 	mkdir -p "$COLD/nginx"
@@ -367,12 +351,12 @@ cold_rows() {
 		cold_record "$program" || return 1
 		cold_make_depot "$program" || return 1
 	done
-	cold_net_up
+	link_up "$COLD_NS" "$COLD_B" "$COLD_A"
 	cold_web_up
 	for cold_round in $(seq "$BENCH_ROUNDS"); do
 		for cold_link in $COLD_LINKS; do
 			cold_mbit=${cold_link%:*} cold_ms=${cold_link#*:}
-			cold_shape "$cold_mbit"
+			link_shape "$cold_mbit"
 			cold_rtt "$cold_ms"
 			for program in $COLD_PROGRAMS; do
 				cold_round_of "$program"
@@ -389,7 +373,6 @@ cold_clean() {
 	for cold_pid in $cold_pids; do
 		bench_end "$cold_pid"
 	done
-	ip netns del "$COLD_NS" 2>/dev/null || :
-	ip link del bench-a 2>/dev/null || :
+	link_down "$COLD_NS"
 	[ -z "${COLD:-}" ] || rm -rf "$COLD"
 }
