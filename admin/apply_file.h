@@ -84,9 +84,9 @@ struct apply_file {
  * -ENOMEM. */
 MUST_CHECK int apply_file_parse(struct apply_file *file, const char *name,
 				const char *text);
-void apply_file_clear(struct apply_file *file);
+void apply_file_clear(struct apply_file *file); /* also of a failed parse */
 
-/* NULL: the file has none. */
+/* Borrowed from the file; NULL: it has none. */
 const struct apply_object *apply_file_find(const struct apply_file *file,
 					   enum apply_kind kind,
 					   const char *name);

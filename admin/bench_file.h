@@ -40,14 +40,16 @@ enum {
  */
 MUST_CHECK int bench_file_parse(const char *text, size_t len, const char *name,
 				json_t **json, struct failure *failure);
-/* The same of a file. */
+/* The same of a file, and what reading it fails with: -ENOENT, -EFBIG (above
+ * BENCH_FILE_MAX) ...  Said. */
 MUST_CHECK int bench_file_read(const char *path, json_t **json,
 			       struct failure *failure);
-/* Write it, indented, in place of what is there, when it is whole. */
+/* Write it, indented, in place of what is there, when it is whole; durable.
+ * Said: -ENOSPC, -EACCES ..., -ENOMEM. */
 MUST_CHECK int bench_file_write(const char *path, const json_t *json,
 				struct failure *failure);
 
-/* The result of that command, or NULL. */
+/* The result of that command, borrowed, or NULL. */
 const json_t *bench_file_find(const json_t *json, const char *command);
 
 /* The numbers of an array that was checked; *numbers is the caller's.  -ENOMEM.
@@ -55,7 +57,8 @@ const json_t *bench_file_find(const json_t *json, const char *command);
 MUST_CHECK int bench_numbers(const json_t *array, double **numbers,
 			     size_t *count);
 
-/* A result of these samples: its command, parameters and figures. -ENOMEM. */
+/* A result of these samples: its command, parameters and figures; the caller's
+ * reference.  -ENOMEM. */
 MUST_CHECK int bench_result_new(const char *app, const char *variant,
 				const json_t *samples, json_t **result);
 

@@ -18,7 +18,8 @@ struct cmd_mount {
 	bool devices;
 };
 
-/* All that the options and the daemon say of it.  -errno, said. */
+/* All that the options and the daemon say of guest `name`.  Said: -ENOENT:
+ * there is no such guest; what else the daemon answers. */
 MUST_CHECK int cmd_mount_fill(struct cli *cli, struct cmd_mount *mount,
 			      const char *name);
 /* The options of mount that every way of mounting has; why each word:

@@ -26,11 +26,13 @@ enum { PROFILE_FORMAT = 1, PROFILE_REF_MAX = PACKAGE_NAME_MAX + 16 };
 MUST_CHECK int profile_ref(struct cli *cli, const char *name,
 			   char ref[PROFILE_REF_MAX]);
 /* The package that the profile is, as /v1/package answers, with "records" from
- * its revision beside it.  -ENOENT, said with another that may be meant. */
+ * its revision beside it; the caller's reference.  -ENOENT, said with another
+ * that may be meant; what else the daemon answers, said. */
 MUST_CHECK int profile_get(struct cli *cli, const char *name, json_t **json);
-/* "acme:4.2, db:1" of its records; malloc'ed. */
+/* "acme:4.2, db:1" of its records; malloc'ed.  NULL: no memory. */
 char *profile_over(const json_t *records);
-/* The guests that have it, an array of "tenant/guest", the caller's. */
+/* The guests that have it, an array of "tenant/guest", the caller's reference.
+ * What the daemon answers, said; -ENOMEM. */
 MUST_CHECK int profile_guests(struct cli *cli, const char *name,
 			      json_t **guests);
 

@@ -63,12 +63,14 @@ struct delta_result {
 };
 void delta_result_clear(struct delta_result *result);
 
-/* Have the daemon write what T/G[@SNAPSHOT] has changed to *file, the
- * caller's. */
+/* Have the daemon write what T/G[@SNAPSHOT] has changed to *file, a nameless
+ * temporary one, at its start; the caller closes it.  -errno, said: -ENOENT
+ * with another name that may be meant, what the daemon answers, -ENOMEM. */
 MUST_CHECK int delta_fetch(struct cli *cli, const char *name, FILE **file);
 
 /* Read it, and hand what is picked to `import` (NULL: only look).  -EPROTO: the
- * answer is cut short or no such answer; errors of the import. */
+ * answer is cut short or no such answer; errors of the import.  All are said.
+ */
 MUST_CHECK int import_delta(struct import *import, FILE *file,
 			    const struct delta_pick *pick,
 			    struct delta_result *result,

@@ -32,9 +32,9 @@ enum {
 #define PROFILE_FILE_MAGIC "vdprofil"
 
 struct profile_file {
-	FILE *file; /* borrows */
-	const char *path;
-	struct failure *failure;
+	FILE *file;                /* borrows */
+	const char *path;          /* borrows; for what is said */
+	struct failure *failure;   /* borrows */
 	struct digest_ctx *digest; /* owns; of what was written */
 	char *revision_json;       /* owns */
 	struct revision_doc doc;
@@ -43,7 +43,12 @@ struct profile_file {
 
 /* --- writing -------------------------------------------------------------- */
 
-/* `out` is empty and stays the caller's; then all shards, then the end. */
+/*
+ * `out` has file, path and failure and is empty else; it stays the caller's to
+ * clear.  Then all shards in the order of the tree's table, each as its frame,
+ * then the end, which flushes but does not sync.  Said: -EFBIG: the tree's box
+ * is above PROFILE_BOX_MAX; -ENOSPC, -EIO ... of the file; -ENOMEM.
+ */
 MUST_CHECK int profile_file_begin(struct profile_file *out,
 				  const char *revision_json,
 				  const struct tree *tree);
@@ -56,11 +61,11 @@ MUST_CHECK int profile_file_end(struct profile_file *out);
 /*
  * Prove the file, which can be rewound, and read it up to its shards.  Said:
  * -EBADMSG: damaged, cut short, or no such file; -EPROTONOSUPPORT: of a newer
- * format.
+ * format; -EIO ...; -ENOMEM.
  */
 MUST_CHECK int profile_file_open(struct profile_file *in);
 /* The frame of the next shard, number `shard` of the tree, into buf (which
- * holds PROFILE_FRAME_MAX bytes). */
+ * holds PROFILE_FRAME_MAX bytes).  Said: -EBADMSG, -EIO. */
 enum { PROFILE_FRAME_MAX = CONTROL_FRAME_HEADER + SHARD_MAX };
 MUST_CHECK int profile_file_next(struct profile_file *in, uint32_t shard,
 				 uint8_t *buf, size_t *len);

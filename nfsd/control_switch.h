@@ -23,17 +23,20 @@ struct control_switch {
 	unsigned int guest_count;
 };
 
-void control_switch_clear(struct control_switch *s);
+void control_switch_clear(struct control_switch *s); /* at any time */
 /* Parameters tenant, dry_run, conflicts; and what is selected now.  -EINVAL,
  * -ENOENT (answered). */
 MUST_CHECK int control_switch_begin(struct control_request *req,
 				    struct control_switch *s);
-/* Give the tenant s->package; answers a failure. */
+/* Give the tenant s->package, and fill in what that did.  What was answered:
+ * see control_switch_fail. */
 MUST_CHECK int control_switch_run(struct control_request *req,
 				  struct control_switch *s);
-/* Refuse, as errors of site_tenant_switch and _rollback want it. */
+/* Refuse, as errors of site_tenant_switch and _rollback (site.h) want it; gives
+ * rc. */
 int control_switch_fail(struct control_request *req, struct control_switch *s,
 			int rc);
+/* What was done, or with dry_run would be, as a document of `schema`. */
 MUST_CHECK int control_switch_answer(struct control_request *req,
 				     struct control_switch *s,
 				     const char *schema);

@@ -29,7 +29,7 @@ enum {
 struct listeners;
 struct listener;
 
-MUST_CHECK int listeners_new(struct listeners **listeners);
+MUST_CHECK int listeners_new(struct listeners **listeners); /* -ENOMEM */
 void listeners_free(struct listeners *listeners); /* takes; NULL allowed */
 
 /* "ADDRESS:PORT" or "[V6]:PORT" of numbers; false: it is not of that form. */

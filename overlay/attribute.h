@@ -43,14 +43,15 @@ struct attribute_rows {
 	unsigned int count;
 };
 void attribute_rows_clear(struct attribute_rows *rows);
-/* Malloc'ed value. -ENOMEM. */
+/* Malloc'ed value.  -ENOMEM. */
 MUST_CHECK int attribute_rows_encode(const struct attribute_rows *rows,
 				     uint8_t **value, size_t *len);
-/* -EBADMSG; -EPROTONOSUPPORT: of a newer format, logged. */
+/* *rows is empty on failure.  -EBADMSG; -EPROTONOSUPPORT: of a newer format,
+ * logged; -ENOMEM. */
 MUST_CHECK int attribute_rows_decode(const uint8_t *value, size_t len,
 				     struct attribute_rows *rows);
 /* Say (package NULL: unsay) whose a path is.  *changed: it was not so before.
- * -ENOSPC: ATTRIBUTE_ROWS_MAX paths. */
+ * -ENOSPC: ATTRIBUTE_ROWS_MAX paths; -ENOMEM. */
 MUST_CHECK int attribute_rows_set(struct attribute_rows *rows, const char *path,
 				  const char *package, bool *changed);
 
@@ -66,7 +67,8 @@ struct attribution {
 	const char *dir_package;
 };
 
-/* Add a package, behind those that are there; takes a reference. */
+/* Add a package, behind those that are there, of which there are fewer than
+ * ATTRIBUTE_TREES_MAX; refs the tree. */
 void attribution_add(struct attribution *a, const char *name,
 		     struct tree *tree);
 /* The name of the package that `path` (no leading slash) belongs to, borrowed

@@ -2,6 +2,10 @@
 /*
  * delta_diff: the walk that finds what a delta changes of the packages, for
  * delta_diff*.c and what reads a delta path by path (delta_read.c).
+ *
+ * view->lock is taken for one directory at a time, site->verbs is held over
+ * all.  Errors: -ENOMEM, -EIO (of the state database, or of a damaged record),
+ * and what `tell` and `visit` give, which ends the walk.
  */
 #ifndef OVERLAY_DELTA_DIFF_H
 #define OVERLAY_DELTA_DIFF_H
@@ -92,7 +96,7 @@ int diff_order(const char *a, size_t a_len, const char *b, size_t b_len);
  * what stands where the packages have something else is there whole, with all
  * below it, wherever it came from.
  */
-MUST_CHECK int diff_run(struct diff *d);
+MUST_CHECK int diff_run(struct diff *d); /* clears what d owns, too */
 /* Tells d->visit, with whose it is when d->owners says so. */
 diff_tell_fn diff_tell;
 
@@ -103,6 +107,7 @@ MUST_CHECK int diff_move_add(struct diff *d, uint64_t dir,
 			     const struct diff_item *item);
 /* Find from where each came, when all are noted. */
 MUST_CHECK int diff_match_moves(struct diff *d);
+/* Where it came from, borrowed; NULL: it has not moved. */
 const struct diff_move *diff_move_find(const struct diff *d, uint64_t dir,
 				       const struct diff_item *item);
 /* Is the name of the image gone because its object has another one now? */
@@ -111,7 +116,8 @@ bool diff_was_renamed(const struct diff *d, const struct image_entry *entry);
 /* --- changes and their software ------------------------------------------ */
 
 /* What paths of this guest are told by: its packages, and what the operator has
- * said.  verbs is held. */
+ * said.  verbs is held.  `a` is the caller's to clear, whatever the outcome.
+ * -ENOMEM, -EIO, -EBADMSG (logged). */
 MUST_CHECK int site_attribution(struct site *site, const char *guest,
 				struct site_view *sv, struct attribution *a);
 

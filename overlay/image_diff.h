@@ -38,7 +38,8 @@ struct image_diff {
 	uint32_t by_before_count, by_after_count;
 };
 
-/* -ENOMEM.  A directory is in `dirs` also when its own attributes differ. */
+/* Refs both images.  A directory is in `dirs` also when its own attributes
+ * differ.  -ENOMEM. */
 MUST_CHECK int image_diff_new(struct image *before, struct image *after,
 			      struct image_diff **diff);
 void image_diff_free(struct image_diff *diff); /* takes; NULL allowed */

@@ -49,7 +49,9 @@ void past_free(struct past *past); /* NULL allowed */
 /*
  * The table after these switches at `now`, and its keys in the batch.  let_go:
  * without the trees that nothing needs any more; all the tenant's views must be
- * locked then until past_set has returned, since they borrow those.
+ * locked then until past_set has returned, since they borrow those.  *next is
+ * the caller's, for past_set or past_table_free.  -ENOMEM, -EIO, -EBADMSG; the
+ * batch is then not to be written.
  */
 MUST_CHECK int past_next(struct past *past, struct image_diff *const *diffs,
 			 unsigned int count, const struct timespec *now,
@@ -67,7 +69,8 @@ struct tree *past_tree(struct past *past, const struct digest *digest);
 /* Bring the times of a package directory up to the switches. */
 void past_times(struct past *past, uint64_t dir, struct record *rec);
 
-/* Every tree that objects of some tenant are kept of. */
+/* Every tree that objects of some tenant are kept of, until visit gives other
+ * than 0.  -EIO, -EBADMSG (logged), what visit gave. */
 MUST_CHECK int
 past_each_tree(struct kv *kv,
 	       int (*visit)(void *ctx, const struct digest *tree), void *ctx);

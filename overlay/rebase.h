@@ -23,6 +23,11 @@
  * A rebase is made with view->lock held alone; the batch it fills is the
  * caller's and has all guests that move together.  When that is written,
  * rebase_apply cannot fail.
+ *
+ * Where nothing else is said, functions fail with -ENOMEM, and with -EIO when
+ * the state database does or has a damaged record (logged).  The rebase is then
+ * good for rebase_free only, and the batch is not to be written.  What they
+ * give out is borrowed from the rebase.
  */
 #ifndef OVERLAY_REBASE_H
 #define OVERLAY_REBASE_H
@@ -118,7 +123,8 @@ MUST_CHECK int rebase_links(struct rebase *r, uint64_t fileid, int links);
 
 /* --- rebase_dir.c --------------------------------------------------------- */
 
-/* The delta's names of a directory. */
+/* The delta's names of a directory, read once; an empty list when there are
+ * none. */
 MUST_CHECK int rebase_dir(struct rebase *r, uint64_t fileid,
 			  struct rebase_dir **dir);
 /* NULL: nobody has asked for it yet. */
@@ -137,7 +143,8 @@ MUST_CHECK int rebase_put(struct rebase_dir *dir, uint8_t kind,
 MUST_CHECK int rebase_put_parked(struct rebase_dir *dir, const char *name,
 				 size_t name_len, uint64_t fileid,
 				 uint32_t generation);
-/* Give every name its place, and write what moves or is new. */
+/* Give every name its place, and write what moves or is new.  -EMLINK: no place
+ * is left for one. */
 MUST_CHECK int rebase_dirs_write(struct rebase *r, struct kv_batch *batch);
 
 #endif
