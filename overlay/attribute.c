@@ -251,22 +251,22 @@ int attribute_rows_set(struct attribute_rows *rows, const char *path,
 		       const char *package, bool *changed)
 {
 	unsigned int at = attribute_row_at(rows, path, changed);
-	struct attribute_row *row = &rows->row[at];
+	struct attribute_row *row = *changed ? &rows->row[at] : NULL;
 	int rc = 0;
 
 	if (!package) {
-		if (!*changed)
+		if (!row)
 			return 0;
 		free(row->path);
 		rows->count--;
 		memmove(row, row + 1, (rows->count - at) * sizeof(*row));
 		return 0;
 	}
-	if (*changed && strcmp(row->package, package) == 0) {
+	if (row && strcmp(row->package, package) == 0) {
 		*changed = false;
 		return 0;
 	}
-	if (!*changed)
+	if (!row)
 		rc = attribute_rows_insert(rows, at, path);
 	*changed = rc == 0;
 	if (rc == 0)

@@ -330,7 +330,8 @@ struct site_delta_change {
  * object is told too, behind its RENAMED; a replaced or deleted directory is
  * told once; a whiteout of the guest's own overlay is DELETED.  Root is "". The
  * lock is dropped between directories and while visit runs, which must not call
- * site_...(); non-zero stops, returned.
+ * site_...(); non-zero stops, returned.  -ENOENT; -EIO, or -ELOOP (a directory
+ * below itself): damage.
  */
 MUST_CHECK int site_delta_diff(struct site *site, const char *guest,
 			       int (*visit)(void *ctx,
