@@ -298,11 +298,14 @@ MUST_CHECK int site_delta_snapshots(struct site *site, const char *guest,
 						 const struct site_snapshot *),
 				    void *ctx);
 /* Back to a snapshot, or (NULL) to an empty delta.  What was changed since is
- * lost; handles of objects that are not there then are stale. */
+ * lost; handles of objects that are not there then are stale.  -EEXIST: it has
+ * changes of files of packages or profiles that have changed since, which
+ * nobody could see; nothing has changed. */
 MUST_CHECK int site_delta_restore(struct site *site, const char *guest,
 				  const char *snapshot);
 /* A new guest of the same tenant whose delta begins as a snapshot of `from`,
- * or (NULL) as it is now.  O(1).  -EXDEV: another tenant; -EEXIST; -EMLINK. */
+ * or (NULL) as it is now.  O(1) then.  -EXDEV: another tenant; -EEXIST: `to`
+ * is there, or as for a restore; -EMLINK. */
 MUST_CHECK int site_delta_clone(struct site *site, const char *from,
 				const char *snapshot, const char *to,
 				const struct site_guest_options *options);

@@ -350,6 +350,8 @@ int site_delta_restore(struct site *site, const char *guest,
 	rc = sv ? 0 : -ENOENT;
 	if (rc == 0 && snapshot)
 		rc = delta_find_snapshot(site, guest, snapshot, &layer);
+	if (rc == 0 && layer != 0)
+		rc = delta_fits(site, guest, sv->view, snapshot, layer);
 	if (rc == 0)
 		rc = delta_replace(site, guest, sv, layer);
 	pthread_mutex_unlock(&site->verbs);
@@ -399,6 +401,8 @@ static int clone_write(struct clone *c, const char *from, struct site_view *sv,
 	if (!snapshot)
 		return delta_freeze(c->site, from, sv, clone_more, c);
 	rc = delta_find_snapshot(c->site, from, snapshot, &layer);
+	if (rc == 0 && layer != 0)
+		rc = delta_fits(c->site, from, sv->view, snapshot, layer);
 	if (rc == 0)
 		rc = delta_make_room(c->site, c->to, layer, false);
 	if (rc < 0)

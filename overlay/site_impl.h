@@ -208,4 +208,15 @@ MUST_CHECK int delta_replace(struct site *site, const char *name,
 MUST_CHECK int delta_find_snapshot(struct site *site, const char *guest,
 				   const char *snapshot, uint64_t *layer);
 
+/* --- delta_fits.c -------------------------------------------------------- */
+
+/*
+ * Does every record of a snapshot's layers go with the guest's image, so that
+ * nothing it holds is without a name?  verbs is held.  -EEXIST, logged: not,
+ * since packages have changed after it; -EIO, -EBADMSG, -ENOMEM.
+ */
+MUST_CHECK int delta_fits(struct site *site, const char *guest,
+			  const struct view *view, const char *snapshot,
+			  uint64_t layer);
+
 #endif
