@@ -292,9 +292,11 @@ static void fetch_lane_measure(struct fetch_lane *lane,
 		first = now;
 	fetch_average(&lane->latency_ms,
 		      (double)MAX(first - batch->started_ms, UINT64_C(1)));
-	fetch_window_measure(
-	    &lane->fill, batch->started_ms, first - batch->started_ms,
-	    batch->fetch_class == FETCH_FILL ? batch->len : 0, now);
+	/* A fill's first ranges each make a connection: that is no delay. */
+	if (!batch->watch.connected)
+		fetch_window_measure(
+		    &lane->fill, batch->started_ms, first - batch->started_ms,
+		    batch->fetch_class == FETCH_FILL ? batch->len : 0, now);
 	if (batch->len >= FETCH_RATE_BYTES)
 		fetch_average(&lane->rate,
 			      (double)batch->len /

@@ -403,6 +403,7 @@ static void http_forget(struct http_transfer *transfer, CURL *curl)
 static CURLcode http_transfer(struct http_transfer *transfer, CURL *curl)
 {
 	struct http *http = transfer->http;
+	long connects = 0;
 	CURLcode done;
 
 	done = curl_easy_perform(curl);
@@ -410,6 +411,9 @@ static CURLcode http_transfer(struct http_transfer *transfer, CURL *curl)
 	    http_address_again(http, curl, transfer))
 		done = curl_easy_perform(curl);
 	curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &transfer->os_errno);
+	curl_easy_getinfo(curl, CURLINFO_NUM_CONNECTS, &connects);
+	if (transfer->request->watch)
+		transfer->request->watch->connected = connects > 0;
 	if (done == CURLE_OK && !transfer->resolve)
 		http_address_note(http, curl);
 	return done;

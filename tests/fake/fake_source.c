@@ -167,6 +167,9 @@ static int fake_range_watched(struct source *source, const char *path,
 	enum fake_fault ordered = fake_begin(this, len);
 	int rc = fake_fault_rc(ordered, fault);
 
+	if (ordered == FAKE_FAULT_DELAY || ordered == FAKE_FAULT_CONNECT)
+		usleep(40000);
+	watch->connected = ordered == FAKE_FAULT_CONNECT;
 	if (rc == 0)
 		rc = this->dir->ops->range(this->dir, path, off, len, buf,
 					   fault);

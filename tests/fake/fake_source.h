@@ -20,6 +20,8 @@ enum fake_fault {
 	FAKE_FAULT_ZEROS,
 	FAKE_FAULT_HANG,    /* till it is cancelled or stopped */
 	FAKE_FAULT_TRICKLE, /* half of it, then a byte every 5 ms */
+	FAKE_FAULT_DELAY,   /* 40 ms, then all is well */
+	FAKE_FAULT_CONNECT, /* likewise, for a connection has to be made */
 };
 
 /* strikes: ranges that fail; -1: all.  Counts begin anew. */

@@ -7,6 +7,7 @@
  */
 #include <stdio.h>
 
+#include "depot/fetch_inside.h"
 #include "depot/layout.h"
 #include "depot/log.h"
 #include "tests/fake/fake_fetch.h"
@@ -345,6 +346,39 @@ static void test_bytes_bound(void)
 		  options.bytes_max + (128 << 10));
 }
 
+/* Is a fill's window cut when its second range has this fault? */
+static bool fill_is_cut(enum fake_fault fault)
+{
+	CLEANUP(fetchrig_close) struct fetchrig f;
+	struct rig_jobs all = {.fetch_class = FETCH_FILL};
+	static struct rig_job jobs[2];
+
+	fetchrig_open(&f);
+	fake_source_set(0, FAKE_FAULT_NONE, 0);
+	rig_jobs_more(&f, &all, &jobs[0], 0, 1, 1);
+	rig_jobs_wait(&all);
+	fake_source_set(0, fault, -1);
+	rig_jobs_more(&f, &all, &jobs[1], 1, 1, 1);
+	rig_jobs_wait(&all);
+	CU_ASSERT_EQUAL(all.good, 2);
+	fake_source_set(0, FAKE_FAULT_NONE, 0);
+	fetch_stop(f.fetch);
+	return f.fetch->lanes[0]->fill.cut_ms > 0;
+}
+
+/* Answers that come late stop a fill's window from doubling; not those before
+ * which a connection had to be made.  (A busy machine may make any one late.)
+ */
+static void test_connecting(void)
+{
+	bool cut = true;
+
+	CU_ASSERT_TRUE(fill_is_cut(FAKE_FAULT_DELAY));
+	for (int i = 0; i < 20 && cut; i++)
+		cut = fill_is_cut(FAKE_FAULT_CONNECT);
+	CU_ASSERT_FALSE(cut);
+}
+
 int main(void)
 {
 	static const struct check_test tests[] = {
@@ -361,6 +395,7 @@ int main(void)
 	    {"tenants take turns", test_turns},
 	    {"no class starves", test_share},
 	    {"bytes under way are bounded", test_bytes_bound},
+	    {"connecting is no delay", test_connecting},
 	};
 
 	return check_main("test_fetch_sources", tests, ARRAY_LEN(tests));
