@@ -176,7 +176,7 @@ listing: all $(MODEL) $(HASH6)
 check-e2e: all $(TOOLS) variants
 	@B=$(B) sh tests/run e2e
 # Real software made one's own in one VM, and used so in another; a mirror.
-# SOFTWARE="vim python": only these of vim sqlite python.
+# SOFTWARE="vim python": only these of vim sqlite postgresql python.
 check-customise: all $(TOOLS)
 	@B=$(B) sh tests/guest/customise.sh $(SOFTWARE)
 # JOBS="run root": only these of check move jobs run root suites (tests/run).

@@ -7,6 +7,7 @@
 #   vim          settings of the system (vimrc.local), a plugin of the user's
 #                (Debian's vim-tabular in ~/.vim/pack)
 #   sqlite       the shell's configuration (.sqliterc)
+#   postgresql   a setting (conf.d), who may come in (pg_hba.conf)
 #   python       a module that pip has built from source, with its command, and
 #                a virtual environment with a wheel in it
 #
@@ -25,6 +26,7 @@ debs()
 	case $1 in
 	vim) echo vim ;;
 	sqlite) echo sqlite3 ;;
+	postgresql) echo postgresql ;;
 	python) echo python3 python3-pip ;;
 	*) echo "customise.sh: no software $1" >&2; return 1 ;;
 	esac
@@ -35,6 +37,8 @@ by_place()
 {
 	case $1 in
 	vim) echo etc/vim/vimrc.local ;;
+	postgresql) echo etc/postgresql/15/main/conf.d/mine.conf \
+		etc/postgresql/15/main/pg_hba.conf ;;
 	python) echo usr/local/lib/python3.11/dist-packages/acme_units.py ;;
 	esac
 }
@@ -46,6 +50,14 @@ by_word()
 	vim) echo root/.vim ;;
 	sqlite) echo root/.sqliterc ;;
 	python) echo opt/mine usr/local/bin/acme-units ;;
+	esac
+}
+
+# What is the software's and yet not carried: a database's data.
+not_carried()
+{
+	case $1 in
+	postgresql) echo --exclude 'var/lib/postgresql/**' ;;
 	esac
 }
 
@@ -88,7 +100,7 @@ fetch_files()
 		cp "$W"/fetched/all/usr/share/python-wheels/wheel-*.whl \
 			"$W/files" &&
 		make_source "$W/files/acme" &&
-		cp admin/guest/vdrive-run "$W/files" &&
+		cp admin/guest/vdrive-run tests/guest/postgres.sh "$W/files" &&
 		echo "$all" >"$W/files/software"
 }
 
@@ -105,7 +117,9 @@ host_command()
 	chmod +x "$W/kill-restart"
 }
 
-# Each has its own version of dpkg's list and the like: the order is meant.
+# Each has its own version of dpkg's list and the like: the order is meant.  Of
+# /etc/ssl/private, too: postgresql's is open to the group of its key, and the
+# first package's is seen.
 prepare()
 {
 	sh tests/guest/image.sh "$(guest_cache)" >"$W/image.log" 2>&1 ||
@@ -118,7 +132,10 @@ prepare()
 			on h package create "$software:1" \
 			"$(debian_capture_file "$software")" >/dev/null ||
 			return
-		packages="$packages $software:1"
+		case $software in
+		postgresql) packages="$software:1 $packages" ;;
+		*) packages="$packages $software:1" ;;
+		esac
 	done
 	for guest in demo/vm1 other/vm2; do
 		# shellcheck disable=SC2086
@@ -162,15 +179,17 @@ profile()	# SOFTWARE
 		on h delta assign demo/vm1 "$path" "$1" >/dev/null
 		check "$1: and is assigned" changed "$1" "$path"
 	done
+	# shellcheck disable=SC2046
 	check "$1: a profile" quietly on h profile create "$1" --from demo/vm1 \
-		--package "$1"
+		--package "$1" $(not_carried "$1")
 	on h -H profile diff "$1" | cut -f 2 >"$W/profile"
 	for path in $(by_place "$1") $(by_word "$1"); do
 		check "$1: with $path in it" grep -qE "^$path(/|\$)" "$W/profile"
 	done
+	check "$1: and no data" [ "$(grep -c ^var "$W/profile")" = 0 ]
 }
 
-all=${*:-vim sqlite python}
+all=${*:-vim sqlite postgresql python}
 for software in $all; do
 	debs "$software" >/dev/null || exit 2
 done

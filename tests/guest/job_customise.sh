@@ -8,13 +8,15 @@
 # the software itself, under vdrive-run.
 #
 #   /files/software    which (customise.sh)
-#   /files/...         what a user would have fetched: a plugin, a wheel, a source
+#   /files/...         what a user would have fetched: plugin, wheel, source
 #
 # Of each software: NAME_make; NAME_says, which starts it and prints an answer,
 # $NAME_own with the customisation and $NAME_plain without; and below
 # $NAME_places lies all that the customisation is.
 # shellcheck source=root/checks.sh disable=SC2034,SC2317
 . /checks.sh
+# shellcheck source=postgres.sh
+. /files/postgres.sh
 PATH=/files:$PATH
 
 # --- vim: settings, and a plugin of the user's ------------------------------
@@ -49,6 +51,30 @@ sqlite_make() {
 
 sqlite_says() {
 	vdrive-run sqlite3 :memory: 'select 7 as x' 2>/dev/null
+}
+
+# --- postgresql: a setting, and who may come in -----------------------------
+
+postgresql_places=etc/postgresql
+postgresql_plain='4MB, refused'
+postgresql_own='17MB, 17MB'
+
+postgresql_make() {
+	vdrive-run sh -c 'cd /etc/postgresql/15/main &&
+		echo "work_mem = 17MB" >conf.d/mine.conf &&
+		sed -i "1i host all postgres 127.0.0.1/32 trust" pg_hba.conf'
+}
+
+# In one run, and without Debian's psql, a perl script that looks for this one.
+postgresql_says() {
+	start_server || return
+	vdrive-run setpriv --reuid postgres --regid postgres --init-groups \
+		sh -c 'PATH=/usr/lib/postgresql/15/bin:$PATH
+		socket=$(psql -Atc "show work_mem")
+		network=$(psql -h 127.0.0.1 -Atc "show work_mem")
+		echo "${socket:-refused}, ${network:-refused}"' \
+		2>/tmp/sql </dev/null
+	stop_server TERM 0
 }
 
 # --- python: a module for all, and an environment of its own ----------------

@@ -7,38 +7,9 @@
 # "parts" which of these.  The host's commands are run.sh's.
 # shellcheck source=root/checks.sh disable=SC2317
 . /checks.sh
+# shellcheck source=postgres.sh
+. /files/postgres.sh
 PATH=/files:$PATH
-
-# Under vdrive-run: as the user, with a query.
-sql() {
-	vdrive-run setpriv --reuid postgres --regid postgres --init-groups \
-		psql -Atc "$1"
-}
-
-sql_says() {
-	got=$(sql "$1" 2>/tmp/sql)
-	[ "$got" = "$2" ] && return
-	echo "'$got' $(tail -n 1 /tmp/sql)"
-	return 1
-}
-
-# $server: vdrive-run, which keeps the server.
-start_server() {
-	mkdir -p /run/postgresql
-	# shellcheck disable=SC2016
-	vdrive-run sh -c 'chown postgres: /run/postgresql
-		exec setpriv --reuid postgres --regid postgres --init-groups \
-		/usr/lib/postgresql/15/bin/postgres \
-		-D /var/lib/postgresql/15/main \
-		-c config_file=/etc/postgresql/15/main/postgresql.conf' \
-		>/tmp/server 2>&1 &
-	server=$!
-	until [ -S /run/postgresql/.s.PGSQL.5432 ]; do
-		kill -0 $server 2>/dev/null || { cat /tmp/server; return 1; }
-		sleep 0.2
-	done
-	grep -q 'ready to accept' /tmp/server || sleep 3
-}
 
 listens() {
 	grep -q ':1538 00000000:0000 0A' /proc/net/tcp
@@ -48,13 +19,6 @@ server_user() {
 	[ "$(stat -c %u "/proc/$(head -n 1 \
 		/sw/var/lib/postgresql/15/main/postmaster.pid)")" = \
 		"$(stat -c %u /sw/var/lib/postgresql/15/main)" ]
-}
-
-stop_server() {
-	kill -"$1" $server
-	wait $server
-	status=$?
-	[ "$status" = "$2" ] || { echo "status $status"; tail -n 3 /tmp/server; false; }
 }
 
 kill_server() {

@@ -39,7 +39,7 @@ prepare()
 	debian_base && debian_capture pg postgresql \
 		'rm /usr/share/common-licenses/BSD /etc/issue.net' &&
 		debian_disk "$W/disk" && mkdir "$W/files" &&
-		cp admin/guest/vdrive-run "$W/files" &&
+		cp admin/guest/vdrive-run tests/guest/postgres.sh "$W/files" &&
 		echo "$parts" >"$W/files/parts" && host_start h &&
 		on h package create pg:1 "$(debian_capture_file pg)" >/dev/null &&
 		acme 1 one && acme 2 two &&
