@@ -3,7 +3,7 @@
  * fuzz_tree: bytes from an upstream as a tree or a tree box.  What is taken
  * must be safe to use in every way that tree.h offers.
  *
- * tests/unit/test_tree.c includes this file for the same purpose.
+ * tests/unit/test_tree*.c include this file for the same purpose.
  */
 #include "depot/tree.h"
 

@@ -13,32 +13,9 @@
 #include "depot/shard.h"
 #include "tests/lib/check.h"
 
-/* Fails the allocation with number test_fail_at, counted from 1; 0: none. */
-static unsigned int test_fail_at, test_alloc_count;
+/* Before the modules: what they allocate may fail. */
+#include "tests/lib/failalloc.h"
 
-static bool test_alloc_fails(void)
-{
-	return ++test_alloc_count == test_fail_at;
-}
-
-static void *test_malloc(size_t len)
-{
-	return test_alloc_fails() ? NULL : malloc(len);
-}
-
-static void *test_calloc(size_t count, size_t len)
-{
-	return test_alloc_fails() ? NULL : calloc(count, len);
-}
-
-static void *test_realloc(void *p, size_t len)
-{
-	return test_alloc_fails() ? NULL : realloc(p, len);
-}
-
-#define malloc  test_malloc
-#define calloc  test_calloc
-#define realloc test_realloc
 #include "depot/tree_build.c"
 #include "depot/tree_content.c"
 #include "depot/tree_image.c"
