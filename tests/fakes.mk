@@ -18,9 +18,9 @@ fakes_test_rpc      := view site rig
 fakes_test_server   := view site
 fakes_fuzz_args     := view site rig
 fakes_fuzz_fh       := view site
-fakes_fuzz_calls    := view site guest
+fakes_fuzz_calls    := view site guest guest_model guest_call guest_proc
 fakes_fuzz_drc      := view site log
-fakes_fuzz_view     := guest log
+fakes_fuzz_view     := guest guest_model guest_call guest_proc log
 fakes_fuzz_values   := log
 # What else of tests/ it is linked with.
 with_fuzz_view   := lib/fixture_view lib/check lib/tmpdir
