@@ -80,6 +80,48 @@ own_files() {
 		'tail -n 1 /etc/debian_version | grep -qx edited && [ ! -e /etc/issue ]'
 }
 
+# one_file A B: two names of it.
+one_file() { [ "$1" -ef "$2" ]; }
+
+links() {
+	check 'names of one file of a package are one file' vdrive-run sh -c \
+		'[ /usr/share/acme/link -ef /usr/share/acme/link2 ] &&
+		[ /etc/acme/link -ef /etc/acme/link2 ]'
+	check 'a run writes through one of them, and makes names' vdrive-run sh -c \
+		'echo more >>/etc/acme/link && echo more >>/usr/share/acme/link &&
+		echo new >/usr/share/one && ln /usr/share/one /usr/lib/two &&
+		ln /etc/debian_version /etc/debian_version2'
+	check 'those that it made are one file on the drive' \
+		one_file /sw/usr/share/one /sw/usr/lib/two
+	check "also that of a file of the guest's own" \
+		one_file /sw/etc/debian_version /sw/etc/debian_version2
+	check "in a directory of the drive's own all names have it" \
+		grep -q more /sw/etc/acme/link2
+	check 'elsewhere only the name does, as the manual says' sh -c \
+		'grep -q more /sw/usr/share/acme/link && ! grep -q more /sw/usr/share/acme/link2'
+}
+
+# Without one, the kernel lets nobody make a socket for echoes.
+ping_as_nobody() {
+	echo '1 0' >/proc/sys/net/ipv4/ping_group_range
+	"$@" setpriv --reuid nobody --clear-groups --inh-caps=-all \
+		"$ping" -c 1 127.0.0.1
+}
+
+capabilities() {
+	ping=/sw/usr/bin/ping
+	check "the drive's own ping has no capability" not ping_as_nobody
+	ping=ping
+	check 'under vdrive-run it has, and works' ping_as_nobody vdrive-run
+	check 'a run copies it, with the capability' vdrive-run sh -c \
+		'cp /bin/ping /usr/bin/ping2 && setcap cap_net_raw=ep /usr/bin/ping2'
+	ping=/usr/bin/ping2
+	check 'in the next run the copy works, too' ping_as_nobody vdrive-run
+	check 'a run puts another one in its place' vdrive-run sh -c \
+		'cp /bin/ping /usr/bin/new && mv /usr/bin/new /usr/bin/ping2'
+	check 'which has none' not ping_as_nobody vdrive-run
+}
+
 # read_on PATHS: in a run that goes on, until there is a /run/switched; tells what
 # it had open, and what it then finds by name.
 cat >/tmp/read_on <<'END'
