@@ -2,8 +2,8 @@
 /*
  * upstream: list, requests, accounts.
  *
- * An upstream whose URL is changed is a new object under the old name;
- * requests under way end on the old one.
+ * An upstream whose URL is changed is a new object under the old name; what was
+ * under way at the old one ends, and whoever still wants it asks the new one.
  */
 #include "depot/upstream.h"
 
@@ -245,6 +245,16 @@ int upstream_get(struct upstream *upstream, const char *path, size_t max,
 	}
 }
 
+/* It is in no list any more; takes a reference; NULL allowed. */
+static void upstream_retire(struct upstream *upstream)
+{
+	if (!upstream)
+		return;
+	atomic_store(&upstream->stopping, true);
+	source_stop(upstream->source);
+	upstream_put(upstream);
+}
+
 /* --- the list ------------------------------------------------------------ */
 
 /* Place of `name`, or of where it would be. */
@@ -285,7 +295,7 @@ static int upstreams_put_in(struct upstreams *list, struct upstream *upstream)
 		list->all[i] = upstream;
 	pthread_mutex_unlock(&list->lock);
 	atomic_fetch_add(&list->generation, 1);
-	upstream_put(old);
+	upstream_retire(old);
 	return rc;
 }
 
@@ -496,6 +506,7 @@ int upstreams_remove(struct upstreams *upstreams, const char *name)
 {
 	CLEANUP_UPSTREAM struct upstream *found =
 	    upstreams_find(upstreams, name);
+	struct upstream *old = NULL;
 	unsigned int i;
 	int rc;
 
@@ -507,13 +518,14 @@ int upstreams_remove(struct upstreams *upstreams, const char *name)
 	pthread_mutex_lock(&upstreams->lock);
 	i = upstreams_place(upstreams, name);
 	if (upstreams_is(upstreams, i, name)) {
-		upstream_put(upstreams->all[i]);
+		old = upstreams->all[i];
 		upstreams->count--;
 		memmove(&upstreams->all[i], &upstreams->all[i + 1],
 			(upstreams->count - i) * sizeof(upstreams->all[0]));
 	}
 	pthread_mutex_unlock(&upstreams->lock);
 	atomic_fetch_add(&upstreams->generation, 1);
+	upstream_retire(old);
 	return 0;
 }
 

@@ -16,7 +16,9 @@
 
 struct trust;
 struct upstreams;
-struct upstream; /* reference counted; lives on when it is removed */
+/* Reference counted; lives on when it is removed or replaced, but its requests
+ * end then: -ECANCELED. */
+struct upstream;
 
 enum { UPSTREAMS_MAX = 64, UPSTREAM_TRIES = 3 };
 

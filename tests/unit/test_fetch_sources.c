@@ -80,6 +80,42 @@ static void test_silent(void)
 	check_unmute();
 }
 
+/* One that is given another address, or removed: what hangs at the old one ends
+ * and is asked of the new one.  It held up reads, and the daemon's end, for the
+ * 75 s that a range may be silent. */
+static void test_replaced(void)
+{
+	struct fetch_options options = fetchrig_options();
+	CLEANUP(fetchrig_close) struct fetchrig f;
+	CLEANUP_FREE char *url = NULL;
+	struct upstream_spec spec = {.name = "lab", .is_unsigned = true};
+	static struct rig_job jobs[1];
+	struct rig_jobs all;
+	uint64_t start;
+
+	options.silent_ms = options.late_ms = options.give_up_ms = 60000;
+	fetchrig_open_with(&f, &options);
+	spec.url = url = kit_url(f.out);
+	check_mute();
+	for (int removed = 0; removed < 2; removed++) {
+		fake_source_set(0, FAKE_FAULT_HANG, 1);
+		rig_jobs_start(&f, &all, jobs, (unsigned int)removed, 1, 1);
+		while (fake_source_counts(0).inflight == 0)
+			usleep(1000);
+		start = check_now_ns();
+		CU_ASSERT_EQUAL(removed ? upstreams_remove(f.upstreams, "lab")
+					: upstreams_add(f.upstreams, &spec),
+				0);
+		rig_jobs_wait(&all);
+		/* Without an upstream it fails as any other would. */
+		CU_ASSERT_EQUAL(all.good, removed ? 0u : 1u);
+		CU_ASSERT(ms_since(start) < 5000);
+		CU_ASSERT_EQUAL(fake_source_counts(0).cancelled, 1);
+	}
+	fetch_stop(f.fetch);
+	check_unmute();
+}
+
 /* Half of the range has come and is proved; the rest drips. */
 static void test_slow(void)
 {
@@ -384,6 +420,7 @@ int main(void)
 	static const struct check_test tests[] = {
 	    {"refused", test_refused},
 	    {"silent", test_silent},
+	    {"replaced, removed", test_replaced},
 	    {"slow", test_slow},
 	    {"not there", test_not_there},
 	    {"wrong", test_wrong_all},
