@@ -779,3 +779,14 @@ size_t fixture_host_files(const struct fixture *fx)
 	nftw(data, fixture_count_file, 8, FTW_PHYS);
 	return fixture_host_count;
 }
+
+struct view *fixture_one(struct fixture *fx, const char *name,
+			 const struct fixture_entry *entries,
+			 unsigned int count)
+{
+	struct package_info info;
+
+	fixture_open(fx);
+	fixture_package(fx, name, "1", entries, count, &info);
+	return fixture_guest(fx, &info, 1);
+}

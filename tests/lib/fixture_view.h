@@ -74,6 +74,10 @@ struct tree *fixture_tree(struct depot *depot, size_t chunk_len,
 struct view *fixture_guest(struct fixture *fx,
 			   const struct package_info *packages,
 			   unsigned int count);
+/* All of it at once: opened, one package NAME:1 of these entries, one guest. */
+struct view *fixture_one(struct fixture *fx, const char *name,
+			 const struct fixture_entry *entries,
+			 unsigned int count);
 struct view *fixture_view(struct fixture *fx, const char *path);
 
 /* --- one call ------------------------------------------------------------ */

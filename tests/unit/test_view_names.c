@@ -26,12 +26,7 @@ static const struct fixture_entry test_entries[] = {
 
 static struct view *test_open(struct fixture *fx)
 {
-	struct package_info info;
-
-	fixture_open(fx);
-	fixture_package(fx, "names", "1", test_entries, ARRAY_LEN(test_entries),
-			&info);
-	return fixture_guest(fx, &info, 1);
+	return fixture_one(fx, "names", test_entries, ARRAY_LEN(test_entries));
 }
 
 static struct view *test_again(struct fixture *fx)

@@ -28,12 +28,7 @@ static const struct fixture_entry test_entries[] = {
 
 static struct view *test_open(struct fixture *fx)
 {
-	struct package_info info;
-
-	fixture_open(fx);
-	fixture_package(fx, "tools", "1", test_entries, ARRAY_LEN(test_entries),
-			&info);
-	return fixture_guest(fx, &info, 1);
+	return fixture_one(fx, "tools", test_entries, ARRAY_LEN(test_entries));
 }
 
 static void test_read_lookup(void)
