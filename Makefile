@@ -304,8 +304,7 @@ lint:
 install: all
 	install -D -m 755 $(B)/vdrived $(DESTDIR)/usr/sbin/vdrived
 	install -D -m 755 $(B)/vdrive $(DESTDIR)/usr/bin/vdrive
-	install -D -m 755 admin/guest/vdrive-run \
-		$(DESTDIR)/usr/share/vdrive/guest/vdrive-run
+	install -D -m 755 -t $(DESTDIR)/usr/share/vdrive/guest admin/guest/*
 	install -D -m 755 admin/libvirt/vdrive-hook \
 		$(DESTDIR)/usr/share/vdrive/libvirt/vdrive-hook
 	install -D -m 755 -t $(DESTDIR)/usr/share/vdrive/bench admin/bench/*.sh
