@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "depot/gc.h"
 #include "overlay/past.h"
 #include "tests/lib/check.h"
 #include "tests/lib/fixture_view.h"
@@ -288,6 +289,75 @@ static void test_switch_many(void)
 	CU_ASSERT_EQUAL(test_switch(&t, &t.one, SITE_POLICY_FAIL, NULL), 0);
 	CU_ASSERT_TRUE(test_has(&t, last, text[ARRAY_LEN(text) - 1]));
 	past_age_for_tests(0);
+	fixture_close(&t.fx);
+}
+
+struct test_roots {
+	struct site *site;
+	bool without_own; /* the control */
+	int (*visit)(void *ctx, const struct digest *tree);
+	void *ctx;
+};
+
+static int test_root(void *ctx, const struct site_tree_user *user)
+{
+	struct test_roots *roots = ctx;
+
+	return user->guest && roots->without_own
+		   ? 0
+		   : roots->visit(roots->ctx, &user->tree);
+}
+
+static int test_roots(void *ctx,
+		      int (*visit)(void *ctx, const struct digest *tree),
+		      void *visit_ctx)
+{
+	struct test_roots *roots = ctx;
+
+	roots->visit = visit;
+	roots->ctx = visit_ctx;
+	return site_tree_users(roots->site, test_root, roots);
+}
+
+/* A whole collection; how many trees went, or will when their time is up. */
+static unsigned int test_collect(struct test *t, bool without_own)
+{
+	struct gc_options options = {.keep_s = 0, .manual = true};
+	struct test_roots roots = {t->fx.site, without_own, NULL, NULL};
+	struct gc_report report = {0};
+	unsigned int removed = 0;
+
+	ASSERT(depot_gc_start(t->fx.depot, test_roots, &roots, &options) == 0);
+	for (int i = 0; i < 1000 && !report.done; i++) {
+		ASSERT(depot_gc_step(t->fx.depot, GC_STEP, &report) == 0);
+		removed += report.trees_removed;
+	}
+	depot_gc_stop(t->fx.depot);
+	return removed + report.trees_waiting + report.trees_busy;
+}
+
+/* What only a guest's own list names, no tag any more, is no garbage. */
+static void test_switch_own_kept(void)
+{
+	static const struct fixture_entry entry[] = {
+	    {"home/edrc", S_IFREG | 0644, .text = "mine"},
+	};
+	struct site_profile_how how = {.policy = SITE_POLICY_FAIL};
+	struct gc_removed removed;
+	struct package_info info;
+	struct test t;
+
+	test_open(&t);
+	fixture_package(&t.fx, "mine", "profile", entry, 1, &info);
+	CU_ASSERT_EQUAL(site_profile_apply(t.fx.site, "red/vm1", &info, &how),
+			0);
+	CU_ASSERT_EQUAL(
+	    depot_package_remove(t.fx.depot, "mine", "profile", &removed), 0);
+	test_again(&t);
+	CU_ASSERT_EQUAL(test_collect(&t, false), 0);
+	test_again(&t);
+	CU_ASSERT_TRUE(test_is(&t, "home/edrc", "mine"));
+	CU_ASSERT_EQUAL(test_collect(&t, true), 1);
 	fixture_close(&t.fx);
 }
 
@@ -575,6 +645,7 @@ static const struct check_test tests[] = {
     {"old handles", test_switch_handles},
     {"old handles end", test_switch_handles_end},
     {"trees are kept", test_switch_trees},
+    {"a guest's own list keeps its trees", test_switch_own_kept},
     {"old trees are let go while running", test_switch_lets_go},
     {"of very many upgrades the last are kept", test_switch_many},
     {"times of directories", test_switch_times},
