@@ -77,17 +77,24 @@ storage_guests() { # program, how, selection
 	host_stop
 }
 
+# The host's store as JSON members; its reserve against a full disk, which is the
+# same for any number of guests, by itself.
+storage_store() {
+	storage_reserve=$(storage_bytes "$WORK/store/reserve")
+	printf "\"host's store\":%s,\"its reserve\":%s" \
+		$(($(storage_bytes "$WORK/store") - storage_reserve)) \
+		"$storage_reserve"
+}
+
 storage_drive() { # program, softwares
 	storage_guests "$1" drive "$1:1"
 	storage_say "$2" vdrive "\"OS image\":$(storage_bytes \
 		"$CACHE/base.qcow2"),\"overlays\":$(storage_bytes \
 		"$WORK"/storage/system.*),\"depot\":$(storage_bytes \
-		"$CACHE/$1.depot"),\"host's store\":$(storage_bytes \
-		"$WORK/store")"
+		"$CACHE/$1.depot"),$(storage_store)"
 	storage_guests "$1" root "$1:1 os:1 --order"
 	storage_say "$2" "vdrive, root" "\"depots\":$(storage_bytes \
-		"$CACHE/$1.depot" "$CACHE/os.depot"),\"host's store\":$(
-		storage_bytes "$WORK/store")"
+		"$CACHE/$1.depot" "$CACHE/os.depot"),$(storage_store)"
 }
 
 storage() { # program, softwares
