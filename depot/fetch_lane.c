@@ -286,17 +286,17 @@ static void fetch_average(double *average, double value)
 static void fetch_lane_measure(struct fetch_lane *lane,
 			       const struct fetch_batch *batch, uint64_t now)
 {
-	uint64_t first = atomic_load(&batch->first_ms);
+	uint64_t first = atomic_load(&batch->first_ms), waited;
 
 	if (!first)
 		first = now;
-	fetch_average(&lane->latency_ms,
-		      (double)MAX(first - batch->started_ms, UINT64_C(1)));
+	waited = first - batch->started_ms;
+	fetch_average(&lane->latency_ms, (double)MAX(waited, UINT64_C(1)));
 	/* A fill's first ranges each make a connection: that is no delay. */
-	if (!batch->watch.connected)
-		fetch_window_measure(
-		    &lane->fill, batch->started_ms, first - batch->started_ms,
-		    batch->fetch_class == FETCH_FILL ? batch->len : 0, now);
+	waited -= MIN(waited, (uint64_t)batch->watch.connect_ms);
+	fetch_window_measure(
+	    &lane->fill, batch->started_ms, waited,
+	    batch->fetch_class == FETCH_FILL ? batch->len : 0, now);
 	if (batch->len >= FETCH_RATE_BYTES)
 		fetch_average(&lane->rate,
 			      (double)batch->len /

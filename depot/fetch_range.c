@@ -162,6 +162,7 @@ static void fetch_request(struct fetch *fetch, struct fetch_batch *batch)
 	    layout_pack(route_private(batch->route), &batch->pack);
 
 	batch->watch.landed = fetch_landed;
+	batch->watch.connect_ms = 0;
 	batch->rc =
 	    fetch_batch_room(batch)
 		? upstream_range_watched(batch->upstream, path.text, batch->off,

@@ -403,6 +403,7 @@ static void http_forget(struct http_transfer *transfer, CURL *curl)
 static CURLcode http_transfer(struct http_transfer *transfer, CURL *curl)
 {
 	struct http *http = transfer->http;
+	curl_off_t connect_us = 0;
 	long connects = 0;
 	CURLcode done;
 
@@ -412,8 +413,10 @@ static CURLcode http_transfer(struct http_transfer *transfer, CURL *curl)
 		done = curl_easy_perform(curl);
 	curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &transfer->os_errno);
 	curl_easy_getinfo(curl, CURLINFO_NUM_CONNECTS, &connects);
-	if (transfer->request->watch)
-		transfer->request->watch->connected = connects > 0;
+	curl_easy_getinfo(curl, CURLINFO_PRETRANSFER_TIME_T, &connect_us);
+	if (transfer->request->watch && connects > 0)
+		transfer->request->watch->connect_ms =
+		    (unsigned int)(connect_us / 1000);
 	if (done == CURLE_OK && !transfer->resolve)
 		http_address_note(http, curl);
 	return done;

@@ -48,9 +48,9 @@ struct source_watch {
 	/* [0, len) of the bytes asked for are in `buf`; called by the thread
 	 * that asked, now and then, len never falling. */
 	void (*landed)(struct source_watch *watch, size_t len);
-	/* Set before the call returns: it made a connection first, and its time
-	 * has more round trips in it than one. */
-	bool connected;
+	/* Set before the call returns: so much of its time went into a
+	 * connection that it made first. */
+	unsigned int connect_ms;
 };
 
 struct source; /* each kind embeds it as its first member */

@@ -6,6 +6,8 @@
 
 #include "depot/source.h"
 
+enum { FAKE_DELAY_MS = 40 };
+
 struct fake_world {
 	enum fake_fault fault;
 	int strikes;
@@ -168,8 +170,9 @@ static int fake_range_watched(struct source *source, const char *path,
 	int rc = fake_fault_rc(ordered, fault);
 
 	if (ordered == FAKE_FAULT_DELAY || ordered == FAKE_FAULT_CONNECT)
-		usleep(40000);
-	watch->connected = ordered == FAKE_FAULT_CONNECT;
+		usleep(FAKE_DELAY_MS * 1000);
+	if (ordered == FAKE_FAULT_CONNECT)
+		watch->connect_ms = FAKE_DELAY_MS;
 	if (rc == 0)
 		rc = this->dir->ops->range(this->dir, path, off, len, buf,
 					   fault);
