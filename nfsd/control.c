@@ -13,11 +13,9 @@
 #include <microhttpd.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 
+#include "depot/clock.h"
 #include "depot/digest.h"
 #include "depot/gc.h"
 #include "depot/io.h"
@@ -26,13 +24,13 @@
 #include "nfsd/control_request.h"
 
 enum {
-	CONTROL_BACKLOG = 16,
 	CONTROL_CONNECTIONS_MAX = 32,
 	CONTROL_IDLE_SEC = 300,
 	CONTROL_CONNECTION_MEMORY = 256 << 10,
-	CONTROL_SOCKET_MODE = 0660,
 	CONTROL_TEXT_MAX = 2048,
 	CONTROL_BODY_FIRST = 64 << 10,
+	CONTROL_ANSWER_MS = 2000,
+	/* for answers to be sent, at the end */
 };
 
 #define NO_LIMIT SIZE_MAX
@@ -620,6 +618,7 @@ static enum MHD_Result control_begin(struct control *control,
 	req->control = control;
 	req->conn = conn;
 	*slot = req;
+	atomic_fetch_add(&control->unanswered, 1);
 	if (control_request_judge(req, method, url) < 0)
 		return control_send(req);
 	return MHD_YES;
@@ -658,60 +657,12 @@ static void control_request_free(void *cls UNUSED,
 	if (req->has_file)
 		close(req->body_fd);
 	free(req->body);
+	atomic_fetch_sub(&req->control->unanswered, 1);
 	free(req);
 	*slot = NULL;
 }
 
-/* --- socket -------------------------------------------------------------- */
-
-/* 0: nobody answers on it, and what lay there is gone. */
-static int control_socket_clear(const struct sockaddr_un *addr)
-{
-	CLEANUP_CLOSE int fd = -1;
-	struct stat st;
-
-	if (lstat(addr->sun_path, &st) < 0)
-		return errno == ENOENT ? 0 : -errno;
-	if (!S_ISSOCK(st.st_mode))
-		return -ENOTSOCK;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	/* EAGAIN: its queue is full, so it lives. */
-	if (connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0 ||
-	    errno == EAGAIN)
-		return -EADDRINUSE;
-	if (errno != ECONNREFUSED)
-		return -errno;
-	return io_unlink(addr->sun_path);
-}
-
-static int control_socket_open(const char *path, int *fd_out)
-{
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	CLEANUP_CLOSE int fd = -1;
-	int rc;
-
-	if (strlen(path) >= sizeof(addr.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(addr.sun_path, path, strlen(path) + 1);
-	rc = control_socket_clear(&addr);
-	if (rc < 0)
-		return rc;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	if (bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0)
-		return -errno;
-	if (chmod(path, CONTROL_SOCKET_MODE) < 0 ||
-	    listen(fd, CONTROL_BACKLOG) < 0) {
-		rc = -errno;
-		unlink(path);
-		return rc;
-	}
-	*fd_out = STEAL_FD(fd);
-	return 0;
-}
+/* --- the engine ---------------------------------------------------------- */
 
 static void control_log(void *cls UNUSED, const char *fmt, va_list args)
     __attribute__((format(printf, 2, 0)));
@@ -780,6 +731,16 @@ int control_start(const char *socket_path, const struct control_daemon *daemon,
 	return 0;
 }
 
+/* What the engine has not sent when it is stopped is not sent. */
+static void control_wait_answers(struct control *control)
+{
+	static const struct timespec pause = {0, 10000000};
+	uint64_t until = clock_ms() + CONTROL_ANSWER_MS;
+
+	while (atomic_load(&control->unanswered) > 0 && clock_ms() < until)
+		nanosleep(&pause, NULL);
+}
+
 void control_stop(struct control *control)
 {
 	if (!control)
@@ -788,6 +749,7 @@ void control_stop(struct control *control)
 	if (io_unlink(control->socket_path) < 0)
 		log_warn("control socket %s stays", control->socket_path);
 	control_long_stop(control);
+	control_wait_answers(control);
 	if (control->http)
 		MHD_stop_daemon(control->http);
 	else

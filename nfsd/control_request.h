@@ -14,6 +14,7 @@
 
 #include <jansson.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "depot/depot.h"
@@ -42,6 +43,7 @@ struct control {
 	pthread_mutex_t lock;      /* of what follows */
 	pthread_cond_t idle;       /* long_count has become 0 */
 	unsigned int long_count;   /* lock; long requests under way */
+	atomic_uint unanswered;    /* requests, till their answer is sent */
 	unsigned int long_running; /* lock; those that are not answered yet */
 	bool depot_busy;           /* lock; one of them changes the depot */
 	bool stopping;             /* lock; begin no more of them */
@@ -164,6 +166,14 @@ MUST_CHECK int control_long_start(struct control_request *req);
 MUST_CHECK int control_depot_free(struct control_request *req);
 /* Begin no more, and wait for those under way. */
 void control_long_stop(struct control *control);
+
+/*
+ * Listen on a socket of this name, mode 0660; *fd: the caller's.  What lies
+ * there and is a socket that nobody answers on goes.  -EADDRINUSE: somebody
+ * does.  -ENOTSOCK: it is something else.  -ENAMETOOLONG, and what socket(2),
+ * bind(2), listen(2) and unlink(2) fail with.
+ */
+MUST_CHECK int control_socket_open(const char *path, int *fd);
 /* Handle the request, on whatever thread; its answer is filled then. */
 void control_run(struct control_request *req);
 
