@@ -232,12 +232,18 @@ static int selection_tree(struct depot *depot, const struct package_info *p,
 			  struct tree **tree)
 {
 	int rc = depot_tree_get(depot, &p->tree, tree);
+	char hex[DIGEST_HEX_LEN + 1];
 
 	if (rc == -ENOENT || rc == -EBADMSG)
 		rc = depot_tree_fetch(depot, &p->tree, tree);
-	return rc < 0 ? log_err(rc, "package %s:%s cannot be served: its tree",
-				p->name, p->tag)
-		      : 0;
+	if (rc == 0)
+		return 0;
+	digest_to_hex(&p->tree, hex);
+	return log_err(rc,
+		       "package %s:%s cannot be served: its tree is neither in "
+		       "%s nor at an upstream; another host that has the "
+		       "package has it as trees/%s of its store",
+		       p->name, p->tag, depot_path(depot), hex);
 }
 
 int selection_image(struct depot *depot, const struct guest_own *own,
