@@ -33,6 +33,8 @@ base_make()
 	echo Little >"$1/etc/issue"
 	echo '127.0.0.1 localhost' >"$1/etc/hosts"
 	echo old >"$1/usr/share/old/file"
+	# A base is older than what is done to it.
+	find "$1" -exec touch -h -d '2021-01-01 UTC' {} +
 }
 
 listing()
