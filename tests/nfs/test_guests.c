@@ -265,27 +265,29 @@ static uint16_t port_of(const struct raw *raw)
 	return ntohs(addr.sin_port);
 }
 
-/*
- * A worker finds much to do for a guest on 40 connections and, behind all of
- * it, one call of another: that one's turn comes among the first, not as the
- * last of 41.  The daemon is stopped while they are sent, so that it finds them
- * all at once, and has one worker.
- */
-static void t_P_18_rotation(void)
+/* Turns of others that were sent before that of the lone call. */
+static uint32_t turns_before_lone(void)
 {
-	enum { SOON = 4 };
-	struct daemon *d = &rig.daemon;
-	const char **threads = &d->option[DAEMON_OPTIONS_MAX - 1];
-	uint32_t at = 0, sent = 0;
-	struct raw_attr attr;
+	uint32_t count =
+	    MIN(preload->event_count, (uint32_t)PRELOAD_EVENTS_MAX);
+	uint32_t sent = 0;
 
-	*threads = "nfs.threads=1";
-	EXPECT(daemon_stop(d), 0);
-	ASSERT(daemon_start(d));
-	*threads = NULL;
-	rig_reconnect(&rig);
-	EXPECT(raw_getattr(&rig.raw, &rig.root, &attr), S_OK);
-	EXPECT(bad_open(0, GUEST_CONNS, "127.0.0.2", "/u/bad"), GUEST_CONNS);
+	for (uint32_t at = 0; at < count; at++) {
+		if (preload->event[at] != PRELOAD_SENT)
+			continue;
+		if (preload->port[at] == port_of(&rig.raw))
+			break;
+		sent++;
+	}
+	return sent;
+}
+
+/* While the daemon is stopped: eight calls on each of the bad guest's
+ * connections, then one of the other's.  Then it goes on, and answers. */
+static uint32_t turns_of_a_burst(void)
+{
+	struct daemon *d = &rig.daemon;
+
 	sleep_ms(100);
 	ASSERT(kill(d->pid, SIGSTOP) == 0);
 	/* It goes on until each of its threads has seen that. */
@@ -309,15 +311,36 @@ static void t_P_18_rotation(void)
 	for (int i = 0; i < GUEST_CONNS; i++)
 		for (int k = 0; k < 8; k++)
 			EXPECT(raw_reply(&raws[i]), 0);
-	for (; at < MIN(preload->event_count, (uint32_t)PRELOAD_EVENTS_MAX);
-	     at++) {
-		if (preload->event[at] != PRELOAD_SENT)
-			continue;
-		if (preload->port[at] == port_of(&rig.raw))
-			break;
-		sent++;
+	return turns_before_lone();
+}
+
+/*
+ * A worker finds much to do for a guest on 40 connections and, behind all of
+ * it, one call of another: that one's turn comes among the first, not as the
+ * last of 41.  The daemon is stopped while they are sent, so that it finds them
+ * all at once, and has one worker.  What it finds first is the kernel's: one of
+ * three bursts must do, where a worker that goes by arrival has 40 each time.
+ */
+static void t_P_18_rotation(void)
+{
+	enum { SOON = 4, TRIES = 3 };
+	struct daemon *d = &rig.daemon;
+	const char **threads = &d->option[DAEMON_OPTIONS_MAX - 1];
+	uint32_t sent = GUEST_CONNS;
+	struct raw_attr attr;
+
+	*threads = "nfs.threads=1";
+	EXPECT(daemon_stop(d), 0);
+	ASSERT(daemon_start(d));
+	*threads = NULL;
+	rig_reconnect(&rig);
+	EXPECT(raw_getattr(&rig.raw, &rig.root, &attr), S_OK);
+	EXPECT(bad_open(0, GUEST_CONNS, "127.0.0.2", "/u/bad"), GUEST_CONNS);
+	for (int i = 0; i < TRIES && sent > SOON; i++) {
+		sent = turns_of_a_burst();
+		printf("turns of others before that of the lone call: %u\n",
+		       sent);
 	}
-	printf("turns of others before that of the lone call: %u\n", sent);
 	CU_ASSERT(sent <= SOON);
 	bad_close();
 }
