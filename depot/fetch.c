@@ -20,14 +20,6 @@ enum {
 	FETCH_AVOID_MS = 60000,
 };
 
-uint64_t fetch_now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 /* --- threads ------------------------------------------------------------- */
 
 static void fetch_wait(struct fetch *fetch, uint64_t until_ms)

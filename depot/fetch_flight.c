@@ -221,7 +221,7 @@ bool fetch_flight_marked(const struct fetch_flight *flight, unsigned int lane,
 bool fetch_flight_turn(struct fetch *fetch, struct fetch_flight *flight,
 		       bool down)
 {
-	uint64_t now = fetch_now_ms();
+	uint64_t now = clock_ms();
 	struct fetch_job *job;
 
 	for (job = flight->jobs; job; job = job->joined) {

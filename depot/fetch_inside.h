@@ -22,6 +22,7 @@
 #include <stdatomic.h>
 #include <sys/queue.h>
 
+#include "depot/clock.h"
 #include "depot/fetch.h"
 #include "depot/fetch_window.h"
 #include "depot/shard.h"
@@ -115,7 +116,6 @@ struct fetch_lane {
 struct fetch_item {
 	struct fetch_flight *flight; /* ref */
 	uint32_t off, len;           /* in the pack */
-	bool settled;                /* landed, or failed with rc */
 	int rc;
 };
 
@@ -188,7 +188,6 @@ struct fetch {
 	bool watching;
 };
 
-uint64_t fetch_now_ms(void);
 
 /* --- fetch_flight.c ------------------------------------------------------ */
 

@@ -165,7 +165,7 @@ static bool fetch_fill_may(struct fetch *fetch, const struct fetch_lane *lane,
 			   uint64_t *wake_ms)
 {
 	uint64_t rest_ms = fetch->served_ms[FETCH_DEMAND] + FETCH_REST_MS;
-	uint64_t now = fetch_now_ms();
+	uint64_t now = clock_ms();
 
 	if (fetch_window_room(&lane->fill) == 0)
 		return false;
@@ -294,9 +294,9 @@ static void fetch_lane_measure(struct fetch_lane *lane,
 	fetch_average(&lane->latency_ms, (double)MAX(waited, UINT64_C(1)));
 	/* A fill's first ranges each make a connection: that is no delay. */
 	waited -= MIN(waited, (uint64_t)batch->watch.connect_ms);
-	fetch_window_measure(
-	    &lane->fill, batch->started_ms, waited,
-	    batch->fetch_class == FETCH_FILL ? batch->len : 0, now);
+	fetch_window_measure(&lane->fill, batch->started_ms, waited,
+			     batch->fetch_class == FETCH_FILL ? batch->len : 0,
+			     now);
 	if (batch->len >= FETCH_RATE_BYTES)
 		fetch_average(&lane->rate,
 			      (double)batch->len /
@@ -344,7 +344,7 @@ void fetch_lane_judge(struct fetch *fetch, struct fetch_batch *batch,
 
 void fetch_tell_source(struct fetch *fetch, struct upstream_info *info)
 {
-	uint64_t now = fetch_now_ms();
+	uint64_t now = clock_ms();
 	struct fetch_lane *lane;
 
 	pthread_mutex_lock(&fetch->lock);

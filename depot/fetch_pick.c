@@ -507,7 +507,7 @@ static bool fetch_pick_class(struct fetch *fetch, enum fetch_class fetch_class,
 bool fetch_pick(struct fetch *fetch, struct fetch_batch *batch,
 		uint64_t *wake_ms)
 {
-	uint64_t now = fetch_now_ms();
+	uint64_t now = clock_ms();
 
 	*wake_ms = now + FETCH_IDLE_MS;
 	fetch_lanes_sync(fetch);

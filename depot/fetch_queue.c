@@ -34,7 +34,7 @@ static struct fetch_group *fetch_group_of(struct fetch *fetch,
 	group->route = route;
 	TAILQ_INIT(&group->flights);
 	if (TAILQ_EMPTY(groups))
-		fetch->served_ms[fetch_class] = fetch_now_ms();
+		fetch->served_ms[fetch_class] = clock_ms();
 	TAILQ_INSERT_TAIL(groups, group, link);
 	return group;
 }
@@ -107,7 +107,7 @@ void fetch_queue_charge(struct fetch *fetch, enum fetch_class fetch_class,
 	fetch->turn_now[fetch_class] =
 	    MAX(fetch->turn_now[fetch_class], turn->spent[fetch_class]);
 	turn->spent[fetch_class] += bytes;
-	fetch->served_ms[fetch_class] = fetch_now_ms();
+	fetch->served_ms[fetch_class] = clock_ms();
 }
 
 uint64_t fetch_queue_spent(struct fetch *fetch, const struct fetch_group *group)

@@ -92,7 +92,6 @@ static void fetch_prove_some(struct fetch_batch *batch, size_t len)
 		if (item->off - batch->off + (uint64_t)item->len > len)
 			return;
 		item->rc = fetch_prove(batch->fetch, batch, item);
-		item->settled = true;
 		if (item->rc < 0 && item->rc != -ENOMEM)
 			fetch_say_wrong(batch->fetch, batch, item);
 	}
@@ -104,7 +103,7 @@ static void fetch_landed(struct source_watch *watch, size_t len)
 	    container_of(watch, struct fetch_batch, watch);
 
 	if (!atomic_load(&batch->first_ms))
-		atomic_store(&batch->first_ms, fetch_now_ms());
+		atomic_store(&batch->first_ms, clock_ms());
 	atomic_store(&batch->got, len);
 	fetch_prove_some(batch, len);
 }
@@ -115,7 +114,7 @@ static void fetch_landed(struct source_watch *watch, size_t len)
 static bool fetch_may_tell(struct fetch_lane *lane)
 {
 	uint64_t last = atomic_load(&lane->told_ms);
-	uint64_t now = fetch_now_ms();
+	uint64_t now = clock_ms();
 
 	return (last == 0 || now - last >= FETCH_TELL_MS) &&
 	       atomic_compare_exchange_strong(&lane->told_ms, &last, now);
@@ -179,10 +178,8 @@ static void fetch_request(struct fetch *fetch, struct fetch_batch *batch)
 		fetch_request_ended(fetch, batch);
 	if (batch->rc != -ECANCELED)
 		atomic_fetch_add(&fetch->errors, 1);
-	for (; batch->next < batch->count; batch->next++) {
+	for (; batch->next < batch->count; batch->next++)
 		batch->items[batch->next].rc = batch->rc;
-		batch->items[batch->next].settled = true;
-	}
 	if ((batch->rc == -ENOENT || batch->rc == -EBADMSG) &&
 	    fetch_may_tell(batch->lane))
 		log_err(0, "upstream %s: %s", batch->lane->name,
@@ -261,7 +258,7 @@ static void fetch_find_index(struct fetch *fetch, struct fetch_batch *batch)
 		return;
 	}
 	route_set_absent(fetch->routes, batch->route, number,
-			 fetch_now_ms() + again_ms);
+			 clock_ms() + again_ms);
 }
 
 void fetch_run(struct fetch *fetch, struct fetch_batch *batch)

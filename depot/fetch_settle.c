@@ -152,7 +152,7 @@ static void fetch_release(struct fetch *fetch, struct fetch_batch *batch)
 
 void fetch_settle(struct fetch *fetch, struct fetch_batch *batch)
 {
-	uint64_t now = fetch_now_ms();
+	uint64_t now = clock_ms();
 	struct fetch_job *over;
 
 	pthread_mutex_lock(&fetch->lock);

@@ -99,16 +99,13 @@ static uint64_t fetch_tick_ms(const struct fetch *fetch)
 
 static void fetch_watch_wait(struct fetch *fetch)
 {
-	uint64_t until = fetch_now_ms() + fetch_tick_ms(fetch);
-	struct timespec ts = {
-	    .tv_sec = (time_t)(until / 1000),
-	    .tv_nsec = (long)(until % 1000) * 1000000,
-	};
+	struct timespec until = clock_after_ms(fetch_tick_ms(fetch));
 
 	if (TAILQ_EMPTY(&fetch->batches) && fetch->flights == 0)
 		pthread_cond_wait(&fetch->watch_wake, &fetch->lock);
 	else
-		pthread_cond_timedwait(&fetch->watch_wake, &fetch->lock, &ts);
+		pthread_cond_timedwait(&fetch->watch_wake, &fetch->lock,
+				       &until);
 }
 
 static void fetch_watch_sweep(struct fetch *fetch, uint64_t now)
@@ -135,7 +132,7 @@ void *fetch_watch_main(void *arg)
 	pthread_setname_np(pthread_self(), "fetch-watch");
 	pthread_mutex_lock(&fetch->lock);
 	while (!fetch->stopping) {
-		uint64_t now = fetch_now_ms();
+		uint64_t now = clock_ms();
 
 		TAILQ_FOREACH(batch, &fetch->batches, link)
 		fetch_watch_batch(fetch, batch, now);

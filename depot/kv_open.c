@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "depot/clock.h"
 #include "depot/io.h"
 #include "depot/kv_inside.h"
 #include "depot/log.h"
@@ -186,20 +187,12 @@ static int kv_make_stable(struct kv *kv)
 	return rc;
 }
 
-static uint64_t kv_now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 /* Where there was no room the last time, more must be free now; or it is long
  * ago: a quota does not show. */
 static bool kv_may_have_room(struct kv *kv)
 {
 	struct space_stats stats;
-	uint64_t now = kv_now_ms();
+	uint64_t now = clock_ms();
 
 	if (!kv->space)
 		return true;

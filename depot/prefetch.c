@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "depot/clock.h"
 #include "depot/inside.h"
 #include "depot/log.h"
 #include "depot/prefetch_inside.h"
@@ -27,14 +28,6 @@ struct prefetch_job {
 	struct run *run;           /* counted by inflight */
 	uint32_t len;              /* as stored, about */
 };
-
-static uint64_t prefetch_now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 /* --- runs ---------------------------------------------------------------- */
 
@@ -367,7 +360,7 @@ static bool run_must_rest(const struct prefetch *prefetch,
 {
 	if (!run->is_auto)
 		return false;
-	if (prefetch_now_ms() < prefetch->rest_until_ms) {
+	if (clock_ms() < prefetch->rest_until_ms) {
 		*wait_ms = MIN(*wait_ms, (uint64_t)PREFETCH_FILL_TICK_MS);
 		return true;
 	}
@@ -422,15 +415,8 @@ static void prefetch_refill(struct prefetch *prefetch, uint64_t now)
 
 static void prefetch_wait(struct prefetch *prefetch, uint64_t ms)
 {
-	struct timespec until;
+	struct timespec until = clock_after_ms(ms);
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += (time_t)(ms / 1000);
-	until.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
 	pthread_cond_timedwait(&prefetch->wake, &prefetch->lock, &until);
 }
 
@@ -447,7 +433,7 @@ static void prefetch_free_runs(struct run *run)
 static void *prefetch_main(void *arg)
 {
 	struct prefetch *prefetch = arg;
-	uint64_t now, swept_ms = prefetch_now_ms();
+	uint64_t now, swept_ms = clock_ms();
 	struct run *run, *gone;
 
 	pthread_setname_np(pthread_self(), "prefetch");
@@ -455,7 +441,7 @@ static void *prefetch_main(void *arg)
 	while (!prefetch->stop) {
 		uint64_t wait_ms = PREFETCH_SWEEP_MS;
 
-		now = prefetch_now_ms();
+		now = clock_ms();
 		prefetch_refill(prefetch, now);
 		gone = prefetch_reap(prefetch, now);
 		run = prefetch_pick(prefetch, &wait_ms);
@@ -543,7 +529,7 @@ void prefetch_free(struct prefetch *prefetch)
 static bool prefetch_is_again(struct prefetch *prefetch,
 			      const struct digest *tree, uint32_t who)
 {
-	uint64_t now = prefetch_now_ms();
+	uint64_t now = clock_ms();
 	struct prefetch_again *at;
 	bool again = false;
 
@@ -603,7 +589,7 @@ void depot_prefetch_started(struct depot *depot, struct tree *tree,
 static void prefetch_rest_fills(struct prefetch *prefetch)
 {
 	pthread_mutex_lock(&prefetch->lock);
-	prefetch->rest_until_ms = prefetch_now_ms() + PREFETCH_REST_MS;
+	prefetch->rest_until_ms = clock_ms() + PREFETCH_REST_MS;
 	pthread_mutex_unlock(&prefetch->lock);
 }
 

@@ -15,6 +15,7 @@
  */
 #include <stdio.h>
 
+#include "depot/clock.h"
 #include "depot/inside.h"
 #include "depot/log.h"
 #include "depot/shard.h"
@@ -381,7 +382,7 @@ void depot_read_release(struct depot *depot, struct depot_read *read)
 
 /* The control thread serves one request at a time: an upstream that is down
  * must not hold it for the five minutes that a guest's read may wait. */
-enum { READ_WAIT_S = 20, READ_WAIT_STEPS_PER_S = 5 };
+enum { READ_WAIT_S = 20, READ_WAIT_STEP_MS = 200 };
 
 struct read_wait {
 	pthread_mutex_t lock;
@@ -405,17 +406,6 @@ static void read_wait_wake(struct read_wait *wait, int rc)
 	pthread_mutex_unlock(&wait->lock);
 }
 
-static struct timespec read_wait_step(void)
-{
-	struct timespec until;
-
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_nsec += 1000000000 / READ_WAIT_STEPS_PER_S;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
-	return until;
-}
-
 /* false: it is not done after READ_WAIT_S, or the depot is about to close. */
 static bool read_wait_some(const struct depot *depot, struct read_wait *wait)
 {
@@ -424,10 +414,11 @@ static bool read_wait_some(const struct depot *depot, struct read_wait *wait)
 
 	pthread_mutex_lock(&wait->lock);
 	for (int i = 0; !wait->done && !atomic_load(&depot->hurried) &&
-			i < READ_WAIT_S * READ_WAIT_STEPS_PER_S;) {
-		until = read_wait_step();
-		i += pthread_cond_timedwait(&wait->wake, &wait->lock, &until) ==
-		     ETIMEDOUT;
+			i < READ_WAIT_S * 1000 / READ_WAIT_STEP_MS;) {
+		until = clock_after_ms(READ_WAIT_STEP_MS);
+		i += pthread_cond_clockwait(&wait->wake, &wait->lock,
+					    CLOCK_MONOTONIC,
+					    &until) == ETIMEDOUT;
 	}
 	done = wait->done;
 	pthread_mutex_unlock(&wait->lock);

@@ -10,8 +10,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
-#include <time.h>
 
+#include "depot/clock.h"
 #include "depot/format.h"
 #include "depot/log.h"
 #include "depot/shard.h"
@@ -47,10 +47,7 @@ struct store {
 
 static int64_t store_now_sec(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-	return ts.tv_sec;
+	return (int64_t)(clock_coarse_ms() / 1000);
 }
 
 static int store_write_format(struct kv *kv, enum kv_kind kind)
