@@ -790,3 +790,19 @@ struct view *fixture_one(struct fixture *fx, const char *name,
 	fixture_package(fx, name, "1", entries, count, &info);
 	return fixture_guest(fx, &info, 1);
 }
+
+struct view *fixture_again(struct fixture *fx)
+{
+	fixture_restart(fx, false);
+	return fixture_view(fx, "/red/vm1");
+}
+
+struct view_object fixture_touched(struct view *view, const char *name)
+{
+	struct view_object obj = {0, 0};
+
+	CU_ASSERT_EQUAL(fixture_touch(view, &fixture_root, view_root(view),
+				      name, 0644, &obj),
+			0);
+	return obj;
+}

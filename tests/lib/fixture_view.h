@@ -29,6 +29,8 @@ void fixture_open(struct fixture *fx);
 void fixture_close(struct fixture *fx);
 /* Close and open the site, and with `depot` the store below it. */
 void fixture_restart(struct fixture *fx, bool depot);
+/* The site; returns the view of red/vm1. */
+struct view *fixture_again(struct fixture *fx);
 
 /* Keep a thread of the pool busy; all that wait for it wait, when there is but
  * one.  fixture_unblock returns when the thread is free. */
@@ -136,6 +138,9 @@ int fixture_create(struct view *view, const struct view_cred *cred,
 int fixture_touch(struct view *view, const struct view_cred *cred,
 		  struct view_object dir, const char *name, uint32_t mode,
 		  struct view_object *obj);
+/* That in the root, by root, with 0644; a test that fails when it is not made.
+ */
+struct view_object fixture_touched(struct view *view, const char *name);
 int fixture_mkdir(struct view *view, const struct view_cred *cred,
 		  struct view_object dir, const char *name, uint32_t mode,
 		  struct view_object *obj);

@@ -24,22 +24,6 @@ static struct view *test_open(struct fixture *fx)
 	return fixture_one(fx, "tools", test_entries, ARRAY_LEN(test_entries));
 }
 
-static struct view *test_again(struct fixture *fx)
-{
-	fixture_restart(fx, false);
-	return fixture_view(fx, "/red/vm1");
-}
-
-static struct view_object test_touch(struct view *view, const char *name)
-{
-	struct view_object obj = {0, 0};
-
-	CU_ASSERT_EQUAL(fixture_touch(view, &fixture_root, view_root(view),
-				      name, 0644, &obj),
-			0);
-	return obj;
-}
-
 /* --- who may, and what goes with it -------------------------------------- */
 
 static void test_write_rights(void)
@@ -171,7 +155,7 @@ static void test_write_ctime(void)
 	struct view_setattr set = {.mask = VIEW_SET_MODE, .mode = 0644};
 	struct fixture fx;
 	struct view *view = test_open(&fx);
-	struct view_object f = test_touch(view, "f");
+	struct view_object f = fixture_touched(view, "f");
 	struct view_attr last;
 	static uint8_t data[20000];
 
@@ -214,7 +198,7 @@ static void test_write_times(void)
 
 	CU_ASSERT_EQUAL(fixture_setattr(view, &fixture_root, small, &set, NULL),
 			0);
-	view = test_again(&fx);
+	view = fixture_again(&fx);
 	attr = fixture_attr(view, "small");
 	CU_ASSERT_EQUAL(attr.atime.tv_sec, 5000000000);
 	CU_ASSERT_EQUAL(attr.atime.tv_nsec, 999999999);

@@ -29,12 +29,6 @@ static struct view *test_open(struct fixture *fx)
 	return fixture_one(fx, "names", test_entries, ARRAY_LEN(test_entries));
 }
 
-static struct view *test_again(struct fixture *fx)
-{
-	fixture_restart(fx, false);
-	return fixture_view(fx, "/red/vm1");
-}
-
 static bool test_is(struct view *view, const char *path, const char *text)
 {
 	return fixture_content_is(view, fixture_find(view, path), text,
@@ -155,7 +149,7 @@ static void test_names_exclusive(void)
 					       VIEW_CREATE_EXCLUSIVE, &set, 78,
 					       &again),
 				-EEXIST);
-		view = test_again(&fx);
+		view = fixture_again(&fx);
 	}
 	/* A name of the package exists; one that was removed does not. */
 	root = fixture_find(view, "a");
@@ -192,7 +186,7 @@ static void test_names_mkdir(void)
 	CU_ASSERT_EQUAL(fixture_attr(view, "d/e/..").fileid, d.fileid);
 	CU_ASSERT_EQUAL(fixture_touch(view, &fixture_root, e, "f", 0600, NULL),
 			0);
-	view = test_again(&fx);
+	view = fixture_again(&fx);
 	CU_ASSERT_TRUE(fixture_names_are(view, "d/e", "f"));
 	CU_ASSERT_EQUAL(fixture_attr(view, "d/e/..").fileid, d.fileid);
 	CU_ASSERT_EQUAL(fixture_rmdir(view, &fixture_root, d, "e", NULL),
@@ -242,7 +236,7 @@ static void test_names_special(void)
 	target[VIEW_SYMLINK_MAX] = '\0';
 	CU_ASSERT_EQUAL(
 	    fixture_symlink(view, &fixture_root, root, "l2", target, &done), 0);
-	view = test_again(&fx);
+	view = fixture_again(&fx);
 	CU_ASSERT_EQUAL(
 	    view_readlink(view, fixture_find(view, "l2"), buf, &len, &attr), 0);
 	CU_ASSERT_EQUAL(len, VIEW_SYMLINK_MAX);
@@ -291,7 +285,7 @@ static void test_names_link(void)
 			-EPERM);
 	/* One object under all names, those of the package too (rule N-32). */
 	test_write(view, fixture_find(view, "b/h2"), "LINK");
-	view = test_again(&fx);
+	view = fixture_again(&fx);
 	CU_ASSERT_TRUE(test_is(view, "b/h1", "LINKed"));
 	CU_ASSERT_TRUE(test_is(view, "b/h3", "LINKed"));
 	CU_ASSERT_TRUE(test_is(view, "h4", "LINKed"));
@@ -312,7 +306,7 @@ static void test_names_link(void)
 	CU_ASSERT_EQUAL(fixture_remove(view, &fixture_root, root, "h4", NULL),
 			0);
 	CU_ASSERT_EQUAL(view_getattr(view, obj, &h), -ESTALE);
-	view = test_again(&fx);
+	view = fixture_again(&fx);
 	CU_ASSERT_EQUAL(view_getattr(view, obj, &h), -ESTALE);
 	CU_ASSERT_EQUAL(
 	    fixture_link(view, &fixture_root, obj, root, "h5", &done), -ESTALE);
@@ -333,7 +327,7 @@ static void test_names_link_born(void)
 	CU_ASSERT_EQUAL(fixture_link(view, &fixture_root, f, b, "g", NULL), 0);
 	CU_ASSERT_EQUAL(fixture_remove(view, &fixture_root, root, "f", NULL),
 			0);
-	view = test_again(&fx);
+	view = fixture_again(&fx);
 	CU_ASSERT_TRUE(test_is(view, "b/g", "born"));
 	CU_ASSERT_EQUAL(fixture_attr(view, "b/g").nlink, 1);
 	CU_ASSERT_EQUAL(fixture_remove(view, &fixture_root, b, "g", NULL), 0);
@@ -366,7 +360,7 @@ static void test_names_remove(void)
 			-ENOENT);
 	CU_ASSERT_EQUAL(view_getattr(view, one, &attr), -ESTALE);
 	CU_ASSERT_TRUE(fixture_names_are(view, "a", "sub two"));
-	view = test_again(&fx);
+	view = fixture_again(&fx);
 	CU_ASSERT_TRUE(fixture_names_are(view, "a", "sub two"));
 	CU_ASSERT_TRUE(test_absent(view, "a/one"));
 	CU_ASSERT_EQUAL(view_getattr(view, one, &attr), -ESTALE);
@@ -414,7 +408,7 @@ static void test_names_whiteout(void)
 		CU_ASSERT_EQUAL(test_cookie(view, "a", "one"), cookie);
 		CU_ASSERT_TRUE(fixture_names_are(view, "a", "one sub two"));
 		CU_ASSERT_TRUE(test_is(view, "a/one", ""));
-		view = test_again(&fx);
+		view = fixture_again(&fx);
 	}
 	CU_ASSERT_EQUAL(fixture_rmdir(view, &fixture_root, root, "empty", NULL),
 			0);
@@ -429,7 +423,7 @@ static void test_names_whiteout(void)
 			0);
 	CU_ASSERT_TRUE(fixture_names_are(view, "a", ""));
 	CU_ASSERT_TRUE(fixture_names_are(view, "moved", "one sub two"));
-	view = test_again(&fx);
+	view = fixture_again(&fx);
 	CU_ASSERT_TRUE(fixture_names_are(view, "a", ""));
 	CU_ASSERT_TRUE(fixture_names_are(view, "moved/sub", "deep more"));
 	fixture_close(&fx);
@@ -468,7 +462,7 @@ static void test_names_rename(void)
 	CU_ASSERT_EQUAL(view_getattr(view, two, &attr), -ESTALE);
 	CU_ASSERT_TRUE(fixture_names_are(view, "a", "sub two"));
 	CU_ASSERT_EQUAL(test_rename(view, "a", "two", "", "three"), 0);
-	view = test_again(&fx);
+	view = fixture_again(&fx);
 	CU_ASSERT_TRUE(fixture_names_are(view, "a", "sub"));
 	CU_ASSERT_TRUE(test_is(view, "three", "one"));
 	CU_ASSERT_EQUAL(fixture_attr(view, "three").nlink, 1);
@@ -534,7 +528,7 @@ static void test_names_rename_directory(void)
 	CU_ASSERT_EQUAL(fixture_attr(view, "a").nlink, 2);
 	CU_ASSERT_EQUAL(fixture_attr(view, "empty").nlink, 3);
 	CU_ASSERT_EQUAL(fixture_attr(view, "empty/moved").nlink, 3);
-	view = test_again(&fx);
+	view = fixture_again(&fx);
 	CU_ASSERT_TRUE(fixture_names_are(view, "empty/moved", "deep more"));
 	CU_ASSERT_TRUE(fixture_names_are(view, "a", "one two"));
 	CU_ASSERT_TRUE(test_is(view, "empty/moved/more/x", "x"));
@@ -650,7 +644,7 @@ static void test_names_bytes(void)
 		CU_ASSERT_EQUAL(
 		    fixture_touch(view, &fixture_root, a, names[i], 0600, NULL),
 		    0);
-	view = test_again(&fx);
+	view = fixture_again(&fx);
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		CU_ASSERT_EQUAL(
 		    fixture_lookup(view, &fixture_root, a, names[i], &attr), 0);

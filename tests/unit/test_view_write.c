@@ -35,22 +35,6 @@ static struct view *test_open(struct fixture *fx)
 	return fixture_one(fx, "tools", test_entries, ARRAY_LEN(test_entries));
 }
 
-static struct view *test_again(struct fixture *fx)
-{
-	fixture_restart(fx, false);
-	return fixture_view(fx, "/red/vm1");
-}
-
-static struct view_object test_touch(struct view *view, const char *name)
-{
-	struct view_object obj = {0, 0};
-
-	CU_ASSERT_EQUAL(fixture_touch(view, &fixture_root, view_root(view),
-				      name, 0644, &obj),
-			0);
-	return obj;
-}
-
 static uint64_t test_size(struct view *view, struct view_object obj)
 {
 	struct view_attr attr = {0};
@@ -129,7 +113,7 @@ static void test_write_inline(void)
 	struct test_bytes bytes = test_bytes_new(TEST_INLINE_MAX);
 	struct fixture fx;
 	struct view *view = test_open(&fx);
-	struct view_object f = test_touch(view, "f");
+	struct view_object f = fixture_touched(view, "f");
 
 	test_is(view, f, &bytes);
 	test_put(view, f, &bytes, 0, 0, 1, true);
@@ -142,7 +126,7 @@ static void test_write_inline(void)
 	test_is(view, f, &bytes);
 	CU_ASSERT_EQUAL(fixture_host_files(&fx), 0);
 	CU_ASSERT_EQUAL(fixture_commit(view, f), 0);
-	view = test_again(&fx);
+	view = fixture_again(&fx);
 	test_is(view, f, &bytes);
 	test_bytes_free(&bytes);
 	fixture_close(&fx);
@@ -167,12 +151,12 @@ static void test_write_inline_over_base(void)
 	CU_ASSERT_EQUAL(after.mode, before.mode);
 	test_is(view, small, &bytes);
 	CU_ASSERT_EQUAL(fixture_host_files(&fx), 0);
-	view = test_again(&fx);
+	view = fixture_again(&fx);
 	test_is(view, small, &bytes);
 	test_cut(view, small, &bytes, 0);
 	test_put(view, small, &bytes, 3, 4, 5, true);
 	test_is(view, small, &bytes);
-	view = test_again(&fx);
+	view = fixture_again(&fx);
 	test_is(view, small, &bytes);
 	test_bytes_free(&bytes);
 	fixture_close(&fx);
@@ -183,7 +167,7 @@ static void test_write_promote(void)
 	struct test_bytes bytes = test_bytes_new(1 << 20);
 	struct fixture fx;
 	struct view *view = test_open(&fx);
-	struct view_object f = test_touch(view, "f");
+	struct view_object f = fixture_touched(view, "f");
 
 	test_put(view, f, &bytes, 0, 10000, 1, true);
 	CU_ASSERT_EQUAL(fixture_host_files(&fx), 0);
@@ -194,11 +178,11 @@ static void test_write_promote(void)
 	test_is(view, f, &bytes);
 	CU_ASSERT_EQUAL(fixture_commit(view, f), 0);
 	test_is(view, f, &bytes);
-	view = test_again(&fx);
+	view = fixture_again(&fx);
 	test_is(view, f, &bytes);
 	CU_ASSERT_EQUAL(fixture_host_files(&fx), 1);
 	test_put(view, f, &bytes, 900000, 100, 4, true);
-	view = test_again(&fx);
+	view = fixture_again(&fx);
 	test_is(view, f, &bytes);
 	CU_ASSERT_TRUE(test_used(view, f) < 100000);
 	test_bytes_free(&bytes);
@@ -231,7 +215,7 @@ static void test_write_partial_pages(void)
 	CU_ASSERT_EQUAL(fixture_attr(view, "big2").nlink, 2);
 	test_is(view, fixture_find(view, "big2"), &bytes);
 	CU_ASSERT_EQUAL(fixture_commit(view, big), 0);
-	view = test_again(&fx);
+	view = fixture_again(&fx);
 	test_is(view, big, &bytes);
 	CU_ASSERT_EQUAL(fixture_find(view, "big").fileid, before.fileid);
 	test_bytes_free(&bytes);
@@ -259,7 +243,7 @@ static void test_write_cost(void)
 	struct view *view = test_open(&fx);
 	struct view_object root = view_root(view);
 	struct view_object big = fixture_find(view, "big");
-	struct view_object f = test_touch(view, "f");
+	struct view_object f = fixture_touched(view, "f");
 	static uint8_t data[40000];
 
 	CU_ASSERT_EQUAL(test_delta_bytes(&fx), 0);
@@ -276,7 +260,7 @@ static void test_write_cost(void)
 	CU_ASSERT_EQUAL(test_delta_bytes(&fx), 4096 + 40960);
 	CU_ASSERT_EQUAL(fixture_resize(view, f, 4097), 0);
 	CU_ASSERT_EQUAL(test_delta_bytes(&fx), 4096 + 8192);
-	view = test_again(&fx);
+	view = fixture_again(&fx);
 	CU_ASSERT_EQUAL(test_delta_bytes(&fx), 4096 + 8192);
 	CU_ASSERT_EQUAL(fixture_resize(view, big, 0), 0);
 	CU_ASSERT_EQUAL(test_delta_bytes(&fx), 8192);
@@ -314,7 +298,7 @@ static void test_write_keeps_identity(void)
 	CU_ASSERT_TRUE(now.ctime.tv_sec > old.ctime.tv_sec);
 	CU_ASSERT_TRUE(now.mtime.tv_sec > old.mtime.tv_sec);
 	CU_ASSERT_EQUAL(now.atime.tv_sec, old.atime.tv_sec);
-	view = test_again(&fx);
+	view = fixture_again(&fx);
 	CU_ASSERT_EQUAL(fixture_list(view, &fixture_root, root, 0, &after), 0);
 	CU_ASSERT_EQUAL(after.count, before.count);
 	for (size_t i = 0; i < before.count; i++) {
@@ -332,7 +316,7 @@ static void test_write_sparse(void)
 {
 	struct fixture fx;
 	struct view *view = test_open(&fx);
-	struct view_object f = test_touch(view, "f");
+	struct view_object f = fixture_touched(view, "f");
 	const uint64_t far = UINT64_C(3) << 30;
 	uint8_t buf[100];
 	size_t len = 100;
@@ -342,7 +326,7 @@ static void test_write_sparse(void)
 	    fixture_write(view, &fixture_root, f, far, "x", 1, true, NULL), 0);
 	CU_ASSERT_EQUAL(test_size(view, f), far + 1);
 	CU_ASSERT_EQUAL(test_used(view, f), 4096);
-	view = test_again(&fx);
+	view = fixture_again(&fx);
 	CU_ASSERT_EQUAL(
 	    fixture_read(view, &fixture_root, f, far - 50, buf, &len, &eof), 0);
 	CU_ASSERT_EQUAL(len, 51);
@@ -362,7 +346,7 @@ static void test_write_huge(void)
 	struct test_bytes bytes = test_bytes_new(40000);
 	struct fixture fx;
 	struct view *view = test_open(&fx);
-	struct view_object f = test_touch(view, "f");
+	struct view_object f = fixture_touched(view, "f");
 	uint8_t buf[5000];
 
 	test_put(view, f, &bytes, 0, 40000, 1, true);
@@ -395,7 +379,7 @@ static void test_write_huge(void)
 			-EFBIG);
 	check_unmute();
 	test_cut(view, f, &bytes, 39000);
-	view = test_again(&fx);
+	view = fixture_again(&fx);
 	test_is(view, f, &bytes);
 	test_bytes_free(&bytes);
 	fixture_close(&fx);
@@ -410,7 +394,7 @@ static void test_write_truncate(void)
 	struct fixture fx;
 	struct view *view = test_open(&fx);
 
-	test_touch(view, "f");
+	fixture_touched(view, "f");
 	for (size_t n = 0; n < ARRAY_LEN(names); n++) {
 		struct test_bytes bytes = test_bytes_new(1 << 20);
 		struct view_object obj = fixture_find(view, names[n]);
@@ -426,7 +410,7 @@ static void test_write_truncate(void)
 			test_is(view, obj, &bytes);
 		}
 		CU_ASSERT_EQUAL(fixture_commit(view, obj), 0);
-		view = test_again(&fx);
+		view = fixture_again(&fx);
 		test_is(view, obj, &bytes);
 		test_bytes_free(&bytes);
 	}
@@ -453,7 +437,7 @@ static void test_write_random_on(struct fixture *fx, const char *name,
 		case 1:
 			CU_ASSERT_EQUAL(fixture_commit(view, obj), 0);
 			if (i % 5 == 0)
-				view = test_again(fx);
+				view = fixture_again(fx);
 			break;
 		case 2:
 			a &= ~(size_t)4095;
@@ -475,7 +459,7 @@ static void test_write_random(void)
 		struct fixture fx;
 		struct view *view = test_open(&fx);
 
-		test_touch(view, "f");
+		fixture_touched(view, "f");
 		test_write_random_on(&fx, "f", &bytes, seed);
 		check_fill(bytes.at, TEST_BIG_LEN, 1);
 		bytes.len = TEST_BIG_LEN;
@@ -517,7 +501,7 @@ static void test_write_parked(void)
 	fx.pool_threads = 1;
 	fixture_restart(&fx, true);
 	view = fixture_view(&fx, "/red/vm1");
-	f = test_touch(view, "f");
+	f = fixture_touched(view, "f");
 	test_put(view, f, &bytes, 0, 100000, 1, false);
 	fixture_block(&fx, &block);
 	test_start_write(view, f, 0, bytes.at, 100, &write);
@@ -558,7 +542,7 @@ static void test_write_removed_in_flight(void)
 	fx.pool_threads = 1;
 	fixture_restart(&fx, true);
 	view = fixture_view(&fx, "/red/vm1");
-	f = test_touch(view, "f");
+	f = fixture_touched(view, "f");
 	test_put(view, f, &bytes, 0, 100000, 1, true);
 	fixture_block(&fx, &block);
 	for (size_t i = 0; i < ARRAY_LEN(write); i++)
@@ -573,7 +557,7 @@ static void test_write_removed_in_flight(void)
 	}
 	site_quiesce(fx.site);
 	CU_ASSERT_EQUAL(fixture_host_files(&fx), 0);
-	view = test_again(&fx);
+	view = fixture_again(&fx);
 	CU_ASSERT_EQUAL(view_getattr(view, f, &attr), -ESTALE);
 	CU_ASSERT_EQUAL(fixture_walk(view, "f", &attr), -ENOENT);
 	test_bytes_free(&bytes);
@@ -614,7 +598,7 @@ static void test_write_failed_sync(void)
 	struct test_bytes bytes = test_bytes_new(1 << 20);
 	struct fixture fx;
 	struct view *view = test_open(&fx);
-	struct view_object f = test_touch(view, "f");
+	struct view_object f = fixture_touched(view, "f");
 	uint64_t verifier = view_get_info(view)->verifier;
 
 	test_put(view, f, &bytes, 0, 50000, 1, true);
@@ -628,7 +612,7 @@ static void test_write_failed_sync(void)
 	CU_ASSERT_NOT_EQUAL(view_get_info(view)->verifier, verifier);
 	test_put(view, f, &bytes, 100, 50000, 2, false);
 	CU_ASSERT_EQUAL(fixture_commit(view, f), 0);
-	view = test_again(&fx);
+	view = fixture_again(&fx);
 	test_is(view, f, &bytes);
 	test_bytes_free(&bytes);
 	fixture_close(&fx);
@@ -642,7 +626,7 @@ static void test_write_failed_sync_queued(void)
 	struct fixture_call first, second;
 	struct fixture fx;
 	struct view *view = test_open(&fx);
-	struct view_object f = test_touch(view, "f");
+	struct view_object f = fixture_touched(view, "f");
 	struct view_done done;
 	uint64_t verifier = view_get_info(view)->verifier;
 
@@ -679,7 +663,8 @@ static void test_write_refused_on(const char *name, struct test_bytes *bytes)
 	struct view_object obj;
 
 	if (strcmp(name, "f") == 0)
-		test_put(view, test_touch(view, "f"), bytes, 0, 10000, 1, true);
+		test_put(view, fixture_touched(view, "f"), bytes, 0, 10000, 1,
+			 true);
 	obj = fixture_find(view, name);
 	ASSERT(getrlimit(RLIMIT_FSIZE, &was) == 0);
 	limit = was;
@@ -694,10 +679,10 @@ static void test_write_refused_on(const char *name, struct test_bytes *bytes)
 	test_is(view, obj, bytes);
 	test_cut(view, obj, bytes, 5000);
 	test_is(view, obj, bytes);
-	view = test_again(&fx);
+	view = fixture_again(&fx);
 	test_is(view, obj, bytes);
 	test_put(view, obj, bytes, 30000, 5000, 8, true);
-	view = test_again(&fx);
+	view = fixture_again(&fx);
 	test_is(view, obj, bytes);
 	fixture_close(&fx);
 }
@@ -730,7 +715,7 @@ static void test_write_cut_and_crash(void)
 	fx.pool_threads = 1;
 	fixture_restart(&fx, true);
 	view = fixture_view(&fx, "/red/vm1");
-	f = test_touch(view, "f");
+	f = fixture_touched(view, "f");
 	test_put(view, f, &bytes, 0, 100000, 1, true);
 	fixture_block(&fx, &block);
 	fixture_call_init(&call);
@@ -750,7 +735,7 @@ static void test_write_cut_and_crash(void)
 	test_is(view, f, &bytes);
 	test_put(view, f, &bytes, 59000, 5000, 3, true);
 	test_is(view, f, &bytes);
-	view = test_again(&fx);
+	view = fixture_again(&fx);
 	test_is(view, f, &bytes);
 	test_bytes_free(&bytes);
 	fixture_close(&fx);
