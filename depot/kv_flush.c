@@ -68,11 +68,20 @@ static int kv_wait_for_compactions(struct kv *kv)
 	return 0;
 }
 
+static bool kv_has_memory(struct kv *kv)
+{
+	return kv_property(kv, "rocksdb.num-entries-active-mem-table") > 0 ||
+	       kv_property(kv, "rocksdb.num-entries-imm-mem-tables") > 0;
+}
+
 int kv_flush_memory(struct kv *kv)
 {
 	char *error = NULL;
-	int rc = kv_wait_for_compactions(kv);
+	int rc;
 
+	if (!kv_has_memory(kv))
+		return 0;
+	rc = kv_wait_for_compactions(kv);
 	if (rc < 0)
 		return rc;
 	rocksdb_flush(kv->db, kv->flush, &error);

@@ -52,7 +52,7 @@ static const char *control_long_enter(struct control *control, bool depot)
 	if (control->long_running >= CONTROL_LONG_MAX)
 		return "too many long requests are under way";
 	if (depot && control->depot_busy)
-		return "another guest is just being received";
+		return "another guest or package is just being taken over";
 	control->long_count++;
 	control->long_running++;
 	control->depot_busy |= depot;
@@ -96,8 +96,8 @@ int control_depot_free(struct control_request *req)
 	pthread_mutex_unlock(&control->lock);
 	if (!busy)
 		return 0;
-	return control_long_refuse(req, "a guest is just being received, which "
-					"may take packages over");
+	return control_long_refuse(
+	    req, "a guest or package is just being taken over");
 }
 
 void control_long_stop(struct control *control)

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "depot/array.h"
 #include "depot/log.h"
 #include "depot/tree.h"
 #include "overlay/each.h"
@@ -295,16 +296,9 @@ static int past_keep(void *ctx, const struct selection *selection)
 	struct past_kept *kept = ctx;
 
 	for (unsigned int i = 0; i < selection->count; i++) {
-		if (kept->count == kept->cap) {
-			size_t cap = MAX((size_t)64, 2 * kept->cap);
-			struct digest *bigger =
-			    reallocarray(kept->trees, cap, sizeof(*bigger));
-
-			if (!bigger)
-				return -ENOMEM;
-			kept->trees = bigger;
-			kept->cap = cap;
-		}
+		if (array_room(&kept->trees, kept->count, &kept->cap,
+			       sizeof(*kept->trees)) < 0)
+			return -ENOMEM;
 		kept->trees[kept->count++] = selection->package[i].tree;
 	}
 	return 0;

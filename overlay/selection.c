@@ -238,8 +238,9 @@ static int selection_tree(struct depot *depot, const struct package_info *p,
 		rc = depot_tree_fetch(depot, &p->tree, tree);
 	if (rc == 0)
 		return 0;
+	/* -ENOENT would be a package, or a tenant, that is not there. */
 	digest_to_hex(&p->tree, hex);
-	return log_err(rc,
+	return log_err(rc == -ENOENT ? -EBADMSG : rc,
 		       "package %s:%s cannot be served: its tree is neither in "
 		       "%s nor at an upstream; another host that has the "
 		       "package has it as trees/%s of its store",

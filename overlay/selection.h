@@ -60,7 +60,9 @@ struct guest_own {
 	struct package_info package[GUEST_OWN_MAX];
 };
 /* Flatten a guest's own list (NULL: none) and the selection behind it; the
- * conflict function (may be NULL) speaks of paths and packages. */
+ * conflict function (may be NULL) speaks of paths and packages.  *image: the
+ * caller's, a reference.  -EBADMSG: a tree is not here, nor at an upstream, or
+ * damaged; others as depot_tree_fetch and image_new. */
 MUST_CHECK int selection_image(struct depot *depot, const struct guest_own *own,
 			       const struct selection *selection,
 			       const uint8_t key[SIPHASH_KEY_LEN],
@@ -103,7 +105,8 @@ MUST_CHECK int snapshot_decode(const void *data, size_t len,
 /* A counter that only rises; *value is the new one.  Durable: synced. */
 MUST_CHECK int counter_next(struct kv *kv, const char *name, uint64_t *value);
 
-/* --- selection_base.c ------------------------------------------------------ */
+/* --- selection_base.c ------------------------------------------------------
+ */
 
 /* What the packages were captured over, and the systems they hold
  * (depot_revision_base), by place in the selection. */
