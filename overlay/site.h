@@ -487,8 +487,9 @@ MUST_CHECK int site_delta_import(struct site *site, const char *guest, int fd);
  *
  * On the source: pause, export, and when the destination has it, forget (or
  * resume).  While it is paused its calls are neither carried out nor answered;
- * pausing outlives a restart.  On the destination: import makes the guest, with
- * its export id, keys, counters and reply records, paused until
+ * pausing outlives a restart; a pause that fails (-EIO: what was written cannot
+ * be synced) leaves it as it was.  On the destination: import makes the guest,
+ * with its export id, keys, counters and reply records, paused until
  * site_guest_pause(false).  The tenant is made when it is missing; -EXDEV when
  * it has another key or selection, -EEXIST when guest or export id is taken,
  * -ENOENT when a package is neither here nor upstream, -EACCES when the tenant

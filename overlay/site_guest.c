@@ -230,29 +230,40 @@ int site_guest_set_access(struct site *site, const char *name,
 	return rc;
 }
 
-static int guest_pause(struct site *site, const char *name,
-		       struct site_view *sv, bool pause)
+/* What was begun before is carried out to its end. */
+static int guest_settle(struct site *site, struct view *view)
 {
-	struct guest_record record = sv->record;
-	struct view *view = sv->view;
-	int rc;
+	int rc = view_still(view);
 
-	record.flags = pause ? record.flags | GUEST_FLAG_PAUSED
-			     : record.flags & ~GUEST_FLAG_PAUSED;
-	rc = guest_change(site, name, sv, &record);
-	if (rc < 0)
-		return rc;
-	__atomic_store_n(&view->paused, pause, __ATOMIC_RELEASE);
-	if (!pause)
-		return 0;
-	/* What was begun before is carried out to its end. */
-	rc = view_still(view);
 	if (rc < 0)
 		return rc;
 	view_stir(view);
 	view_drain(view);
 	journal_drain(site->journal);
 	return 0;
+}
+
+/* The record comes last of a pause and first of its end: what fails in the
+ * middle leaves the guest as it was, on disk, too. */
+static int guest_pause(struct site *site, const char *name,
+		       struct site_view *sv, bool pause)
+{
+	struct guest_record record = sv->record;
+	struct view *view = sv->view;
+	bool was = view_is_paused(view);
+	int rc = 0;
+
+	record.flags = pause ? record.flags | GUEST_FLAG_PAUSED
+			     : record.flags & ~GUEST_FLAG_PAUSED;
+	if (pause) {
+		__atomic_store_n(&view->paused, true, __ATOMIC_RELEASE);
+		rc = guest_settle(site, view);
+	}
+	if (rc == 0)
+		rc = guest_change(site, name, sv, &record);
+	__atomic_store_n(&view->paused, rc == 0 ? pause : was,
+			 __ATOMIC_RELEASE);
+	return rc;
 }
 
 int site_guest_pause(struct site *site, const char *name, bool pause)

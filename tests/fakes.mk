@@ -14,6 +14,7 @@ fakes_test_fetch    := source fetch
 fakes_test_fetch_sources := source fetch
 fakes_test_fh       := view site
 fakes_test_handlers := view site rig
+fakes_test_layers   := still
 fakes_test_rpc      := view site rig
 fakes_test_server   := view site
 fakes_fuzz_args     := view site rig

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "overlay/merge.h"
+#include "tests/fake/fake_still.h"
 #include "tests/lib/check.h"
 #include "tests/lib/fixture_view.h"
 
@@ -424,6 +425,29 @@ static void test_pause(void)
 	fixture_close(&fx);
 }
 
+/* What it has written cannot be made stable: a pause that fails leaves the
+ * guest as it was, served or paused, also over a restart. */
+static void test_pause_fails(void)
+{
+	struct fixture fx;
+	struct view *view = test_open(&fx);
+
+	for (int paused = 0; paused < 2; paused++) {
+		fake_still_fail(true);
+		CU_ASSERT_EQUAL(site_guest_pause(fx.site, "red/vm1", true),
+				-EIO);
+		fake_still_fail(false);
+		CU_ASSERT_EQUAL(view_is_paused(view), paused);
+		fixture_restart(&fx, false);
+		view = fixture_view(&fx, "/red/vm1");
+		CU_ASSERT_EQUAL(view_is_paused(view), paused);
+		if (!paused)
+			(void)fixture_touched(view, "f");
+		CU_ASSERT_EQUAL(site_guest_pause(fx.site, "red/vm1", true), 0);
+	}
+	fixture_close(&fx);
+}
+
 /* Everything of a guest goes with it: the store is as it was before. */
 static void test_remove_all(void)
 {
@@ -450,6 +474,7 @@ static const struct check_test tests[] = {
     {"a merge cut short", test_merge_crash},
     {"quota", test_quota},
     {"pause", test_pause},
+    {"a pause that fails", test_pause_fails},
     {"remove", test_remove_all},
 };
 
