@@ -163,7 +163,8 @@ static int cmd_create_delta_import(struct cmd_create *create, const char *name,
 				  failure);
 	fclose(file);
 	if (rc == 0)
-		rc = delta_check_hits(pick, &create->delta, name, failure);
+		rc = delta_check_hits(pick, &create->delta, name,
+				      &create->cli->out, failure);
 	if (rc == 0 && create->delta.verdict[DELTA_TAKEN] == 0)
 		rc = failure_set(failure, -ENOENT, CONTROL_EXIT_MISSING,
 				 "%s has changed nothing that would be taken",

@@ -200,7 +200,8 @@ static int cmd_profile_pick(struct cmd_profile *p, FILE *file)
 	if (rc == 0)
 		rc = import_delta(p->import, file, &pick, &p->delta, failure);
 	if (rc == 0)
-		rc = delta_check_hits(&pick, &p->delta, p->from, failure);
+		rc = delta_check_hits(&pick, &p->delta, p->from, &p->cli->out,
+				      failure);
 	if (rc < 0 || p->delta.verdict[DELTA_TAKEN] > 0)
 		return rc;
 	failure_set(failure, -ENOENT, CONTROL_EXIT_MISSING,

@@ -169,24 +169,41 @@ static void delta_note_hits(struct delta_reader *r, const char *path)
 						    json_true());
 }
 
+/* The first of a list that has matched nothing from *at on; NULL: none. */
+static const char *delta_next_miss(const struct delta_result *result,
+				   const char *const **at)
+{
+	while (*at && **at) {
+		const char *pattern = *(*at)++;
+
+		if (!json_object_get(result->hits, pattern))
+			return pattern;
+	}
+	return NULL;
+}
+
 int delta_check_hits(const struct delta_pick *pick,
 		     const struct delta_result *result, const char *name,
-		     struct failure *failure)
+		     struct output *out, struct failure *failure)
 {
-	const char *const *lists[] = {pick->include, pick->exclude};
+	const char *const *at = pick->include;
+	const char *missed = delta_next_miss(result, &at);
 
-	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
-		for (const char *const *p = lists[i]; p && *p; p++) {
-			if (json_object_get(result->hits, *p))
-				continue;
-			failure_set(failure, -ENOENT, CONTROL_EXIT_MISSING,
-				    "--%s \"%s\" matches nothing that %s has "
-				    "changed",
-				    i ? "exclude" : "include", *p, name);
-			failure_hint(failure, "try: vdrive delta diff %.*s",
-				     (int)strcspn(name, "@"), name);
-			return -ENOENT;
-		}
+	if (missed) {
+		failure_set(failure, -ENOENT, CONTROL_EXIT_MISSING,
+			    "--include \"%s\" matches nothing that %s has "
+			    "changed",
+			    missed, name);
+		failure_hint(failure, "try: vdrive delta diff %.*s",
+			     (int)strcspn(name, "@"), name);
+		return -ENOENT;
+	}
+	at = pick->exclude;
+	while ((missed = delta_next_miss(result, &at)))
+		output_warn(out,
+			    "--exclude \"%s\" matches nothing that %s has "
+			    "changed",
+			    missed, name);
 	return 0;
 }
 

@@ -76,10 +76,13 @@ MUST_CHECK int import_delta(struct import *import, FILE *file,
 			    struct delta_result *result,
 			    struct failure *failure);
 
-/* -ENOENT, said: a pattern of the pick has matched nothing. */
+/* -ENOENT, said: a pattern of `include` has matched nothing, so something that
+ * is wanted would be missing.  Of `exclude` it is only warned of: in a script
+ * that is for many guests such a pattern is no mistake. */
 MUST_CHECK int delta_check_hits(const struct delta_pick *pick,
 				const struct delta_result *result,
-				const char *name, struct failure *failure);
+				const char *name, struct output *out,
+				struct failure *failure);
 
 /* The changes taken, at most `told` of them (without -v), and how many were
  * left out and why. */
