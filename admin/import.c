@@ -271,6 +271,14 @@ void import_note(struct import *import, const char *base, const char *records)
 	import->records = records;
 }
 
+bool import_xattr_wanted(const char *name)
+{
+	return strncmp(name, "user.", 5) == 0 ||
+	       strcmp(name, "security.capability") == 0 ||
+	       strcmp(name, "system.posix_acl_access") == 0 ||
+	       strcmp(name, "system.posix_acl_default") == 0;
+}
+
 /* The one of that name of the last entry, or NULL. */
 static struct import_xattr *import_xattr_of_last(const struct import *import,
 						 const char *name)

@@ -108,6 +108,8 @@ MUST_CHECK int import_symlink(struct import *import, const char *path,
 /* Another name of a file; `existing` may be given later. */
 MUST_CHECK int import_link(struct import *import, const char *path,
 			   const char *existing);
+/* Is an extended attribute content?  (Labels of this host's policy are not.) */
+bool import_xattr_wanted(const char *name);
 /* Extended attribute of what was added last; the same name again replaces. */
 MUST_CHECK int import_xattr(struct import *import, const char *name,
 			    const void *value, size_t len);

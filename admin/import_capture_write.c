@@ -6,6 +6,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <fcntl.h>
+#include <linux/limits.h>
 #include <stdio.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -17,7 +18,12 @@
 #include "depot/io.h"
 #include "depot/tree.h"
 
-enum { CAPTURE_COPY_LEN = 256 << 10, CAPTURE_XATTRS_MAX = 64 << 10 };
+enum {
+	CAPTURE_COPY_LEN = 256 << 10,
+	/* Of one object: libarchive reads a head of 1 MiB at most. */
+	CAPTURE_XATTRS_HEAD_MAX = 1000 << 10,
+};
+_Static_assert(CAPTURE_COPY_LEN >= XATTR_SIZE_MAX, "one buffer for both");
 
 struct capture_writer {
 	const struct capture_options *options;
@@ -29,6 +35,7 @@ struct capture_writer {
 	struct import_map links; /* (device, inode) -> row */
 	struct output_progress_state progress;
 	uint8_t *buf; /* owns */
+	char *names;  /* owns; XATTR_LIST_MAX, as the kernel has it */
 };
 
 static int capture_put_bad(struct capture_writer *w)
@@ -129,27 +136,48 @@ static void capture_times(const struct capture_writer *w, const struct stat *st,
 	archive_entry_set_mtime(entry, t->tv_sec, t->tv_nsec);
 }
 
-static bool capture_xattr_wanted(const char *name)
+static void capture_xattr_lost(struct capture_writer *w, const char *path,
+			       const char *name, const char *why)
 {
-	return strncmp(name, "user.", 5) == 0 ||
-	       strcmp(name, "security.capability") == 0;
+	output_warn(w->out, "%s: %s is left out: %s", path, name, why);
 }
 
-/* Best effort of the file system: it may have none. */
-static void capture_xattrs(struct capture_writer *w, const char *full,
-			   struct archive_entry *entry)
+/* Bytes of a head: each is in it twice, once in base64 behind an escaped name,
+ * with words and lengths. */
+static size_t capture_xattr_cost(const char *name, size_t len)
 {
-	char list[4096];
-	ssize_t list_len = llistxattr(full, list, sizeof(list)), len;
+	return 64 + 4 * strlen(name) + len + (len + 2) / 3 * 4;
+}
 
-	for (const char *name = list; name < list + MAX(list_len, 0);
+/* What cannot be kept is said. */
+static void capture_xattrs(struct capture_writer *w, const char *path,
+			   const char *full, struct archive_entry *entry)
+{
+	ssize_t list_len = llistxattr(full, w->names, XATTR_LIST_MAX), len;
+	size_t cost = 0;
+
+	if (list_len < 0 && errno != EOPNOTSUPP)
+		capture_xattr_lost(w, path, "what extended attributes it has",
+				   strerror(errno));
+	for (const char *name = w->names; name < w->names + MAX(list_len, 0);
 	     name += strlen(name) + 1) {
-		if (!capture_xattr_wanted(name))
+		if (!import_xattr_wanted(name))
 			continue;
-		len = lgetxattr(full, name, w->buf, CAPTURE_XATTRS_MAX);
-		if (len >= 0)
-			archive_entry_xattr_add_entry(entry, name, w->buf,
-						      (size_t)len);
+		len = lgetxattr(full, name, w->buf, XATTR_SIZE_MAX);
+		if (len < 0) {
+			capture_xattr_lost(w, path, name, strerror(errno));
+			continue;
+		}
+		if (archive_entry_xattr_count(entry) == TREE_XATTR_MAX ||
+		    cost + capture_xattr_cost(name, (size_t)len) >
+			CAPTURE_XATTRS_HEAD_MAX) {
+			capture_xattr_lost(w, path, name,
+					   "its extended attributes are too "
+					   "many");
+			continue;
+		}
+		cost += capture_xattr_cost(name, (size_t)len);
+		archive_entry_xattr_add_entry(entry, name, w->buf, (size_t)len);
 	}
 }
 
@@ -226,7 +254,7 @@ static int capture_put_object(struct capture_writer *w, size_t i,
 		target[MAX(len, 0)] = '\0';
 		archive_entry_set_symlink(entry, target);
 	}
-	capture_xattrs(w, full, entry);
+	capture_xattrs(w, row->path, full, entry);
 	rc = capture_put_header(w, entry);
 	if (rc == 0 && S_ISREG(row->st.st_mode))
 		rc = capture_copy(w, full, (uint64_t)row->st.st_size);
@@ -281,7 +309,8 @@ static int capture_put_all(struct capture_writer *w, json_t *head, int fd)
 
 	w->archive = archive_write_new();
 	w->buf = malloc(CAPTURE_COPY_LEN);
-	if (!w->archive || !w->buf)
+	w->names = malloc(XATTR_LIST_MAX);
+	if (!w->archive || !w->buf || !w->names)
 		return failure_errno(w->failure, -ENOMEM, "%s", w->path);
 	archive_write_set_format_pax(w->archive);
 	archive_write_add_filter_zstd(w->archive);
@@ -322,6 +351,7 @@ int capture_write(const char *path, const struct capture_options *options,
 	archive_write_free(w.archive);
 	import_map_clear(&w.links);
 	free(w.buf);
+	free(w.names);
 	if (rc == 0 && (io_sync(fd) < 0 || rename(temporary, path) < 0))
 		rc = failure_errno(failure, -errno, "cannot write %s", path);
 	if (rc < 0)

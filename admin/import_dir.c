@@ -95,15 +95,6 @@ static bool dir_same_state(const struct stat *a, const struct stat *b)
 	       a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
-/* What belongs to the content; labels of this host's own policy do not. */
-static bool dir_xattr_wanted(const char *name)
-{
-	return strncmp(name, "user.", 5) == 0 ||
-	       strcmp(name, "security.capability") == 0 ||
-	       strcmp(name, "system.posix_acl_access") == 0 ||
-	       strcmp(name, "system.posix_acl_default") == 0;
-}
-
 static int dir_xattrs(struct dir_walk *walk, int fd, const char *path)
 {
 	CLEANUP_FREE char *list = malloc(DIR_XATTR_LIST_MAX);
@@ -120,7 +111,7 @@ static int dir_xattrs(struct dir_walk *walk, int fd, const char *path)
 					   "%s: extended attributes", path);
 	for (const char *name = list; rc == 0 && name < list + list_len;
 	     name += strlen(name) + 1) {
-		if (!dir_xattr_wanted(name))
+		if (!import_xattr_wanted(name))
 			continue;
 		len = fgetxattr(fd, name, walk->buf, DIR_READ_LEN);
 		if (len < 0)

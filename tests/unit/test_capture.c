@@ -267,6 +267,179 @@ static void test_round_trip(void)
 	fixture_close(&f);
 }
 
+/* --- extended attributes -------------------------------------------------- */
+
+enum { TEST_ATTRS = 120, TEST_NAME_LEN = 64, TEST_VALUE_LEN = 60000 };
+
+static char *attr_name(unsigned int i)
+{
+	char *name;
+
+	ASSERT(asprintf(&name, "user.%03u%0*d", i, TEST_NAME_LEN - 8, 0) > 0);
+	return name;
+}
+
+/* false: this file system has no room for them. */
+static bool give_attrs(const struct fixture *f, const char *file,
+		       unsigned int count, size_t len)
+{
+	CLEANUP_FREE char *path = join(f->upper, file);
+	CLEANUP_FREE uint8_t *value = calloc(1, len + 1);
+	bool given = true;
+
+	ASSERT(value);
+	for (unsigned int i = 0; given && i < count; i++) {
+		CLEANUP_FREE char *name = attr_name(i);
+
+		value[0] = (uint8_t)i;
+		given = setxattr(path, name, value, len, 0) == 0;
+	}
+	return given;
+}
+
+/* Where a file can have more than the 4 KiB of an inode and a block. */
+static bool fixture_open_for_attrs(struct fixture *f)
+{
+	static const char *const places[] = {"/var/tmp", "/dev/shm"};
+	bool found = false;
+
+	for (size_t i = 0; !found && i < ARRAY_LEN(places); i++) {
+		setenv("TMPDIR", places[i], 1);
+		fixture_open(f);
+		put(f->upper, "many", "1");
+		found = give_attrs(f, "many", TEST_ATTRS, 1);
+		if (!found)
+			fixture_close(f);
+	}
+	unsetenv("TMPDIR");
+	if (!found)
+		puts("# no file system for many attributes here: not run");
+	return found;
+}
+
+/* User 1000 may read it, beside its owner and group. */
+static void give_acl(const struct fixture *f, const char *file)
+{
+	static const struct {
+		uint32_t version;
+		struct {
+			uint16_t tag, bits;
+			uint32_t id;
+		} entry[5];
+	} acl = {2,
+		 {{1, 6, UINT32_MAX},
+		  {2, 4, 1000},
+		  {4, 4, UINT32_MAX},
+		  {16, 4, UINT32_MAX},
+		  {32, 0, UINT32_MAX}}};
+	CLEANUP_FREE char *path = join(f->upper, file);
+
+	ASSERT(setxattr(path, "system.posix_acl_access", &acl, sizeof(acl),
+			0) == 0);
+}
+
+/* Captured, and made a package of; what was warned of goes to `warned`. */
+static void capture_and_import(struct fixture *f, struct memory_sink *memory,
+			       FILE *warned)
+{
+	struct import_sink sink = memory_sink(memory);
+	struct import_options options = {0};
+	struct import_summary summary = {0};
+	json_t *head = json_object(), *got;
+	struct import *import;
+	uint64_t left_out;
+	int saved = dup(STDERR_FILENO);
+
+	compare(f);
+	f->out.quiet = false;
+	dup2(fileno(warned), STDERR_FILENO);
+	CU_ASSERT_EQUAL_FATAL(capture_write(f->file, &f->options, &f->capture,
+					    head, &f->out, &f->failure),
+			      0);
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	f->out.quiet = true;
+	json_decref(head);
+	import = import_new(&sink, &options, &f->out, &f->failure);
+	CU_ASSERT_EQUAL_FATAL(
+	    import_capture(import, f->file, NULL, &left_out, &got, &f->failure),
+	    0);
+	json_decref(got);
+	CU_ASSERT_EQUAL_FATAL(
+	    import_finish(import, "x", "1", "1", NULL, &summary), 0);
+	import_free(import);
+	import_summary_clear(&summary);
+}
+
+/* How many user attributes it has, the n-th with a value that begins with n;
+ * *acl: it has one. */
+static unsigned int attrs_of(const struct memory_sink *memory, const char *path,
+			     size_t len, bool *acl)
+{
+	struct tree_xattr xattr;
+	uint32_t inode, pos = 0;
+	unsigned int count = 0, number;
+
+	*acl = false;
+	ASSERT(tree_find_path(memory->tree, path, &inode) == 0);
+	while (tree_xattr_next(memory->tree, inode, &pos, &xattr)) {
+		if (strncmp(xattr.name, "user.", 5) != 0) {
+			*acl = true;
+			continue;
+		}
+		CU_ASSERT_EQUAL(xattr.value_len, len);
+		number = 0;
+		CU_ASSERT_EQUAL(sscanf(xattr.name, "user.%3u", &number), 1);
+		CU_ASSERT_EQUAL(*(const uint8_t *)xattr.value, (uint8_t)number);
+		count++;
+	}
+	return count;
+}
+
+static unsigned int lines_with(FILE *file, const char *begin)
+{
+	unsigned int count = 0;
+	char line[512];
+
+	rewind(file);
+	while (fgets(line, sizeof(line), file))
+		count += strncmp(line, begin, strlen(begin)) == 0;
+	return count;
+}
+
+/* However many a file has (the list of their names was cut at 4 KiB, and then
+ * none was kept); and of those that no package or archive can hold each is
+ * said, and whose it is. */
+static void test_many_attributes(void)
+{
+	struct memory_sink memory = {0};
+	FILE *warned = tmpfile();
+	unsigned int count;
+	struct fixture f;
+	bool acl;
+
+	if (!fixture_open_for_attrs(&f))
+		return;
+	give_acl(&f, "many");
+	put(f.upper, "more", "1");
+	ASSERT(give_attrs(&f, "more", TREE_XATTR_MAX + 44, 1));
+	put(f.upper, "large", "1");
+	ASSERT(give_attrs(&f, "large", 20, TEST_VALUE_LEN));
+	capture_and_import(&f, &memory, warned);
+	CU_ASSERT_EQUAL(attrs_of(&memory, "many", 1, &acl), TEST_ATTRS);
+	CU_ASSERT_TRUE(acl);
+	CU_ASSERT_EQUAL(lines_with(warned, "warning: many:"), 0);
+	CU_ASSERT_EQUAL(attrs_of(&memory, "more", 1, &acl), TREE_XATTR_MAX);
+	CU_ASSERT_EQUAL(lines_with(warned, "warning: more: user."), 44);
+	count = attrs_of(&memory, "large", TEST_VALUE_LEN, &acl);
+	CU_ASSERT_TRUE(count >= 7 && count < 20);
+	CU_ASSERT_EQUAL(lines_with(warned, "warning: large: user."),
+			20 - count);
+	fclose(warned);
+	memory_sink_clear(&memory);
+	fixture_close(&f);
+}
+
 /* An installer that puts a link where a fact is read must not be shown, as a
  * fact, what the link leads to on this host. */
 static void test_links_are_no_facts(void)
@@ -336,6 +509,7 @@ int main(void)
 	    {"patterns", test_patterns},
 	    {"noise", test_noise},
 	    {"round trip", test_round_trip},
+	    {"many extended attributes", test_many_attributes},
 	    {"links are no facts", test_links_are_no_facts},
 	    {"sockets are left out", test_sockets_are_left_out},
 	    {"no capture", test_no_capture},
