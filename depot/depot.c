@@ -208,6 +208,14 @@ void depot_hurry(struct depot *depot)
 	upstreams_stop_get(depot->upstreams);
 }
 
+int depot_goes_on(const struct depot *depot)
+{
+	if (!atomic_load(&depot->hurried))
+		return 0;
+	log_err(0, "the daemon is ending");
+	return -ECANCELED;
+}
+
 void depot_close(struct depot *depot)
 {
 	if (!depot)

@@ -65,8 +65,9 @@ struct depot_options {
 MUST_CHECK int depot_open(const char *path, const struct depot_options *options,
 			  struct depot **depot);
 void depot_close(struct depot *depot); /* takes depot; NULL allowed */
-/* Before the end: operators' requests that wait for an upstream end within a
- * second or two, and so do later ones; guests' reads go on.  For good. */
+/* Before the end: operators' requests that wait for an upstream, or go through
+ * all trees or shards (du, verify), end within a second or two with -ECANCELED,
+ * and so do later ones; guests' reads go on.  For good. */
 void depot_hurry(struct depot *depot);
 
 const char *depot_path(const struct depot *depot);

@@ -106,8 +106,10 @@ static int du_open_tree(struct du *du, uint32_t *opened, size_t i)
 	struct du_tree *own = &du->trees[i];
 	struct tree *tree;
 	int64_t since;
-	int rc;
+	int rc = depot_goes_on(du->depot);
 
+	if (rc < 0)
+		return rc;
 	rc = gc_row_tree_get(du->depot->state, &du->here.names[i], time(NULL),
 			     &since);
 	if (rc < 0)
@@ -232,8 +234,10 @@ static bool du_shard(struct du *du, bool here, size_t len)
 static int du_visit(void *ctx, const struct digest *name, size_t len)
 {
 	struct du *du = ctx;
-	int order = 1;
+	int order = 1, rc = depot_goes_on(du->depot);
 
+	if (rc < 0)
+		return rc;
 	if (!live_covers(du->live, name))
 		return DU_STOP;
 	while (du->at < du->count) {

@@ -35,7 +35,8 @@ struct du_total {
 
 /* A tree of a group that is not here counts for nothing.  Walks the whole
  * store; a shard that comes or goes meanwhile may be counted or not.  -ENOMEM,
- * -EIO, -EBADMSG (logged): a tree in use is damaged. */
+ * -EIO, -ECANCELED (depot_hurry), -EBADMSG (logged): a tree in use is damaged.
+ */
 MUST_CHECK int depot_du(struct depot *depot, struct du_group *groups,
 			size_t count, struct du_total *total);
 

@@ -81,7 +81,7 @@ void depot_prefetch_cancel(struct depot *depot, uint64_t id);
 /* The tree goes: so do its runs. */
 void depot_prefetch_forget(struct depot *depot, const struct digest *tree);
 
-/* What of a tree is on this host. */
+/* What of a tree is on this host.  -ENOMEM, -EIO, -ECANCELED (depot_hurry). */
 struct prefetch_resident {
 	uint32_t shards, shards_here;
 	uint64_t bytes, bytes_here; /* of chunks: opened */

@@ -198,11 +198,11 @@ int depot_prefetch_resident(struct depot *depot, struct tree *tree,
 {
 	CLEANUP_FREE uint32_t *lens = prefetch_chunk_lens(tree);
 	struct plan plan;
-	int rc;
+	int rc = depot_goes_on(depot);
 
 	memset(resident, 0, sizeof(*resident));
-	if (!lens)
-		return -ENOMEM;
+	if (rc < 0 || !lens)
+		return rc < 0 ? rc : -ENOMEM;
 	resident->shards = tree_shard_count(tree);
 	for (uint32_t i = 0; i < resident->shards; i++) {
 		resident->bytes += lens[i];

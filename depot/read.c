@@ -462,7 +462,7 @@ int depot_read_wait(struct depot *depot, struct depot_read *read)
 	if (rc == -EINPROGRESS && !read_wait_some(depot, &waiting.wait) &&
 	    depot_read_cancel(depot, &waiting.read))
 		return atomic_load(&depot->hurried)
-			   ? log_err(-ECANCELED, "package data: stopped")
+			   ? depot_goes_on(depot)
 			   : log_err(-EHOSTUNREACH,
 				     "package data did not come within %d s",
 				     READ_WAIT_S);

@@ -147,6 +147,9 @@ int depot_verify_files(struct depot *depot, const struct verify_what *what,
 	v.worked_since_ms = clock_ms();
 	rc = verify_names(&v);
 	for (size_t i = 0; rc == 0 && i < v.here.count; i++) {
+		rc = depot_goes_on(depot);
+		if (rc < 0)
+			break;
 		rc = verify_tree(&v, &v.here.names[i], &tree);
 		if (rc == 0 && tree)
 			rc = verify_index(&v, tree);
@@ -295,6 +298,9 @@ static int verify_open(struct verify *v, struct live *live)
 	if (rc == 0 && !v->trees)
 		rc = -ENOMEM;
 	for (size_t i = 0; rc == 0 && i < v->here.count; i++) {
+		rc = depot_goes_on(v->depot);
+		if (rc < 0)
+			break;
 		rc = depot_tree_get(v->depot, &v->here.names[i], &tree);
 		/* Told by depot_verify_files. */
 		if (rc == -ENOENT || rc == -EBADMSG) {
@@ -329,7 +335,9 @@ static int verify_window(struct verify *v, struct live *live,
 		for (n = 1; i + n < count && digest_equal(&entries[i + n].name,
 							  &entries[i].name);)
 			n++;
-		rc = verify_run(v, &entries[i], n, chunk, report);
+		rc = depot_goes_on(v->depot);
+		if (rc == 0)
+			rc = verify_run(v, &entries[i], n, chunk, report);
 		verify_rest(v);
 	}
 	if (rc == 0)

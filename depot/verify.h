@@ -37,7 +37,8 @@ struct verify_what {
 	bool repair;
 };
 
-/* Tree files and indexes.  *files: how many were read. */
+/* Tree files and indexes.  *files: how many were read.  -ECANCELED
+ * (depot_hurry), as of the other. */
 MUST_CHECK int depot_verify_files(struct depot *depot,
 				  const struct verify_what *what,
 				  verify_visit_fn *visit, void *ctx,

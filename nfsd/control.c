@@ -153,6 +153,7 @@ static const struct control_error control_errors[] = {
     {-EINVAL, CONTROL_EXIT_USAGE, MHD_HTTP_BAD_REQUEST},
     {-EMSGSIZE, CONTROL_EXIT_USAGE, MHD_HTTP_CONTENT_TOO_LARGE},
     {-EAGAIN, CONTROL_EXIT_FAILED, MHD_HTTP_SERVICE_UNAVAILABLE},
+    {-ECANCELED, CONTROL_EXIT_FAILED, MHD_HTTP_SERVICE_UNAVAILABLE},
     {-ESTALE, CONTROL_EXIT_FAILED, MHD_HTTP_GONE},
     {-EHOSTUNREACH, CONTROL_EXIT_UPSTREAM, MHD_HTTP_BAD_GATEWAY},
     {-EBADMSG, CONTROL_EXIT_BAD_CONTENT, MHD_HTTP_BAD_REQUEST},
@@ -236,6 +237,8 @@ int control_fail(struct control_request *req, int rc, const char *hint,
 	va_end(args);
 	if (!hint && (rc == -ENOSPC || rc == -EDQUOT))
 		hint = "free space where the store lies, then restart vdrived";
+	if (rc == -ECANCELED && control_is_stopping(req->control))
+		hint = "the same again when vdrived has been started";
 	if (!*cause)
 		cause = strerrordesc_np(-rc);
 	if (len >= 0 && (size_t)len < sizeof(text))

@@ -169,8 +169,8 @@
  * ACCESS is credentials, endpoint, region, ca, proxy and priority (depot.h,
  * struct upstream_access), an empty one for none.
  *
- * WHO is addr=A, listen=ADDRESS:PORT (port 0: any), each empty for any and none,
- * and secret=0|1|new, a secret path; what is left out stays as it is.
+ * WHO is addr=A, listen=ADDRESS:PORT (port 0: any), each empty for any and
+ * none, and secret=0|1|new, a secret path; what is left out stays as it is.
  *
  * QUOTA is quota_bytes=N and quota_files=N, 0 for no limit; what is left out
  * stays as it is (of a new guest: delta.quota).
@@ -190,8 +190,9 @@
  * waits all the same: an assign or anything else that asks an upstream makes
  * all others wait for it; verbs that change guests wait in the overlay for each
  * other; and while a guest is imported, which may take packages over, requests
- * that change the depot are refused with 503.  The daemon's end waits for long
- * requests.
+ * that change the depot are refused with 503.  When the daemon is ending, long
+ * requests end, too, with 503: nothing has been changed by them, but of a reset
+ * of one software's changes a part may have been done.
  *
  * Bytes of a stream go through a file without a name in the store's directory,
  * both ways, so they are bounded by its free space only.

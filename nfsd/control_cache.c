@@ -48,16 +48,6 @@ int control_package_pin(struct control_request *req)
 
 enum { CONTROL_RECORD_MAX_S = 86400 };
 
-static bool control_is_stopping(struct control *control)
-{
-	bool stopping;
-
-	pthread_mutex_lock(&control->lock);
-	stopping = control->stopping;
-	pthread_mutex_unlock(&control->lock);
-	return stopping;
-}
-
 static int control_record_seconds(struct control_request *req,
 				  unsigned long *seconds)
 {

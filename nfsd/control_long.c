@@ -48,7 +48,7 @@ static int control_long_refuse(struct control_request *req, const char *why)
 static const char *control_long_enter(struct control *control, bool depot)
 {
 	if (control->stopping)
-		return "the daemon is stopping";
+		return "the daemon is ending";
 	if (control->long_running >= CONTROL_LONG_MAX)
 		return "too many long requests are under way";
 	if (depot && control->depot_busy)
@@ -100,10 +100,24 @@ int control_depot_free(struct control_request *req)
 	    req, "a guest or package is just being taken over");
 }
 
+bool control_is_stopping(struct control *control)
+{
+	bool stopping;
+
+	pthread_mutex_lock(&control->lock);
+	stopping = control->stopping;
+	pthread_mutex_unlock(&control->lock);
+	return stopping;
+}
+
 void control_long_stop(struct control *control)
 {
 	pthread_mutex_lock(&control->lock);
 	control->stopping = true;
+	pthread_mutex_unlock(&control->lock);
+	if (control->daemon.site)
+		site_hurry(control->daemon.site);
+	pthread_mutex_lock(&control->lock);
 	while (control->long_count > 0)
 		pthread_cond_wait(&control->idle, &control->lock);
 	pthread_mutex_unlock(&control->lock);

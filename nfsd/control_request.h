@@ -160,12 +160,15 @@ control_handler control_delta_changes, control_delta_assign,
     control_delta_reset_package;
 
 /* Hand a request to a thread of its own; its connection is suspended.  -EAGAIN
- * (answered): too many, or the daemon is stopping.  control_long.c */
+ * (answered): too many, or the daemon is ending.  control_long.c */
 MUST_CHECK int control_long_start(struct control_request *req);
 /* May a request that changes the depot run now?  -EAGAIN (answered). */
 MUST_CHECK int control_depot_free(struct control_request *req);
-/* Begin no more, and wait for those under way. */
+/* Begin no more, end those under way (site_hurry; depot_hurry has been called),
+ * and wait for them. */
 void control_long_stop(struct control *control);
+/* Is the daemon ending?  Any thread. */
+bool control_is_stopping(struct control *control);
 
 /*
  * Listen on a socket of this name, mode 0660; *fd: the caller's.  What lies

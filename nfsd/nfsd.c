@@ -433,9 +433,9 @@ static int nfsd_start(struct nfsd *nfsd, const struct conf *conf)
 }
 
 /*
- * No operator waits for an upstream any more; no new calls; what has been done
- * becomes stable; the answers go out; then everything is taken down from the
- * top.
+ * No operator waits for an upstream any more, nor for what goes through a whole
+ * delta (control_stop); no new calls; what has been done becomes stable; the
+ * answers go out; then everything is taken down from the top.
  */
 static void nfsd_stop(struct nfsd *nfsd)
 {

@@ -418,7 +418,9 @@ static int diff_walk(struct diff *d, uint64_t root, bool telling)
 		}
 		item = &f->items[f->next++];
 		whole = d->by_path && (f->whole || item->replaced);
-		rc = diff_set_path(d, f->path_len, item, &len);
+		rc = site_goes_on(d->site);
+		if (rc == 0)
+			rc = diff_set_path(d, f->path_len, item, &len);
 		if (rc == 0 && item->kind[0])
 			rc = d->tell(d, item, d->path);
 		if (rc == 0 && item->descend)
@@ -463,7 +465,8 @@ int site_delta_diff(struct site *site, const char *guest,
 		    int (*visit)(void *ctx, const struct site_delta_change *),
 		    void *ctx)
 {
-	struct diff d = {.tell = diff_tell, .visit = visit, .ctx = ctx};
+	struct diff d = {
+	    .site = site, .tell = diff_tell, .visit = visit, .ctx = ctx};
 	struct attribution owners = {.count = 0};
 	struct site_view *sv;
 	int rc = -ENOENT;

@@ -5,7 +5,8 @@
  *
  * view->lock is taken for one directory at a time, site->verbs is held over
  * all.  Errors: -ENOMEM, -EIO (of the state database, or of a damaged record),
- * and what `tell` and `visit` give, which ends the walk.
+ * -ECANCELED (site_hurry), and what `tell` and `visit` give, which ends the
+ * walk.
  */
 #ifndef OVERLAY_DELTA_DIFF_H
 #define OVERLAY_DELTA_DIFF_H
@@ -70,6 +71,7 @@ typedef int diff_tell_fn(struct diff *d, const struct diff_item *item,
 			 const char *path);
 
 struct diff {
+	struct site *site; /* borrows, as all of these */
 	struct view *view;
 	const struct image *image; /* borrows from the view */
 	diff_tell_fn *tell;

@@ -128,7 +128,9 @@ static int export_data(struct exporting *e, int fd, uint64_t data_id, off_t at,
 		size_t len = MIN((size_t)(end - at), (size_t)EXPORT_PIECE);
 
 		le64_put(head + 8, (uint64_t)at);
-		rc = io_pread_all(fd, e->piece, len, (uint64_t)at);
+		rc = site_goes_on(e->site);
+		if (rc == 0)
+			rc = io_pread_all(fd, e->piece, len, (uint64_t)at);
 		if (rc == 0)
 			stream_out_item(&e->out, 'F', head, sizeof(head),
 					e->piece, len, NULL, 0);
@@ -161,9 +163,10 @@ static int export_file(struct exporting *e,
 		rc = export_data(e, fd, data->data_id, from, at);
 	}
 	close(fd);
-	return rc < 0 ? log_err(rc, "delta %s: host file %016llx", e->guest,
-				(unsigned long long)data->data_id)
-		      : e->out.error;
+	if (rc < 0 && rc != -ECANCELED)
+		log_err(rc, "delta %s: host file %016llx", e->guest,
+			(unsigned long long)data->data_id);
+	return rc < 0 ? rc : e->out.error;
 }
 
 struct export_layer {
@@ -178,8 +181,10 @@ static int export_key(void *ctx, const struct each_key *key)
 	uint8_t head[2] = {(uint8_t)(1 + key->rest_len), (uint8_t)l->kind};
 	uint8_t value[RECORD_INODE_LEN];
 	struct record rec;
-	int rc = 0;
+	int rc = site_goes_on(l->e->site);
 
+	if (rc < 0)
+		return rc;
 	if (l->kind != 'i') {
 		uint8_t rest[32];
 

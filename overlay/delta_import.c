@@ -386,7 +386,9 @@ static int import_body(struct importing *im)
 	int rc = stream_in_next(&im->in);
 
 	for (; rc == 0 && im->in.type != 'E'; rc = stream_in_next(&im->in)) {
-		rc = import_item(im);
+		rc = site_goes_on(im->site);
+		if (rc == 0)
+			rc = import_item(im);
 		if (rc < 0)
 			break;
 	}

@@ -12,10 +12,14 @@
 #include <stdio.h>
 
 #include "depot/array.h"
+#include "depot/clock.h"
 #include "depot/log.h"
 #include "overlay/delta_diff.h"
 
-enum { READ_STEP = 256 << 10 }; /* bytes of a file in one READ */
+enum {
+	READ_STEP = 256 << 10, /* bytes of a file in one READ */
+	READ_LOOK_MS = 200,    /* is the daemon ending? */
+};
 
 /* Where a file with several names was told. */
 struct read_link {
@@ -56,27 +60,44 @@ static void read_wake(struct view_wait *wait)
 	pthread_mutex_unlock(&w->lock);
 }
 
-static void read_sleep(struct read_wait *w)
+/* -ECANCELED (logged): the daemon is ending, and nothing will wake `w`. */
+static int read_sleep(const struct site *site, struct read_wait *w)
 {
+	int rc = 0;
+
 	pthread_mutex_lock(&w->lock);
-	while (!w->woken)
+	while (!w->woken && rc == 0) {
+		struct timespec until = clock_after_ms(READ_LOOK_MS);
+
+		pthread_cond_clockwait(&w->cond, &w->lock, CLOCK_MONOTONIC,
+				       &until);
+		if (!w->woken)
+			rc = site_goes_on(site);
+	}
+	pthread_mutex_unlock(&w->lock);
+	if (rc < 0 && view_wait_cancel(&w->wait))
+		return rc;
+	pthread_mutex_lock(&w->lock);
+	while (!w->woken) /* it is certain to come */
 		pthread_cond_wait(&w->cond, &w->lock);
 	w->woken = false;
 	pthread_mutex_unlock(&w->lock);
+	return rc;
 }
 
 /* One READ, and what came of it to `take`; *len: in, out. */
-static int read_piece(struct view *view, struct view_object obj, uint64_t off,
+static int read_piece(const struct site_object *object, uint64_t off,
 		      size_t *len, struct read_wait *w, site_take_fn *take,
 		      void *ctx)
 {
 	static const struct view_cred root = {0, 0, {0}, 0};
-	struct view_read read;
-	int rc;
+	struct view_object obj = {object->attr.fileid, object->attr.generation};
+	struct view_read read = {.iov_count = 0};
+	int rc = site_goes_on(object->site);
 
-	while ((rc = view_read(view, &root, obj, off, *len, &w->wait, &read)) ==
-	       -EINPROGRESS)
-		read_sleep(w);
+	while (rc == 0 && (rc = view_read(object->view, &root, obj, off, *len,
+					  &w->wait, &read)) == -EINPROGRESS)
+		rc = read_sleep(object->site, w);
 	*len = 0;
 	for (unsigned int i = 0; rc == 0 && i < read.iov_count; i++) {
 		rc = take(ctx, read.iov[i].iov_base, read.iov[i].iov_len);
@@ -90,7 +111,6 @@ int site_object_data(const struct site_object *object, site_take_fn *take,
 		     void *ctx)
 {
 	struct read_wait w = {.wait = {.wake = read_wake}};
-	struct view_object obj = {object->attr.fileid, object->attr.generation};
 	uint64_t off = 0;
 	int rc = 0;
 
@@ -100,7 +120,7 @@ int site_object_data(const struct site_object *object, site_take_fn *take,
 	while (rc == 0 && off < object->attr.size) {
 		size_t len = MIN((uint64_t)READ_STEP, object->attr.size - off);
 
-		rc = read_piece(object->view, obj, off, &len, &w, take, ctx);
+		rc = read_piece(object, off, &len, &w, take, ctx);
 		off += len;
 		if (rc == 0 && len == 0)
 			rc = log_err(-EIO, "delta %s: %s is cut short",
@@ -185,6 +205,7 @@ static int read_tell(struct diff *d, const struct diff_item *item,
 	    .mode_before = item->mode_before,
 	    .opaque = item->opaque,
 	    .view = r->view,
+	    .site = r->site,
 	};
 	struct tree_inode was;
 	int rc = 0;
@@ -246,7 +267,8 @@ static void read_close(struct reading *r)
 
 static int read_run(struct reading *r, const char *guest, const char *snapshot)
 {
-	struct diff d = {.tell = read_tell, .ctx = r, .by_path = true};
+	struct diff d = {
+	    .site = r->site, .tell = read_tell, .ctx = r, .by_path = true};
 	int rc;
 
 	r->sv = site_guest(r->site, guest);

@@ -27,6 +27,7 @@ struct reset_change {
 };
 
 struct reset {
+	struct site *site;
 	struct view *view;
 	const char *package;          /* "": nobody's */
 	struct reset_change *changes; /* owns */
@@ -402,7 +403,8 @@ static int reset_one(struct view *view, const struct reset_change *c)
 
 static int reset_look(struct reset *r, struct attribution *owners)
 {
-	struct diff d = {.view = r->view,
+	struct diff d = {.site = r->site,
+			 .view = r->view,
 			 .tell = diff_tell,
 			 .visit = reset_note,
 			 .ctx = r,
@@ -417,8 +419,11 @@ static int reset_round(struct reset *r, size_t *moved)
 {
 	*moved = 0;
 	for (size_t i = r->count; i > 0; i--) {
-		int rc = reset_one(r->view, &r->changes[i - 1]);
+		int rc = site_goes_on(r->site);
 
+		if (rc < 0)
+			return rc;
+		rc = reset_one(r->view, &r->changes[i - 1]);
 		/* Another one is in its way, or has undone it with itself. */
 		if (rc == -ENOTEMPTY || rc == -EEXIST || rc == -ENOENT ||
 		    rc == -ENOTDIR || rc == -EISDIR || rc == -ESTALE)
@@ -478,7 +483,7 @@ int site_delta_reset_package(struct site *site, const char *guest,
 			     void *ctx, uint64_t *left)
 {
 	struct attribution owners = {.count = 0};
-	struct reset r = {.package = package};
+	struct reset r = {.site = site, .package = package};
 	struct site_view *sv;
 	int rc = -ENOENT;
 

@@ -4,7 +4,6 @@
  * at.  What is looked at is in the header.
  */
 #include "overlay/delta_verify.h"
-#include "overlay/site_impl.h"
 
 void verify_tell(struct verify *v, const struct findings *f)
 {
@@ -22,8 +21,10 @@ int verify_look(struct verify *v, struct look look,
 			  struct findings *f))
 {
 	struct findings f = {0};
-	int rc;
+	int rc = site_goes_on(v->site);
 
+	if (rc < 0)
+		return rc;
 	pthread_rwlock_rdlock(&v->view->lock);
 	rc = fn(v, &look, &f);
 	pthread_rwlock_unlock(&v->view->lock);
@@ -77,7 +78,8 @@ int site_delta_verify(struct site *site, const char *guest,
 		      void (*tell)(void *ctx, bool problem, const char *what),
 		      void *ctx, struct site_delta_figures *figures)
 {
-	struct verify v = {.tell = tell, .ctx = ctx, .figures = figures};
+	struct verify v = {
+	    .site = site, .tell = tell, .ctx = ctx, .figures = figures};
 	struct site_view *sv;
 	int rc = -ENOENT;
 

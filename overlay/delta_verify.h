@@ -21,14 +21,14 @@
  *
  * A problem: the guest has lost, or will lose, something.  A warning: space is
  * wasted, or bytes are not what they could be expected to be.  Neither is an
- * error of a function here: those are -ENOMEM, and -EIO and what else the state
- * database or a directory of host files may fail with.
+ * error of a function here: those are -ENOMEM, -ECANCELED (site_hurry), and
+ *-EIO and what else the state database or a directory of host files may fail
+ *with.
  */
 #ifndef OVERLAY_DELTA_VERIFY_H
 #define OVERLAY_DELTA_VERIFY_H
 
-#include "overlay/site.h"
-#include "overlay/view_impl.h"
+#include "overlay/site_impl.h"
 
 enum { FINDINGS_MAX = 8, FINDING_LEN = 320 };
 
@@ -53,6 +53,7 @@ struct host_name {
 
 /* One run; all of it is of the thread that runs. */
 struct verify {
+	struct site *site;         /* borrows */
 	struct view *view;         /* borrows */
 	const struct image *image; /* borrows from the view */
 	void (*tell)(void *ctx, bool problem, const char *what);

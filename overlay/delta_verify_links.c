@@ -178,8 +178,10 @@ int verify_walk(struct verify *v, bool alone)
 		struct look look = {.id = v->dirs[--v->dir_count]};
 		struct findings ignored = {0};
 
-		rc = alone ? look_dir(v, &look, &ignored)
-			   : verify_look(v, look, look_dir);
+		rc = site_goes_on(v->site);
+		if (rc == 0)
+			rc = alone ? look_dir(v, &look, &ignored)
+				   : verify_look(v, look, look_dir);
 	}
 	return rc;
 }
@@ -289,8 +291,12 @@ int verify_links(struct verify *v)
 	pthread_rwlock_rdlock(&v->view->lock);
 	rc = links_hide(v);
 	pthread_rwlock_unlock(&v->view->lock);
-	for (uint32_t i = 0; rc == 0 && i < image_inode_count(v->image); i++)
-		rc = verify_link(v, image_inode(v->image, i)->fileid, 0);
+	for (uint32_t i = 0; rc == 0 && i < image_inode_count(v->image); i++) {
+		rc = site_goes_on(v->site);
+		if (rc == 0)
+			rc =
+			    verify_link(v, image_inode(v->image, i)->fileid, 0);
+	}
 	if (rc == 0 && v->suspect_count > 0) {
 		pthread_rwlock_wrlock(&v->view->lock);
 		rc = links_tell(v);

@@ -89,9 +89,10 @@ static int records_sum(void *ctx, const struct each_key *key)
 {
 	struct records *r = ctx;
 	struct record rec;
+	int rc = site_goes_on(r->v->site);
 
-	if (key->rest_len != 8)
-		return 0;
+	if (rc < 0 || key->rest_len != 8)
+		return rc;
 	r->v->layer_files[r->level]++;
 	if (record_decode(key->value, key->value_len, &rec) < 0) {
 		r->v->damaged = true;

@@ -65,7 +65,10 @@ int verify_list_host(struct verify *v)
 
 			snprintf(path, sizeof(path), "%s/%016llx/%02x",
 				 v->view->data_dir, verify_layer_id(v, i), low);
-			rc = host_list_dir(v, (struct host_dir){i, low}, path);
+			rc = site_goes_on(v->site);
+			if (rc == 0)
+				rc = host_list_dir(v, (struct host_dir){i, low},
+						   path);
 		}
 	return rc;
 }
@@ -98,8 +101,10 @@ static int host_sift(struct verify *v)
 		struct host_name h = v->host[i];
 		char path[640];
 		bool reap = false;
-		int rc;
+		int rc = site_goes_on(v->site);
 
+		if (rc < 0)
+			return rc;
 		data_path(v->view, verify_layer_id(v, h.level), h.data_id, path,
 			  sizeof(path));
 		if (idset_has(&v->named[h.level], h.data_id) ||

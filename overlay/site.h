@@ -357,7 +357,8 @@ struct site_object {
 	const char *link;      /* a path told before with the same file; or */
 	const char *target;    /* of a symbolic link, no NUL at the end */
 	size_t target_len;
-	struct view *view; /* the overlay's own */
+	struct view *view; /* the overlay's own; as site */
+	struct site *site;
 };
 /*
  * As the delta is now, or (snapshot) was then; writers pause for a moment.
@@ -544,6 +545,11 @@ MUST_CHECK int site_forget_generations(struct site *site,
 				       const char *name, const char *tag,
 				       unsigned int *count);
 
+/* Before the end: what goes through a delta (export, import, objects, diff,
+ * verify, reset of one software, a look at a profile) ends within a moment with
+ * -ECANCELED, and so does what begins later; guests are served on.  For good.
+ * Any thread. */
+void site_hurry(struct site *site);
 /* Wait until everything replied as stable is on disk; before exit. */
 void site_quiesce(struct site *site);
 

@@ -12,6 +12,8 @@
 #ifndef OVERLAY_SITE_IMPL_H
 #define OVERLAY_SITE_IMPL_H
 
+#include <stdatomic.h>
+
 #include "overlay/selection.h"
 #include "overlay/view_impl.h"
 
@@ -52,6 +54,7 @@ struct site {
 	struct starts *starts; /* owns */
 	uint64_t boot;         /* this life's number */
 	enum site_trust trust; /* verbs */
+	atomic_bool hurried;   /* site_hurry */
 	pthread_mutex_t verbs; /* before lock */
 	pthread_rwlock_t lock;
 	/* guarded by lock: */
@@ -67,6 +70,9 @@ struct site {
 
 /* --- site.c -------------------------------------------------------------- */
 
+/* What takes long asks this again and again: 0, or -ECANCELED (logged) when
+ * site_hurry has been called. */
+MUST_CHECK int site_goes_on(const struct site *site);
 /* NULL: there is none.  lock is held. */
 struct tenant *site_find_tenant(struct site *site, const char *name);
 struct site_view *site_find_view(struct site *site, const char *path);

@@ -293,7 +293,8 @@ static int look_run(struct site *site, const char *guest,
 		    struct profile_look *look)
 {
 	struct site_view *sv = site_guest(site, guest);
-	struct diff d = {.tell = diff_tell, .visit = look_note, .ctx = look};
+	struct diff d = {
+	    .site = site, .tell = diff_tell, .visit = look_note, .ctx = look};
 	int rc;
 
 	if (!sv)

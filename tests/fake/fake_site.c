@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#include "depot/log.h"
 #include "tests/fake/fake_view.h"
 
 enum { FAKE_VIEWS_MAX = 64 };
@@ -14,6 +15,7 @@ struct site {
 	pthread_mutex_t lock;
 	pthread_cond_t released;
 	bool hold;         /* lock */
+	bool hurried;      /* lock */
 	unsigned int held; /* lock */
 	uint64_t imported; /* lock */
 };
@@ -248,6 +250,14 @@ void fake_site_hold(struct site *site, bool hold)
 	pthread_mutex_unlock(&site->lock);
 }
 
+void site_hurry(struct site *site)
+{
+	pthread_mutex_lock(&site->lock);
+	site->hurried = true;
+	pthread_cond_broadcast(&site->released);
+	pthread_mutex_unlock(&site->lock);
+}
+
 unsigned int fake_site_held(struct site *site)
 {
 	unsigned int held;
@@ -272,11 +282,18 @@ int site_delta_verify(struct site *site, const char *guest UNUSED,
 		      void (*tell)(void *ctx, bool problem, const char *what),
 		      void *ctx, struct site_delta_figures *figures)
 {
+	bool hurried;
+
 	pthread_mutex_lock(&site->lock);
 	site->held++;
-	while (site->hold)
+	while (site->hold && !site->hurried)
 		pthread_cond_wait(&site->released, &site->lock);
+	hurried = site->hurried;
 	pthread_mutex_unlock(&site->lock);
+	if (hurried) {
+		log_err(0, "the daemon is ending");
+		return -ECANCELED;
+	}
 	tell(ctx, true, "file 7: \xff is no name");
 	figures->problems = 1;
 	return 0;

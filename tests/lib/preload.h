@@ -10,6 +10,9 @@
  *	clocks	as the daemon's own code reads them (not its libraries, which
  *		sleep by them) are frozen or moved
  *	events	begin and end of syncs and sends on sockets, in their order
+ *
+ * With TEST_SEEK_NAP_MS in the environment each lseek() in a host file of a
+ * delta takes so much longer.
  */
 #ifndef TESTS_LIB_PRELOAD_H
 #define TESTS_LIB_PRELOAD_H

@@ -32,6 +32,8 @@ static int (*real_fdatasync)(int fd);
 static int (*real_fsync)(int fd);
 static ssize_t (*real_sendmsg)(int fd, const struct msghdr *msg, int flags);
 static int (*real_clock_gettime)(clockid_t id, struct timespec *ts);
+static off_t (*real_lseek)(int fd, off_t off, int whence);
+static long seek_nap_ms;
 
 /* ISO C has no cast from an object pointer to a function's. */
 static void preload_next(const char *name, void *function)
@@ -63,6 +65,7 @@ static void preload_find_program(void)
 __attribute__((constructor)) static void preload_start(void)
 {
 	const char *path = getenv("TEST_PRELOAD");
+	const char *nap = getenv("TEST_SEEK_NAP_MS");
 	void *map;
 	int fd;
 
@@ -70,6 +73,8 @@ __attribute__((constructor)) static void preload_start(void)
 	preload_next("fsync", &real_fsync);
 	preload_next("sendmsg", &real_sendmsg);
 	preload_next("clock_gettime", &real_clock_gettime);
+	preload_next("lseek", &real_lseek);
+	seek_nap_ms = nap ? atol(nap) : 0;
 	if (!path)
 		return;
 	preload_find_program();
@@ -117,7 +122,7 @@ static enum preload_file preload_classify(int fd)
 	if (strstr(path, "/store/state") && len > 4 &&
 	    strcmp(path + len - 4, ".log") == 0)
 		return PRELOAD_LOG;
-	return strstr(path, "/store/data/") ? PRELOAD_HOST : PRELOAD_OTHER;
+	return strstr(path, "/data/") ? PRELOAD_HOST : PRELOAD_OTHER;
 }
 
 static void preload_hold(uint32_t bit)
@@ -184,6 +189,20 @@ EXPORTED ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 		getpeername(fd, (struct sockaddr *)&peer, &len);
 	preload_event_from(PRELOAD_SENT, ntohs(peer.sin_port));
 	return real_sendmsg(fd, msg, flags);
+}
+
+/* --- a slow disk --------------------------------------------------------- */
+
+EXPORTED off_t lseek(int fd, off_t off, int whence)
+{
+	const struct timespec nap = {.tv_sec = seek_nap_ms / 1000,
+				     .tv_nsec = seek_nap_ms % 1000 * 1000000};
+
+	if (!real_lseek) /* before our constructor */
+		preload_next("lseek", &real_lseek);
+	if (seek_nap_ms > 0 && preload_classify(fd) == PRELOAD_HOST)
+		nanosleep(&nap, NULL);
+	return real_lseek(fd, off, whence);
 }
 
 /* --- clocks -------------------------------------------------------------- */

@@ -318,11 +318,120 @@ static void test_move_entitled(void)
 	fixture_close(&to);
 }
 
+/* --- the daemon ends while somebody asks ---------------------------------- */
+
+struct test_hurry {
+	struct site *site;
+	unsigned int told;
+	size_t taken; /* bytes of a file */
+	int rc;       /* of asking for them */
+};
+
+static int test_hurry_change(void *ctx,
+			     const struct site_delta_change *change UNUSED)
+{
+	struct test_hurry *h = ctx;
+
+	h->told++;
+	site_hurry(h->site);
+	return 0;
+}
+
+static int test_hurry_take(void *ctx, const void *data UNUSED, size_t len)
+{
+	struct test_hurry *h = ctx;
+
+	h->taken += len;
+	site_hurry(h->site);
+	return 0;
+}
+
+/* Of a file that takes several READs the first is told. */
+static int test_hurry_object(void *ctx, const struct site_object *object)
+{
+	struct test_hurry *h = ctx;
+
+	if (object->kind == SITE_CHANGE_DELETED ||
+	    !S_ISREG(object->attr.mode) || object->attr.size < TEST_BIG_LEN)
+		return 0;
+	h->rc = site_object_data(object, test_hurry_take, h);
+	return 0;
+}
+
+static void test_hurry_tell(void *ctx, bool problem, const char *what UNUSED)
+{
+	*(unsigned int *)ctx += problem;
+}
+
+/* Before anything of it: ended at once, and nothing is changed. */
+static void test_hurry_all(struct fixture *fx, int stream)
+{
+	struct site_delta_figures figures;
+	unsigned int problems = 0;
+	uint64_t left;
+	int fd = test_file();
+
+	CU_ASSERT_EQUAL(site_delta_verify(fx->site, "red/vm1", test_hurry_tell,
+					  &problems, &figures),
+			-ECANCELED);
+	CU_ASSERT_EQUAL(site_delta_export(fx->site, "red/vm1", NULL, fd),
+			-ECANCELED);
+	CU_ASSERT_EQUAL(site_delta_export(fx->site, "red/vm1", "s", fd),
+			-ECANCELED);
+	lseek(stream, 0, SEEK_SET);
+	CU_ASSERT_EQUAL(site_delta_import(fx->site, "red/vm1", stream),
+			-ECANCELED);
+	CU_ASSERT_EQUAL(site_delta_reset_package(fx->site, "red/vm1", "p",
+						 false, NULL, NULL, &left),
+			-ECANCELED);
+	CU_ASSERT_EQUAL(site_guest_pause(fx->site, "red/vm1", true), 0);
+	CU_ASSERT_EQUAL(site_guest_export(fx->site, "red/vm1", fd), -ECANCELED);
+	CU_ASSERT_EQUAL(site_guest_pause(fx->site, "red/vm1", false), 0);
+	close(fd);
+}
+
+static void test_ending(void)
+{
+	struct site_delta_figures figures;
+	struct test_hurry h = {.told = 0};
+	unsigned int problems = 0;
+	struct fixture fx;
+	struct view *view = test_open(&fx);
+	int fd = test_file();
+
+	test_fill(&fx, view);
+	CU_ASSERT_EQUAL(site_delta_export(fx.site, "red/vm1", NULL, fd), 0);
+	check_mute();
+	h.site = fx.site;
+	CU_ASSERT_EQUAL(
+	    site_delta_diff(fx.site, "red/vm1", test_hurry_change, &h),
+	    -ECANCELED);
+	CU_ASSERT_EQUAL(h.told, 1);
+	test_hurry_all(&fx, fd);
+	fixture_restart(&fx, false);
+	h = (struct test_hurry){.site = fx.site};
+	CU_ASSERT_EQUAL(
+	    site_delta_objects(fx.site, "red/vm1", NULL, test_hurry_object, &h),
+	    -ECANCELED);
+	CU_ASSERT_TRUE(h.taken > 0 && h.taken < TEST_BIG_LEN);
+	CU_ASSERT_EQUAL(h.rc, -ECANCELED);
+	check_unmute();
+	fixture_restart(&fx, false);
+	CU_ASSERT_TRUE(test_filled(fixture_view(&fx, "/red/vm1")));
+	CU_ASSERT_EQUAL(site_delta_verify(fx.site, "red/vm1", test_hurry_tell,
+					  &problems, &figures),
+			0);
+	CU_ASSERT_EQUAL(problems, 0);
+	close(fd);
+	fixture_close(&fx);
+}
+
 static const struct check_test tests[] = {
     {"a delta out and in", test_delta},
     {"damaged streams", test_damaged},
     {"a guest moves", test_move},
     {"a guest moves with what it may have", test_move_entitled},
+    {"the daemon ends meanwhile", test_ending},
 };
 
 int main(void)

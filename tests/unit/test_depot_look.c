@@ -221,6 +221,37 @@ static void test_verify_own(void)
 	depot_close(depot);
 }
 
+/* The depot is about to close: nobody goes through it any more. */
+static void test_hurried(void)
+{
+	CLEANUP(tmpdir_cleanup) char *dir = tmpdir_new();
+	struct kit_package a = {0};
+	struct depot *depot = test_open(dir, 0);
+	struct verify_what what = {.repair = false};
+	struct verify_report report;
+	struct digest from = {{0}};
+	struct test_found found;
+	struct du_total total;
+	struct du_group group;
+	uint64_t files;
+
+	kit_create(depot, "a", "1", 30, 1, &a);
+	group =
+	    (struct du_group){.trees = tree_digest(a.tree), .tree_count = 1};
+	depot_hurry(depot);
+	check_mute();
+	CU_ASSERT_EQUAL(depot_du(depot, &group, 1, &total), -ECANCELED);
+	CU_ASSERT_EQUAL(
+	    depot_verify_files(depot, &what, test_visit, &found, &files),
+	    -ECANCELED);
+	CU_ASSERT_EQUAL(depot_verify_shards(depot, &what, &from, test_visit,
+					    &found, &report),
+			-ECANCELED);
+	check_unmute();
+	kit_package_clear(&a);
+	depot_close(depot);
+}
+
 /* What came from an upstream is fetched again; cold is not bad. */
 static void test_verify_pulled(void)
 {
@@ -281,6 +312,7 @@ static const struct check_test tests[] = {
     {"what groups take up, and what removal frees", test_du},
     {"damage to what was made here", test_verify_own},
     {"damage to what an upstream has", test_verify_pulled},
+    {"the end of the depot", test_hurried},
 };
 
 int main(void)
