@@ -35,7 +35,7 @@ cmd_fn cmd_upstream_add, cmd_upstream_set, cmd_upstream_test, cmd_upstream_list,
     cmd_upstream_remove;
 cmd_fn cmd_package_pin, cmd_package_unpin;
 cmd_fn cmd_cache_record, cmd_cache_replay;
-cmd_fn cmd_tenant_create, cmd_tenant_set, cmd_tenant_assign,
+cmd_fn cmd_tenant_create, cmd_tenant_set, cmd_tenant_remove, cmd_tenant_assign,
     cmd_tenant_unassign, cmd_tenant_conflicts, cmd_tenant_list;
 cmd_fn cmd_tenant_history, cmd_tenant_rollback, cmd_tenant_upgrade;
 cmd_fn cmd_guest_add, cmd_guest_set, cmd_guest_list;

@@ -108,3 +108,53 @@ int cmd_tenant_set(struct cli *cli, size_t argc UNUSED, const char *const *argv)
 	json_decref(json);
 	return CONTROL_EXIT_OK;
 }
+
+/* --- remove --------------------------------------------------------------- */
+
+/* "its quota, 3 generations and its name in 2 lists of package entitle" */
+static void cmd_tenant_goes(const json_t *json, char *text, size_t cap)
+{
+	uintmax_t generations = (uintmax_t)cmd_number(json, "generations");
+	uintmax_t lists = (uintmax_t)cmd_number(json, "entitlements");
+	size_t len;
+
+	snprintf(text, cap, "its quota, %ju generation%s", generations,
+		 generations == 1 ? "" : "s");
+	len = strlen(text);
+	if (lists > 0)
+		snprintf(text + len, cap - len,
+			 ", its name in %ju list%s of package entitle", lists,
+			 lists == 1 ? "" : "s");
+}
+
+int cmd_tenant_remove(struct cli *cli, size_t argc UNUSED,
+		      const char *const *argv)
+{
+	bool dry_run = args_has(&cli->args, ARGS_DRY_RUN);
+	struct client_request request = {
+	    .method = "POST",
+	    .path = "/v1/tenants/remove",
+	    .query = {{"name", argv[0]}, {"dry_run", "1"}}};
+	char goes[128];
+	json_t *json;
+	/* Guests in the way are told before anybody is asked. */
+	int rc = cmd_post(cli, &request, &json);
+
+	if (rc == -ENOENT)
+		cmd_suggest(cli, "/v1/tenants", "tenants", "tenant", argv[0]);
+	if (rc < 0)
+		return cmd_fail(cli);
+	cmd_tenant_goes(json, goes, sizeof(goes));
+	if (dry_run && cli->out.json)
+		output_json(json);
+	else if (dry_run)
+		output_line(&cli->out, "would remove tenant %s: %s", argv[0],
+			    goes);
+	json_decref(json);
+	if (dry_run)
+		return CONTROL_EXIT_OK;
+	if (cmd_confirm(cli, "tenant %s goes for good: %s", argv[0], goes) < 0)
+		return cmd_fail(cli);
+	request.query[1].value = "0";
+	return cmd_done(cli, &request, "ok  tenant %s is gone", argv[0]);
+}

@@ -130,6 +130,9 @@ static const struct command vdrive_commands[] = {
      "a new customer", 1, 1, QUOTAS, cmd_tenant_create},
     {"tenant", "set", "NAME --quota SIZE|none --quota-files N|none",
      "what all its deltas together may hold", 1, 1, QUOTAS, cmd_tenant_set},
+    {"tenant", "remove", "TENANT [-y] [-n]",
+     "the customer is gone; refused while it has guests", 1, 1,
+     ARGS_BIT(ARGS_DRY_RUN), cmd_tenant_remove},
     {"tenant", "assign",
      "TENANT REF... [-n] [--order|--prefer PACKAGE] [--only] [--conflicts "
      "fail|keep|package] [--prefetch [--all]]",

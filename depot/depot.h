@@ -29,6 +29,7 @@
 
 struct depot;
 struct kv;
+struct kv_batch;
 struct pool;
 struct space;
 struct chunk;
@@ -192,6 +193,12 @@ MUST_CHECK int depot_package_entitled_both(struct depot *depot,
 /* The operator's word from now on; durable. */
 MUST_CHECK int depot_package_entitle(struct depot *depot, const char *name,
 				     const struct package_entitled *entitled);
+/* Take a tenant out of this host's lists, in the caller's batch: who bears the
+ * name later is somebody else.  A list of it alone is nobody's then.  *count:
+ * lists that change.  -ENOMEM, -EIO. */
+MUST_CHECK int depot_entitled_forget(struct depot *depot, const char *tenant,
+				     struct kv_batch *batch,
+				     unsigned int *count);
 /* May the tenant be given it?  -EACCES: says who does not allow it. */
 MUST_CHECK int depot_package_permits(struct depot *depot,
 				     const struct package_info *info,

@@ -231,6 +231,67 @@ int depot_package_entitled(struct depot *depot, const char *name,
 	return entitle_get(depot->state, name, upstream, entitled);
 }
 
+/* The list of one package without the tenant; -ENOENT: it is not in it. */
+static int entitle_take_out(struct package_entitled *entitled,
+			    const char *tenant)
+{
+	char(*at)[PACKAGE_NAME_MAX + 1] = NULL;
+
+	if (entitled->count > 0)
+		at = bsearch(tenant, entitled->tenants, entitled->count,
+			     sizeof(*entitled->tenants), entitle_compare);
+	if (!at)
+		return -ENOENT;
+	entitled->count--;
+	memmove(at, at + 1,
+		(size_t)(entitled->tenants + entitled->count - at) *
+		    sizeof(*at));
+	return 0;
+}
+
+/* A list that is damaged gives the package to nobody, and stays. */
+static int entitle_forget_row(const struct kv_iter *it, const char *tenant,
+			      struct kv_batch *batch, unsigned int *count)
+{
+	CLEANUP(package_entitled_clear) struct package_entitled entitled = {0};
+	char name[PACKAGE_NAME_MAX + 1];
+	size_t key_len, len;
+	const uint8_t *key = kv_iter_key(it, &key_len);
+	const uint8_t *value = kv_iter_value(it, &len);
+	int rc;
+
+	/* With a NUL in it: a publisher's. */
+	if (key_len - 1 >= sizeof(name) || memchr(key, '\0', key_len))
+		return 0;
+	memcpy(name, key + 1, key_len - 1);
+	name[key_len - 1] = '\0';
+	rc = entitle_parse(value, len, &entitled);
+	if (rc == 0)
+		rc = entitle_take_out(&entitled, tenant);
+	if (rc == -ENOMEM)
+		return rc;
+	if (rc < 0)
+		return 0;
+	++*count;
+	return entitle_put(batch, name, NULL, &entitled);
+}
+
+int depot_entitled_forget(struct depot *depot, const char *tenant,
+			  struct kv_batch *batch, unsigned int *count)
+{
+	static const uint8_t prefix = STATE_KEY_ENTITLED;
+	struct kv_iter *it = kv_iter_new(depot->state, &prefix, 1, NULL, 0);
+	int rc = it ? 0 : -ENOMEM;
+
+	*count = 0;
+	for (; rc == 0 && kv_iter_valid(it); kv_iter_next(it))
+		rc = entitle_forget_row(it, tenant, batch, count);
+	if (rc == 0)
+		rc = kv_iter_error(it);
+	kv_iter_free(it);
+	return rc;
+}
+
 /* Only those that `other` has, too; takes other. */
 static void entitle_narrow(struct package_entitled *entitled,
 			   struct package_entitled *other)

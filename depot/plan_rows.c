@@ -278,6 +278,28 @@ void plan_rows_forget(struct kv_batch *batch, const struct digest *tree)
 	kv_batch_delete_range(batch, from, sizeof(from), to, sizeof(to));
 }
 
+int plan_rows_forget_tenant(struct kv *state, const char *tenant,
+			    struct kv_batch *batch)
+{
+	static const uint8_t prefix = STATE_KEY_PLAN;
+	struct kv_iter *it = kv_scan_new(state, &prefix, 1);
+	size_t tenant_len = strlen(tenant) + 1, len;
+	int rc;
+
+	if (!it)
+		return -ENOMEM;
+	for (; kv_iter_valid(it); kv_iter_next(it)) {
+		const uint8_t *key = kv_iter_key(it, &len);
+
+		if (len > PLAN_ROWS_TREE_LEN + tenant_len &&
+		    memcmp(key + PLAN_ROWS_TREE_LEN, tenant, tenant_len) == 0)
+			kv_batch_delete(batch, key, len);
+	}
+	rc = kv_iter_error(it);
+	kv_iter_free(it);
+	return rc;
+}
+
 int plan_rows_remove(struct kv *state, const struct digest *tree, bool starts)
 {
 	uint8_t key[PLAN_ROWS_TREE_LEN];

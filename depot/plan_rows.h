@@ -57,6 +57,9 @@ MUST_CHECK int plan_rows_remove(struct kv *state, const struct digest *tree,
 				bool starts);
 /* The same for a batch: a tree that goes takes all of it along. */
 void plan_rows_forget(struct kv_batch *batch, const struct digest *tree);
+/* The starts of a tenant's guests, of every tree.  -ENOMEM, -EIO. */
+MUST_CHECK int plan_rows_forget_tenant(struct kv *state, const char *tenant,
+				       struct kv_batch *batch);
 
 struct plan_figures {
 	bool has_plan;

@@ -63,6 +63,7 @@ static const struct control_route control_routes[] = {
     {"GET", "/v1/tenants", control_tenant_list, 0, 0},
     {"POST", "/v1/tenants", control_tenant_create, 0, 0},
     {"POST", "/v1/tenants/quota", control_tenant_quota, 0, 0},
+    {"POST", "/v1/tenants/remove", control_tenant_remove, 0, ROUTE_DEPOT},
     {"POST", "/v1/assign", control_assign, CONTROL_BODY_MAX,
      ROUTE_DEPOT | ROUTE_NAMES},
     {"POST", "/v1/unassign", control_unassign, CONTROL_BODY_MAX,

@@ -60,6 +60,9 @@
  *   GET  /v1/tenants                      schema "tenant-list/1"
  *   POST /v1/tenants?name=N[&QUOTA]
  *   POST /v1/tenants/quota?name=N&QUOTA
+ *   POST /v1/tenants/remove?name=N&dry_run=0|1
+ *                                         {"generations":N,"entitlements":N}
+ *                                         of what goes; 409: it has guests
  *   POST /v1/assign?tenant=N&order=0|1    body: REFs, one a line
  *                                         {"generation":N,"conflicts":[...]};
  *                                         409: nothing changed, "conflicts"

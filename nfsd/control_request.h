@@ -118,8 +118,8 @@ void control_pinned(struct depot *depot, const struct package_info *info,
 		    json_t *json);
 /* Tenants (control_tenant.c) and what they have selected (control_assign.c). */
 control_handler control_tenant_list, control_tenant_create,
-    control_tenant_quota, control_tenant_conflicts, control_assign,
-    control_unassign;
+    control_tenant_quota, control_tenant_remove, control_tenant_conflicts,
+    control_assign, control_unassign;
 /* Guests and exports (control_guest.c). */
 control_handler control_guest_list, control_guest_add, control_guest_quota,
     control_guest_whiteouts, control_guest_pause, control_guest_remove,

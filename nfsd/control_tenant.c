@@ -5,6 +5,8 @@
 #include <stdio.h>
 
 #include "depot/depot.h"
+#include "depot/gc.h"
+#include "depot/log.h"
 #include "nfsd/control_request.h"
 #include "overlay/site.h"
 
@@ -155,6 +157,87 @@ int control_tenant_quota(struct control_request *req)
 		return control_tenant_fail(req, rc, "set", look.name);
 	return control_quota_answer(req, "tenant-set/1", "tenant", look.name,
 				    &look.quota);
+}
+
+/* --- removing ---------------------------------------------------------------
+ */
+
+enum { CONTROL_GUESTS_SAID = 3 };
+
+/* The first of a tenant's guests, as text. */
+struct control_tenant_guests {
+	const char *tenant;
+	unsigned int count;
+	char first[CONTROL_GUEST_MAX + 1];
+	char text[CONTROL_GUESTS_SAID * (CONTROL_GUEST_MAX + 3)];
+};
+
+static int control_tenant_guest(void *ctx, const struct site_guest_info *info)
+{
+	struct control_tenant_guests *guests = ctx;
+	size_t len = strlen(guests->text);
+
+	if (strcmp(info->tenant, guests->tenant) != 0)
+		return 0;
+	if (guests->count == 0)
+		snprintf(guests->first, sizeof(guests->first), "%s/%s",
+			 info->tenant, info->guest);
+	if (guests->count++ < CONTROL_GUESTS_SAID)
+		snprintf(guests->text + len, sizeof(guests->text) - len,
+			 "%s%s/%s", len > 0 ? ", " : "", info->tenant,
+			 info->guest);
+	return 0;
+}
+
+static int control_tenant_in_use(struct control_request *req, const char *name)
+{
+	struct control_tenant_guests guests = {.tenant = name};
+	char hint[2 * CONTROL_GUEST_MAX + 80];
+	int rc;
+
+	rc = site_guest_list(req->control->daemon.site, control_tenant_guest,
+			     &guests);
+	if (rc < 0)
+		return rc;
+	snprintf(hint, sizeof(hint),
+		 "vdrive guest remove %s; or vdrive guest move %s --to HOST",
+		 guests.first, guests.first);
+	return control_refuse(
+	    req, -EBUSY, hint,
+	    "cannot remove tenant %s: it has %u guest%s: "
+	    "%s%s",
+	    name, guests.count, guests.count == 1 ? "" : "s", guests.text,
+	    guests.count > CONTROL_GUESTS_SAID ? " and others" : "");
+}
+
+int control_tenant_remove(struct control_request *req)
+{
+	const struct control_daemon *daemon = &req->control->daemon;
+	struct site_tenant_removed removed;
+	const char *name;
+	bool dry_run;
+	int rc;
+
+	rc = control_param_name(req, "name", "a tenant", &name);
+	if (rc == 0)
+		rc = control_param_bool(req, "dry_run", &dry_run);
+	if (rc < 0)
+		return rc;
+	rc = site_tenant_remove(daemon->site, name, dry_run, &removed);
+	if (rc == -EBUSY)
+		return control_tenant_in_use(req, name);
+	if (rc < 0)
+		return control_tenant_fail(req, rc, "remove", name);
+	if (!dry_run) {
+		log_info("tenant %s removed", name);
+		depot_gc_kick(daemon->depot);
+	}
+	return control_answer(
+	    req,
+	    json_pack("{s:s, s:s, s:b, s:I, s:I}", "schema", "tenant-remove/1",
+		      "tenant", name, "dry_run", (int)dry_run, "generations",
+		      (json_int_t)removed.generations, "entitlements",
+		      (json_int_t)removed.entitlements));
 }
 
 /* --- changes that met others ------------------------------------------------

@@ -634,6 +634,19 @@ void past_set(struct past *past, struct past_table *next)
 	past_table_free(old);
 }
 
+void past_empty(struct past *past)
+{
+	struct past_table *t = past->table;
+
+	pthread_rwlock_wrlock(&past->lock);
+	for (uint32_t i = 0; i < t->tree_count; i++)
+		tree_put(t->trees[i].tree);
+	memset(t->objects, 0, t->object_slots * sizeof(*t->objects));
+	memset(t->dirs, 0, t->dir_slots * sizeof(*t->dirs));
+	t->tree_count = t->object_count = t->dir_count = 0;
+	pthread_rwlock_unlock(&past->lock);
+}
+
 /* --- look-ups --------------------------------------------------------------
  */
 

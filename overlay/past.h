@@ -60,6 +60,9 @@ MUST_CHECK int past_next(struct past *past, struct image_diff *const *diffs,
 /* The batch is in the log.  Takes `next`. */
 void past_set(struct past *past, struct past_table *next);
 void past_table_free(struct past_table *table); /* NULL allowed */
+/* The tenant and its keys are gone: nothing is known any more, and no tree
+ * held. None of its views is asked for anything. */
+void past_empty(struct past *past);
 
 /* An object that was taken away, as a record; false: there is none. */
 bool past_find(struct past *past, uint64_t fileid, struct record *rec);

@@ -426,11 +426,14 @@ void site_close(struct site *site)
 		view_close(site->removed[i]);
 	for (unsigned int i = 0; i < site->tenant_count; i++)
 		tenant_free(site->tenants[i]);
+	for (unsigned int i = 0; i < site->gone_count; i++)
+		tenant_free(site->gone[i]);
 	starts_free(site->starts);
 	site_end_life(site);
 	journal_free(site->journal);
 	layers_free(site->layers);
 	free(site->tenants);
+	free(site->gone);
 	free(site->views);
 	free(site->removed);
 	free(site->by_id);

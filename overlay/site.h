@@ -71,6 +71,23 @@ bool site_access(struct site *site, uint32_t export_id,
 /* Creating what exists in the same form is success. */
 MUST_CHECK int site_tenant_create(struct site *site, const char *tenant);
 
+/*
+ * Forget a tenant that has no guests, durably and at one moment: its quota, its
+ * generations and what they have taken away, who started what, and its name in
+ * this host's entitlements (what publishers say stays).  One that is made under
+ * the same name is another: with other numbers, and entitled to nothing that
+ * this host gives to named tenants.  dry_run: only count.  -ENOENT; -EBUSY: it
+ * has guests.
+ */
+struct site_tenant_removed {
+	unsigned int guests; /* that are in the way */
+	unsigned int generations;
+	unsigned int entitlements; /* packages' lists that named it */
+};
+MUST_CHECK int site_tenant_remove(struct site *site, const char *tenant,
+				  bool dry_run,
+				  struct site_tenant_removed *removed);
+
 /* Called for what the operator should know: two packages with different
  * content at one path, or a guest's change over a path that would vanish. */
 typedef void site_conflict_fn(void *ctx, const char *what);

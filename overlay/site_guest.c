@@ -338,7 +338,7 @@ static int guest_remove(struct site *site, const char *name,
 	pthread_rwlock_wrlock(&site->lock);
 	rc = site_take_view(site, sv);
 	pthread_rwlock_unlock(&site->lock);
-	view_forget_layers(view);
+	site_empty_view(site, view);
 	drops_kick(site->drops);
 	return rc;
 }

@@ -66,6 +66,9 @@ struct site {
 	unsigned int by_id_size; /* a power of two */
 	struct view **removed;   /* owns; views of guests that are gone */
 	unsigned int removed_count;
+	struct tenant **gone; /* owns; tenants that were removed: those views
+				 borrow of them.  verbs */
+	unsigned int gone_count;
 };
 
 /* --- site.c -------------------------------------------------------------- */
@@ -157,6 +160,12 @@ MUST_CHECK int site_move(struct site *site, struct site_move *move);
 MUST_CHECK int guest_fill(struct site *site, const char *name,
 			  const struct site_guest_options *options,
 			  struct guest_record *record);
+
+/* --- site_remove.c ------------------------------------------------------- */
+
+/* The view of a guest that is gone holds no layer, tree or start any more;
+ * verbs is held. */
+void site_empty_view(struct site *site, struct view *view);
 
 /* --- site_access.c ------------------------------------------------------- */
 
