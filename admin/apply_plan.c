@@ -18,6 +18,7 @@ void apply_clear(struct apply *a)
 	json_decref(a->guests);
 	json_decref(a->upstreams);
 	json_decref(a->wishes);
+	json_decref(a->access);
 	apply_file_clear(&a->file);
 }
 
@@ -355,6 +356,22 @@ static int apply_wish(struct apply *a, const char *name,
 								   : -ENOMEM;
 }
 
+/* The same of one that is there, also for the request that makes it so. */
+static int apply_wish_access(struct apply *a, const struct apply_object *o,
+			     const json_t *row)
+{
+	int rc = apply_wish(a, o->name, o, row);
+
+	if (rc < 0)
+		return rc;
+	return json_array_append(
+		   a->access,
+		   json_array_get(a->wishes, json_array_size(a->wishes) - 1)) ==
+		       0
+		   ? 0
+		   : -ENOMEM;
+}
+
 /* What a guest that is there keeps for good. */
 static int apply_check_guest(struct apply *a, const struct apply_object *o,
 			     const json_t *row)
@@ -415,10 +432,10 @@ static int apply_guest(struct apply *a, const struct apply_object *o)
 	}
 	rc = apply_check_guest(a, o, row);
 	if (rc == 0)
-		rc = apply_diff(a, o, row, STEP_GUEST, "/v1/guests/access",
+		rc = apply_diff(a, o, row, STEP_ACCESS, APPLY_ACCESS_PATH,
 				access, ARRAY_LEN(access));
 	if (rc == 0 && a->count > before)
-		rc = apply_wish(a, o->name, o, row);
+		rc = apply_wish_access(a, o, row);
 	if (rc == 0)
 		rc = apply_diff(a, o, row, STEP_GUEST, "/v1/guests/quota",
 				apply_quotas, ARRAY_LEN(apply_quotas));
@@ -635,6 +652,7 @@ int apply_plan(struct apply *a, bool prune)
 	int rc;
 
 	a->wishes = json_array();
+	a->access = json_array();
 	rc = cmd_get(cli, "/v1/tenants", NULL, NULL, &a->tenants);
 	if (rc == 0)
 		rc = cmd_get(cli, "/v1/guests", NULL, NULL, &a->guests);

@@ -12,6 +12,8 @@
 
 enum { APPLY_TEXT_MAX = 512, APPLY_QUERY_MAX = 12 };
 
+#define APPLY_ACCESS_PATH "/v1/guests/access/all"
+
 /* What is done one after the other. */
 enum apply_step {
 	STEP_UPSTREAM,
@@ -19,13 +21,14 @@ enum apply_step {
 	STEP_TENANT,
 	STEP_ASSIGN,
 	STEP_REMOVE_GUEST,
+	STEP_ACCESS, /* all of it is one request: guests may change places */
 	STEP_GUEST,
 	STEP_REMOVE_UPSTREAM,
 	STEPS,
 };
 
-/* One request, and how it is told.  What it asks for is borrowed from the file
- * and the documents of the plan. */
+/* One request (but of STEP_ACCESS), and how it is told.  What it asks for is
+ * borrowed from the file and the documents of the plan. */
 struct apply_change {
 	enum apply_step step;
 	char sign;  /* + ~ - */
@@ -44,6 +47,7 @@ struct apply {
 	struct apply_change *change;          /* owns; as they were found */
 	unsigned int count;
 	json_t *wishes; /* owns; of all guests that change, for the check */
+	json_t *access; /* owns; of STEP_ACCESS, the body of its request */
 };
 
 /* Read the host and list the changes; with `prune` also what goes because the

@@ -84,6 +84,18 @@ static int apply_make(struct apply *a, const struct apply_change *change)
 	return rc;
 }
 
+/* How all guests that are there are told apart, at one moment. */
+static int apply_make_access(struct apply *a)
+{
+	CLEANUP_FREE char *body = json_dumps(a->access, JSON_COMPACT);
+	const struct apply_change change = {.path = APPLY_ACCESS_PATH,
+					    .body = body};
+
+	if (json_array_size(a->access) == 0)
+		return 0;
+	return body ? apply_make(a, &change) : -ENOMEM;
+}
+
 static json_t *apply_json(const struct apply *a, bool dry, unsigned int done)
 {
 	json_t *list = json_array();
@@ -110,11 +122,13 @@ static int apply_run(struct apply *a, bool dry, unsigned int *done)
 	int rc = 0;
 
 	*done = 0;
-	for (unsigned int step = 0; step < STEPS; step++) {
-		for (unsigned int i = 0; i < a->count; i++) {
+	for (unsigned int step = 0; rc == 0 && step < STEPS; step++) {
+		if (!dry && step == STEP_ACCESS)
+			rc = apply_make_access(a);
+		for (unsigned int i = 0; rc == 0 && i < a->count; i++) {
 			if (a->change[i].step != step)
 				continue;
-			if (!dry)
+			if (!dry && step != STEP_ACCESS)
 				rc = apply_make(a, &a->change[i]);
 			if (rc < 0)
 				return rc;
@@ -125,7 +139,7 @@ static int apply_run(struct apply *a, bool dry, unsigned int *done)
 					    a->change[i].text);
 		}
 	}
-	return 0;
+	return rc;
 }
 
 /* Guests and their deltas go with the operator's leave only. */

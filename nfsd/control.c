@@ -78,6 +78,8 @@ static const struct control_route control_routes[] = {
     {"POST", "/v1/guests/quota", control_guest_quota, 0, 0},
     {"POST", "/v1/guests/whiteouts", control_guest_whiteouts, 0, 0},
     {"POST", "/v1/guests/access", control_guest_access, 0, 0},
+    {"POST", "/v1/guests/access/all", control_guests_access, CONTROL_BODY_MAX,
+     0},
     {"POST", "/v1/guests/check", control_guest_check, CONTROL_BODY_MAX, 0},
     {"GET", "/v1/guests/secret", control_guest_secret, 0, 0},
     {"POST", "/v1/guests/pause", control_guest_pause, 0, 0},

@@ -78,6 +78,9 @@
  *   POST /v1/guests/access?name=T/G&WHO
  *                                         how it is told apart; what is left
  *                                         out stays; its connections are closed
+ *   POST /v1/guests/access/all            body: as for check, none gone: all of
+ *                                         them are told apart so, at one
+ *                                         moment, or none; {"guests":N}
  *   POST /v1/guests/check                 body: a JSON list of {"guest":T/G,
  *                                         "gone":BOOL,"addr":A,"listen":L,
  *                                         "secret":BOOL}: could all be told

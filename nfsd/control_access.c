@@ -17,11 +17,6 @@
 
 enum { CONTROL_ADDR_MAX = 63, CONTROL_WISHES_MAX = 65536 };
 
-static void control_json_put(json_t **json)
-{
-	json_decref(*json);
-}
-
 /* Empty: any address. */
 static int control_access_addr(struct control_request *req, const char *text,
 			       const char **addr)
@@ -87,7 +82,7 @@ int control_param_access(struct control_request *req,
 
 /* --- listening addresses ------------------------------------------------- */
 
-static const char *control_listen_hint(int rc)
+const char *control_listen_hint(int rc)
 {
 	switch (rc) {
 	case -EADDRINUSE:
@@ -101,8 +96,8 @@ static const char *control_listen_hint(int rc)
 	}
 }
 
-static bool control_listen_same(const struct site_listen *a,
-				const struct site_listen *b)
+bool control_listen_same(const struct site_listen *a,
+			 const struct site_listen *b)
 {
 	return a->port == b->port && memcmp(a->addr, b->addr, 16) == 0;
 }
@@ -266,35 +261,52 @@ static int control_wish(struct control_request *req, const json_t *row,
 				      req->route->path);
 	wish->gone = gone;
 	wish->options.has_secret = secret;
-	if (!*listen || listen_parse(listen, &wish->options.listen))
+	if (!*listen || (listen_parse(listen, &wish->options.listen) &&
+			 wish->options.listen.port != 0))
 		return 0;
 	return control_refuse(req, -EINVAL, "--listen 10.20.0.1:2051",
 			      "\"%s\" is no IP address and port", listen);
 }
 
-int control_guest_check(struct control_request *req)
+void control_wishes_clear(struct control_wishes *wishes)
 {
-	CLEANUP(control_json_put)
+	json_decref(wishes->list);
+	free(wishes->wish);
+}
+
+int control_wishes_read(struct control_request *req,
+			struct control_wishes *wishes)
+{
 	json_t *list =
 	    json_loadb((const char *)req->body, req->body_len, 0, NULL);
 	size_t count = json_array_size(list);
-	CLEANUP_FREE struct site_guest_wish *wishes =
-	    calloc(count + 1, sizeof(*wishes));
 	int rc = 0;
 
+	*wishes = (struct control_wishes){.list = list};
 	if (!json_is_array(list) || count > CONTROL_WISHES_MAX)
 		return control_refuse(req, -EINVAL, NULL,
 				      "%s: the body is no list of at most %d "
 				      "guests",
 				      req->route->path, CONTROL_WISHES_MAX);
-	if (!wishes)
+	wishes->wish = calloc(count + 1, sizeof(*wishes->wish));
+	if (!wishes->wish)
 		return -ENOMEM;
+	wishes->count = (unsigned int)count;
 	for (size_t i = 0; rc == 0 && i < count; i++)
-		rc = control_wish(req, json_array_get(list, i), &wishes[i]);
+		rc = control_wish(req, json_array_get(list, i),
+				  &wishes->wish[i]);
+	return rc;
+}
+
+int control_guest_check(struct control_request *req)
+{
+	CLEANUP(control_wishes_clear) struct control_wishes wishes = {0};
+	int rc = control_wishes_read(req, &wishes);
+
 	if (rc < 0)
 		return rc;
-	rc = site_guests_check(req->control->daemon.site, wishes,
-			       (unsigned int)count);
+	rc = site_guests_check(req->control->daemon.site, wishes.wish,
+			       wishes.count);
 	if (rc < 0)
 		return control_fail(req, rc, control_access_hint(rc), "guests");
 	return control_answer(req,

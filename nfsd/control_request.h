@@ -126,6 +126,8 @@ control_handler control_guest_list, control_guest_add, control_guest_quota,
     control_export_list;
 /* How guests are told apart (control_access.c). */
 control_handler control_guest_access, control_guest_check, control_guest_secret;
+/* The same of several at once (control_access_all.c). */
+control_handler control_guests_access;
 /* The state of all (control_status.c). */
 control_handler control_status;
 /* A tenant's selections over time (control_generation.c). */
@@ -266,6 +268,20 @@ MUST_CHECK int control_listen_open(struct control_request *req,
 /* The guest has been changed (rc 0): its address is served; or has not. */
 void control_listen_end(struct control_request *req, const char *name, int rc,
 			struct control_access *access);
+/* What to try when a listening address cannot be opened; NULL: no idea. */
+const char *control_listen_hint(int rc);
+bool control_listen_same(const struct site_listen *a,
+			 const struct site_listen *b);
+/* The guests of a body as they shall be told apart, each by its name.  To be
+ * cleared whatever the result; -EINVAL (answered), -ENOMEM. */
+struct control_wishes {
+	json_t *list;                 /* owns */
+	struct site_guest_wish *wish; /* owns; borrows texts from list */
+	unsigned int count;
+};
+MUST_CHECK int control_wishes_read(struct control_request *req,
+				   struct control_wishes *wishes);
+void control_wishes_clear(struct control_wishes *wishes);
 /* What to try when two guests cannot be told apart; NULL: no idea. */
 const char *control_access_hint(int rc);
 /* addr, listen and secret (a bool) to a row; with a name secret_path too, which

@@ -354,6 +354,17 @@ int listeners_want(struct listeners *listeners, const struct site_listen *at,
 	return rc;
 }
 
+/* The lock is held. */
+static void listener_end(struct listeners *listeners, struct listener *listener)
+{
+	if (listener->fd >= 0)
+		close(STEAL_FD(listener->fd));
+	else
+		listeners->missing--;
+	LIST_REMOVE(listener, link);
+	LIST_INSERT_HEAD(&listeners->dead, listener, link);
+}
+
 void listeners_close(struct listeners *listeners, uint32_t export_id)
 {
 	struct listener *listener, *next;
@@ -362,14 +373,38 @@ void listeners_close(struct listeners *listeners, uint32_t export_id)
 	for (listener = LIST_FIRST(&listeners->live); listener;
 	     listener = next) {
 		next = LIST_NEXT(listener, link);
-		if (export_id == 0 || listener->export_id != export_id)
-			continue;
-		if (listener->fd >= 0)
-			close(STEAL_FD(listener->fd));
-		else
-			listeners->missing--;
-		LIST_REMOVE(listener, link);
-		LIST_INSERT_HEAD(&listeners->dead, listener, link);
+		if (export_id != 0 && listener->export_id == export_id)
+			listener_end(listeners, listener);
+	}
+	pthread_mutex_unlock(&listeners->lock);
+}
+
+static const struct listen_heir *listen_heir_of(const struct listen_heir *heirs,
+						unsigned int count,
+						uint32_t export_id)
+{
+	for (unsigned int i = 0; export_id != 0 && i < count; i++)
+		if (heirs[i].from == export_id)
+			return &heirs[i];
+	return NULL;
+}
+
+void listeners_pass(struct listeners *listeners,
+		    const struct listen_heir *heirs, unsigned int count)
+{
+	struct listener *listener, *next;
+
+	pthread_mutex_lock(&listeners->lock);
+	for (listener = LIST_FIRST(&listeners->live); listener;
+	     listener = next) {
+		const struct listen_heir *heir =
+		    listen_heir_of(heirs, count, listener->export_id);
+
+		next = LIST_NEXT(listener, link);
+		if (heir && heir->to == 0)
+			listener_end(listeners, listener);
+		else if (heir)
+			listener->export_id = heir->to;
 	}
 	pthread_mutex_unlock(&listeners->lock);
 }
@@ -453,17 +488,19 @@ static void listeners_refuse(struct listeners *listeners, int listen_fd)
 		listeners_pause(listeners, true);
 }
 
-/* The connection, or -1: there is none, or it was refused (counted). */
+/* The connection, or -1: there is none, or it was refused (counted).
+ * *export_id: whose the address was at that moment. */
 static int listeners_accept_one(struct listeners *listeners,
 				struct listener *listener,
 				struct sockaddr_storage *addr,
-				unsigned int *refused)
+				uint32_t *export_id, unsigned int *refused)
 {
 	socklen_t len = sizeof(*addr);
 	int fd = -1;
 
 	addr->ss_family = AF_UNSPEC;
 	pthread_mutex_lock(&listeners->lock);
+	*export_id = listener->export_id;
 	if (listener->fd >= 0) {
 		fd = accept4(listener->fd, (struct sockaddr *)addr, &len,
 			     SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -484,14 +521,15 @@ unsigned int listeners_accept(struct listeners *listeners,
 {
 	struct sockaddr_storage addr;
 	unsigned int refused = 0;
+	uint32_t export_id;
 
 	for (unsigned int n = 0; n < LISTEN_TURN_MAX; n++) {
-		int fd =
-		    listeners_accept_one(listeners, listener, &addr, &refused);
+		int fd = listeners_accept_one(listeners, listener, &addr,
+					      &export_id, &refused);
 
 		if (fd < 0)
 			break;
-		take(ctx, fd, (struct sockaddr *)&addr, listener->export_id);
+		take(ctx, fd, (struct sockaddr *)&addr, export_id);
 	}
 	return refused;
 }

@@ -62,6 +62,13 @@ MUST_CHECK int listeners_want(struct listeners *listeners,
 			      const struct site_listen *at, uint32_t export_id);
 /* The guest's own are closed: nobody listens there when this returns. */
 void listeners_close(struct listeners *listeners, uint32_t export_id);
+/* What listens for one guest listens for another from now on, at one moment for
+ * all that are named; nobody waits in vain meanwhile.  to 0: it is closed. */
+struct listen_heir {
+	uint32_t from, to;
+};
+void listeners_pass(struct listeners *listeners,
+		    const struct listen_heir *heirs, unsigned int count);
 /* Those that are wanted and not open: error is the last one. */
 void listeners_each_missing(struct listeners *listeners,
 			    void (*visit)(void *ctx, uint32_t export_id,

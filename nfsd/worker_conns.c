@@ -278,7 +278,10 @@ static void worker_obey(struct mail *mail)
 
 	for (conn = LIST_FIRST(&order->worker->conns); conn; conn = next) {
 		next = LIST_NEXT(conn, all_link);
-		if (export_client_has(&conn->peer.client, order->export_id))
+		/* One that came in at its address and has asked for nothing
+		 * yet, too: the address may be another guest's now. */
+		if (conn->peer.client.listener == order->export_id ||
+		    export_client_has(&conn->peer.client, order->export_id))
 			worker_close(conn);
 	}
 	free(order);

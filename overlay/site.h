@@ -283,6 +283,15 @@ struct site_guest_wish {
 MUST_CHECK int site_guests_check(struct site *site,
 				 const struct site_guest_wish *wishes,
 				 unsigned int count);
+/*
+ * Have several guests told apart in other ways, at one moment and durably: all
+ * of them or none, judged as above, so that they may change places.  A secret
+ * that one has stays.  -ENOENT: no such guest; -ENOTUNIQ; -EINVAL: also of one
+ * that is named twice, or gone.  Connections: as site_guest_set_access.
+ */
+MUST_CHECK int site_guests_set_access(struct site *site,
+				      const struct site_guest_wish *wishes,
+				      unsigned int count);
 /* For the operator.  -ENOENT: no such guest, or it has none. */
 MUST_CHECK int site_guest_secret(struct site *site, const char *guest,
 				 struct site_secret *secret);

@@ -167,6 +167,7 @@ int access_check(const struct site *site, const char *name,
 struct access_wishes {
 	const struct site_guest_wish *wish; /* borrows */
 	struct guest_record *records;       /* owns; of each wish */
+	struct site_view **views; /* owns; NULL, or the guest of each wish */
 	unsigned int count;
 	bool *other; /* owns; by view: it is wished other, or gone */
 };
@@ -174,6 +175,7 @@ struct access_wishes {
 static void access_wishes_clear(struct access_wishes *wishes)
 {
 	free(wishes->records);
+	free(wishes->views);
 	free(wishes->other);
 }
 
@@ -220,18 +222,14 @@ static int access_check_wish(const struct site *site,
 	return rc;
 }
 
+/* All of them; lock is held. */
 static int access_check_wishes(struct site *site, struct access_wishes *wishes)
 {
-	int rc;
+	int rc = access_mark_wished(site, wishes);
 
-	pthread_mutex_lock(&site->verbs);
-	pthread_rwlock_rdlock(&site->lock);
-	rc = access_mark_wished(site, wishes);
 	for (unsigned int i = 0; rc == 0 && i < wishes->count; i++)
 		if (!wishes->wish[i].gone)
 			rc = access_check_wish(site, wishes, i);
-	pthread_rwlock_unlock(&site->lock);
-	pthread_mutex_unlock(&site->verbs);
 	return rc;
 }
 
@@ -248,7 +246,98 @@ int site_guests_check(struct site *site, const struct site_guest_wish *wish,
 		if (!wish[i].gone)
 			rc = access_fill(wish[i].name, &wish[i].options, true,
 					 &wishes.records[i]);
-	return rc < 0 ? rc : access_check_wishes(site, &wishes);
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&site->verbs);
+	pthread_rwlock_rdlock(&site->lock);
+	rc = access_check_wishes(site, &wishes);
+	pthread_rwlock_unlock(&site->lock);
+	pthread_mutex_unlock(&site->verbs);
+	return rc;
+}
+
+/* --- several guests at once ----------------------------------------------- */
+
+/* Their records as they shall be; verbs is held. */
+static int access_wish_records(struct site *site, struct access_wishes *wishes)
+{
+	int rc = 0;
+
+	for (unsigned int i = 0; rc == 0 && i < wishes->count; i++) {
+		const struct site_guest_wish *wish = &wishes->wish[i];
+		struct site_view *sv = site_guest(site, wish->name);
+
+		if (!sv)
+			return -ENOENT;
+		if (wish->gone)
+			return log_err(-EINVAL, "guest %s shall be gone",
+				       wish->name);
+		wishes->views[i] = sv;
+		wishes->records[i] = sv->record;
+		rc = access_fill(wish->name, &wish->options, false,
+				 &wishes->records[i]);
+	}
+	return rc;
+}
+
+/* Of two wishes for one guest one would be lost. */
+static int access_check_once(const struct site *site,
+			     const struct access_wishes *wishes)
+{
+	unsigned int guests = 0;
+
+	for (unsigned int i = 0; i < site->view_count; i++)
+		guests += wishes->other[i];
+	return guests == wishes->count
+		   ? 0
+		   : log_err(-EINVAL, "a guest is named twice");
+}
+
+/* In one batch; verbs is held. */
+static int access_write_wishes(struct site *site,
+			       const struct access_wishes *wishes)
+{
+	struct kv_batch *batch = kv_batch_new();
+	int rc;
+
+	if (!batch)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < wishes->count; i++)
+		site_put_guest(batch, wishes->wish[i].name,
+			       &wishes->records[i]);
+	rc = site_write(site, batch);
+	kv_batch_free(batch);
+	if (rc < 0)
+		return rc;
+	pthread_rwlock_wrlock(&site->lock);
+	for (unsigned int i = 0; i < wishes->count; i++)
+		wishes->views[i]->record = wishes->records[i];
+	pthread_rwlock_unlock(&site->lock);
+	return 0;
+}
+
+int site_guests_set_access(struct site *site,
+			   const struct site_guest_wish *wish,
+			   unsigned int count)
+{
+	CLEANUP(access_wishes_clear)
+	struct access_wishes wishes = {.wish = wish, .count = count};
+	int rc;
+
+	wishes.records = calloc(count + 1, sizeof(*wishes.records));
+	wishes.views = calloc(count + 1, sizeof(struct site_view *));
+	if (!wishes.records || !wishes.views)
+		return -ENOMEM;
+	pthread_mutex_lock(&site->verbs);
+	rc = access_wish_records(site, &wishes);
+	if (rc == 0)
+		rc = access_check_wishes(site, &wishes);
+	if (rc == 0)
+		rc = access_check_once(site, &wishes);
+	if (rc == 0 && count > 0)
+		rc = access_write_wishes(site, &wishes);
+	pthread_mutex_unlock(&site->verbs);
+	return rc;
 }
 
 void site_set_trust(struct site *site, enum site_trust trust)

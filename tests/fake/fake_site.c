@@ -403,6 +403,13 @@ int site_delta_diff(struct site *site UNUSED, const char *guest UNUSED,
 	return visit(ctx, &change);
 }
 
+int site_guests_set_access(struct site *site UNUSED,
+			   const struct site_guest_wish *wishes UNUSED,
+			   unsigned int count UNUSED)
+{
+	return -EOPNOTSUPP;
+}
+
 int site_guest_pause(struct site *site UNUSED, const char *guest UNUSED,
 		     bool pause UNUSED)
 {

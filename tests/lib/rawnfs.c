@@ -57,7 +57,8 @@ static bool raw_connect(struct raw *raw, const char *from, int from_port,
 
 bool raw_open(struct raw *raw, const char *host, int port)
 {
-	return raw_connect(raw, NULL, 0, host ? host : "127.0.0.1", port);
+	return raw_connect(raw, getenv("RAW_FROM"), 0,
+			   host ? host : "127.0.0.1", port);
 }
 
 bool raw_open_from(struct raw *raw, const char *from, int port)

@@ -9,7 +9,7 @@
  *   nfsedit PORT EXPORT df .              (prints total and free bytes)
  *   nfsedit PORT EXPORT mv PATH NAME      (NAME in the same directory)
  *
- * Exit 0, or 1 with the NFS status.
+ * Exit 0, or 1 with the NFS status.  RAW_FROM=ADDRESS: as a client there.
  */
 #include <stdio.h>
 

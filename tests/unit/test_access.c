@@ -289,6 +289,109 @@ static void test_many_wishes(void)
 	fixture_close(&fx);
 }
 
+static struct site_guest_wish wish_of(const char *name, enum how how)
+{
+	return (struct site_guest_wish){.name = name,
+					.options = how_options(how)};
+}
+
+/* What two, or three, cannot do one after the other they can at once. */
+static void test_places(void)
+{
+	struct site_guest_wish wishes[4];
+	struct site_secret first, second;
+	struct site_access a;
+	struct fixture fx;
+
+	fixture_open(&fx);
+	ASSERT(site_tenant_create(fx.site, "red") == 0);
+	site_set_trust(fx.site, SITE_TRUST_NEVER);
+	ASSERT(add(&fx, "red/a", ADDR_7) == 0);
+	ASSERT(add(&fx, "red/b", ADDR_8) == 0);
+	ASSERT(add(&fx, "red/l", LISTEN_1) == 0);
+	ASSERT(add(&fx, "red/s", SECRET) == 0);
+	ASSERT(site_guest_secret(fx.site, "red/s", &first) == 0);
+	wishes[0] = wish_of("red/a", ADDR_8);
+	wishes[1] = wish_of("red/b", ADDR_7);
+	check_mute();
+	CU_ASSERT_EQUAL(
+	    site_guest_set_access(fx.site, "red/a", &wishes[0].options, false),
+	    -ENOTUNIQ);
+	check_unmute();
+	CU_ASSERT_EQUAL(site_guests_set_access(fx.site, wishes, 2), 0);
+	CU_ASSERT_STRING_EQUAL(access_of(&fx, "/red/a").addr, "10.0.0.8");
+	CU_ASSERT_STRING_EQUAL(access_of(&fx, "/red/b").addr, "10.0.0.7");
+	/* a -> l -> b -> a; the secret of the fourth stays. */
+	wishes[0] = wish_of("red/a", LISTEN_1);
+	wishes[1] = wish_of("red/l", ADDR_7);
+	wishes[2] = wish_of("red/b", ADDR_8);
+	wishes[3] = wish_of("red/s", SECRET);
+	CU_ASSERT_EQUAL(site_guests_set_access(fx.site, wishes, 4), 0);
+	for (int i = 0; i < 2; i++) {
+		a = access_of(&fx, "/red/a");
+		CU_ASSERT_EQUAL(a.listen.port, 2051);
+		CU_ASSERT_STRING_EQUAL(a.addr, "");
+		CU_ASSERT_STRING_EQUAL(access_of(&fx, "/red/l").addr,
+				       "10.0.0.7");
+		CU_ASSERT_EQUAL(access_of(&fx, "/red/l").listen.port, 0);
+		CU_ASSERT_STRING_EQUAL(access_of(&fx, "/red/b").addr,
+				       "10.0.0.8");
+		ASSERT(site_guest_secret(fx.site, "red/s", &second) == 0);
+		CU_ASSERT_EQUAL(memcmp(&first, &second, sizeof(first)), 0);
+		fixture_crash(&fx, NULL);
+	}
+	fixture_close(&fx);
+}
+
+/* All or none, whichever of them it is that cannot be. */
+static void test_places_refused(void)
+{
+	struct site_guest_wish wishes[3];
+	const struct {
+		struct site_guest_wish last;
+		int rc;
+	} rows[] = {
+	    {wish_of("red/c", ADDR_7), -ENOTUNIQ},   /* as is wished for b */
+	    {wish_of("red/c", LISTEN_1), -ENOTUNIQ}, /* which d has */
+	    {wish_of("red/c", OPEN), -ENOTUNIQ},
+	    {wish_of("red/none", SECRET), -ENOENT},
+	    {wish_of("red/b", ADDR_7), -EINVAL}, /* a second time */
+	    {{.name = "red/c", .options.addr = "10.0.0"}, -EINVAL},
+	    {{.name = "red/c", .gone = true}, -EINVAL},
+	};
+	struct fixture fx;
+
+	fixture_open(&fx);
+	ASSERT(site_tenant_create(fx.site, "red") == 0);
+	ASSERT(add(&fx, "red/a", ADDR_7) == 0);
+	ASSERT(add(&fx, "red/b", ADDR_8) == 0);
+	ASSERT(add(&fx, "red/c", SECRET) == 0);
+	ASSERT(add(&fx, "red/d", LISTEN_1) == 0);
+	wishes[0] = wish_of("red/a", ADDR_8);
+	wishes[1] = wish_of("red/b", ADDR_7);
+	check_mute();
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		/* The first two alone would do. */
+		bool same_name = strcmp(rows[i].last.name, "red/b") == 0;
+
+		site_set_trust(fx.site, same_name ? SITE_TRUST_ALWAYS
+						  : SITE_TRUST_NEVER);
+		wishes[2] = rows[i].last;
+		CU_ASSERT_EQUAL(site_guests_set_access(fx.site, wishes, 3),
+				rows[i].rc);
+		CU_ASSERT_STRING_EQUAL(access_of(&fx, "/red/a").addr,
+				       "10.0.0.7");
+		CU_ASSERT_STRING_EQUAL(access_of(&fx, "/red/b").addr,
+				       "10.0.0.8");
+		CU_ASSERT_TRUE(access_of(&fx, "/red/c").has_secret);
+	}
+	check_unmute();
+	CU_ASSERT_EQUAL(site_guests_set_access(fx.site, NULL, 0), 0);
+	fixture_crash(&fx, NULL);
+	CU_ASSERT_STRING_EQUAL(access_of(&fx, "/red/a").addr, "10.0.0.7");
+	fixture_close(&fx);
+}
+
 static const struct check_test tests[] = {
     {"two guests that can and cannot be told apart", test_pairs},
     {"an address and port is one guest's", test_same_listener},
@@ -296,6 +399,8 @@ static const struct check_test tests[] = {
     {"changed", test_set},
     {"formats of the record", test_formats},
     {"many wishes", test_many_wishes},
+    {"guests change places", test_places},
+    {"guests change places, refused", test_places_refused},
 };
 
 int main(void)
