@@ -134,6 +134,7 @@ static int cmd_switch_post(struct cli *cli, struct client_request *request,
 static void cmd_assign_print(struct cli *cli, const json_t *json)
 {
 	const json_t *conflicts = json_object_get(json, "conflicts");
+	const json_t *notes = json_object_get(json, "notes");
 
 	if (cli->out.json) {
 		output_json(json);
@@ -145,6 +146,9 @@ static void cmd_assign_print(struct cli *cli, const json_t *json)
 	for (size_t i = 0; i < json_array_size(conflicts); i++)
 		output_line(&cli->out, "  %s",
 			    json_string_value(json_array_get(conflicts, i)));
+	for (size_t i = 0; i < json_array_size(notes); i++)
+		output_line(&cli->out, "  note: %s",
+			    json_string_value(json_array_get(notes, i)));
 	cmd_switch_end(cli, json);
 }
 

@@ -64,7 +64,10 @@
  *                                         {"generations":N,"entitlements":N}
  *                                         of what goes; 409: it has guests
  *   POST /v1/assign?tenant=N&order=0|1    body: REFs, one a line
- *                                         {"generation":N,"conflicts":[...]};
+ *                                         {"generation":N,"conflicts":[...],
+ *                                         "notes":[...]}: the latter are
+ *                                         directories that packages have with
+ *                                         different attributes, never refused;
  *                                         409: nothing changed, "conflicts"
  *   GET  /v1/guests                       schema "guest-list/1"
  *   POST /v1/guests?name=T/G&devices=0|1&squash=0|1&whiteouts=0|1[&WHO]

@@ -13,6 +13,7 @@ void control_switch_clear(struct control_switch *s)
 {
 	free(s->package);
 	json_decref(s->paths);
+	json_decref(s->notes);
 	json_decref(s->guests);
 	json_decref(s->changes);
 }
@@ -23,6 +24,14 @@ static void control_switch_path(void *ctx, const char *what)
 
 	if (json_array_size(s->paths) < CONTROL_CONFLICTS_MAX)
 		json_array_append_new(s->paths, json_string(what));
+}
+
+static void control_switch_note(void *ctx, const char *what)
+{
+	struct control_switch *s = ctx;
+
+	if (json_array_size(s->notes) < CONTROL_CONFLICTS_MAX)
+		json_array_append_new(s->notes, json_string(what));
 }
 
 static json_t *control_switch_package(const struct package_info *package)
@@ -96,12 +105,14 @@ int control_switch_begin(struct control_request *req, struct control_switch *s)
 	if (rc < 0)
 		return rc;
 	s->paths = json_array();
+	s->notes = json_array();
 	s->guests = json_array();
 	s->changes = json_array();
 	s->package = calloc(SITE_SELECTION_MAX, sizeof(*s->package));
-	if (!s->paths || !s->guests || !s->changes || !s->package)
+	if (!s->paths || !s->notes || !s->guests || !s->changes || !s->package)
 		return -ENOMEM;
 	s->how.conflict = control_switch_path;
+	s->how.note = control_switch_note;
 	s->how.guest = control_switch_guest;
 	s->how.ctx = s;
 	rc =
@@ -193,16 +204,16 @@ int control_switch_answer(struct control_request *req, struct control_switch *s,
 			  const char *schema)
 {
 	return control_answer(
-	    req,
-	    json_pack("{s:s, s:s, s:I, s:I, s:b, s:O, s:O, s:O, s:I, s:I, s:I, "
-		      "s:I, s:I}",
-		      "schema", schema, "tenant", s->tenant, "generation",
-		      (json_int_t)s->generation, "from", (json_int_t)s->from,
-		      "dry_run", (int)s->how.dry_run, "changes", s->changes,
-		      "conflicts", s->paths, "guest_changes", s->guests,
-		      "guest_conflicts", (json_int_t)s->how.conflicts, "kept",
-		      (json_int_t)s->how.kept, "superseded",
-		      (json_int_t)s->how.superseded, "restored",
-		      (json_int_t)s->how.restored, "guests",
-		      (json_int_t)s->guest_count));
+	    req, json_pack(
+		     "{s:s, s:s, s:I, s:I, s:b, s:O, s:O, s:O, s:O, s:I, s:I, "
+		     "s:I, s:I, s:I}",
+		     "schema", schema, "tenant", s->tenant, "generation",
+		     (json_int_t)s->generation, "from", (json_int_t)s->from,
+		     "dry_run", (int)s->how.dry_run, "changes", s->changes,
+		     "conflicts", s->paths, "notes", s->notes, "guest_changes",
+		     s->guests, "guest_conflicts", (json_int_t)s->how.conflicts,
+		     "kept", (json_int_t)s->how.kept, "superseded",
+		     (json_int_t)s->how.superseded, "restored",
+		     (json_int_t)s->how.restored, "guests",
+		     (json_int_t)s->guest_count));
 }

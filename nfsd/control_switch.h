@@ -14,6 +14,7 @@ struct control_switch {
 	const char *verb;   /* for refusals: "cannot VERB TENANT" */
 	struct site_switch how;
 	json_t *paths;   /* owns; two packages at one path, in words */
+	json_t *notes;   /* owns; directories of two packages, in words */
 	json_t *guests;  /* owns; guests' changes of files that change */
 	json_t *changes; /* owns; of an upgrade, a package each */
 	struct package_info *package; /* owns; SITE_SELECTION_MAX: as it is, to

@@ -5,12 +5,13 @@
  * all guests of a tenant.
  *
  * At equal paths the first package wins; directories are merged, with the
- * attributes of the first that says any (tree_inode_is_implied); a whiteout or an opaque directory hides what later
- * packages have there.  Packages of an ordinary selection have no whiteouts;
- * captured ones do.  With IMAGE_SHOW_WHITEOUTS a whiteout hides what is below
- * it and is an entry itself, a character device 0/0, as overlayfs wants it: so
- * that a guest can lay the drive over its own OS and have the packages'
- * deletions effective there.
+ * attributes of the first that says any (tree_inode_is_implied); a whiteout or
+ * an opaque directory hides what later packages have there.  Packages of an
+ * ordinary selection have no whiteouts; captured ones do.  With
+ * IMAGE_SHOW_WHITEOUTS a whiteout hides what is below it and is an entry
+ * itself, a character device 0/0, as overlayfs wants it: so that a guest can
+ * lay the drive over its own OS and have the packages' deletions effective
+ * there.
  *
  * Inode number: SipHash (key per tenant) of the parent's path, the name and,
  * for all but directories, the content-and-attribute id; 63 bits, never 0.  Of
@@ -51,11 +52,13 @@ struct image_entry {
 };
 
 /* Called for a path that two packages have with different content, or that one
- * has and the other deletes. */
+ * has and the other deletes; or that both have as a directory, with another
+ * mode or owner (the winner's are seen): "" is the root. */
 enum image_conflict {
 	IMAGE_CONFLICT_CONTENT,
 	IMAGE_CONFLICT_WINNER_DELETES,
 	IMAGE_CONFLICT_LOSER_DELETES,
+	IMAGE_CONFLICT_ATTRIBUTES,
 };
 typedef void image_conflict_fn(void *ctx, const char *path,
 			       enum image_conflict kind, unsigned int winner,

@@ -251,27 +251,59 @@ static bool image_is_dir(struct image_build *b, const struct image_name *name,
 	return S_ISDIR(attr->mode);
 }
 
-static void image_report(struct image_build *b, size_t path_len,
-			 const struct image_name *winner,
-			 const struct image_name *loser)
+static void image_report_at(struct image_build *b, size_t path_len,
+			    const struct tree_entry *entry,
+			    enum image_conflict kind, unsigned int winner,
+			    unsigned int loser)
 {
 	char path[4096];
 	size_t dir_len = MIN(path_len, sizeof(path) - TREE_NAME_MAX - 2);
 	size_t len = dir_len;
-
-	enum image_conflict kind =
-	    winner->entry.inode == TREE_WHITEOUT ? IMAGE_CONFLICT_WINNER_DELETES
-	    : loser->entry.inode == TREE_WHITEOUT ? IMAGE_CONFLICT_LOSER_DELETES
-						  : IMAGE_CONFLICT_CONTENT;
 
 	if (!b->conflict)
 		return;
 	memcpy(path, b->path, dir_len);
 	if (len > 0)
 		path[len++] = '/';
-	memcpy(path + len, winner->entry.name, winner->entry.name_len);
-	path[len + winner->entry.name_len] = '\0';
-	b->conflict(b->ctx, path, kind, winner->tree, loser->tree);
+	memcpy(path + len, entry->name, entry->name_len);
+	path[len + entry->name_len] = '\0';
+	b->conflict(b->ctx, path, kind, winner, loser);
+}
+
+static void image_report(struct image_build *b, size_t path_len,
+			 const struct image_name *winner,
+			 const struct image_name *loser)
+{
+	enum image_conflict kind =
+	    winner->entry.inode == TREE_WHITEOUT ? IMAGE_CONFLICT_WINNER_DELETES
+	    : loser->entry.inode == TREE_WHITEOUT ? IMAGE_CONFLICT_LOSER_DELETES
+						  : IMAGE_CONFLICT_CONTENT;
+
+	image_report_at(b, path_len, &winner->entry, kind, winner->tree,
+			loser->tree);
+}
+
+/* Of one directory: who says something else of it than is seen? */
+static void image_report_says(struct image_build *b, size_t path_len,
+			      const struct tree_entry *entry,
+			      const struct image_source *sources,
+			      unsigned int count, struct image_source says)
+{
+	struct tree_inode seen, attr;
+
+	if (!b->conflict)
+		return;
+	tree_inode_get(b->image->trees[says.tree], says.inode, &seen);
+	for (unsigned int i = 0; i < count; i++) {
+		tree_inode_get(b->image->trees[sources[i].tree],
+			       sources[i].inode, &attr);
+		if (!tree_inode_is_implied(&attr) &&
+		    (attr.mode != seen.mode || attr.uid != seen.uid ||
+		     attr.gid != seen.gid))
+			image_report_at(b, path_len, entry,
+					IMAGE_CONFLICT_ATTRIBUTES, says.tree,
+					sources[i].tree);
+	}
 }
 
 /* Of one directory in several trees: the first that says more of it than that
@@ -335,6 +367,8 @@ static int image_decide(struct image_build *b, size_t path_len,
 	}
 	names[0].down_count = n;
 	names[0].says = image_says(b, names[0].down, n);
+	image_report_says(b, path_len, &names[0].entry, names[0].down, n,
+			  names[0].says);
 	return 0;
 }
 
@@ -486,6 +520,7 @@ static int image_merge_all(struct image_build *b)
 {
 	struct image_source roots[IMAGE_TREES_MAX];
 	unsigned int count = b->image->tree_count;
+	static const struct tree_entry no_name = {.name = ""};
 	struct image_source first = {0, TREE_ROOT};
 	struct siphash_begun begun;
 	struct tree_inode attr = {0};
@@ -500,8 +535,10 @@ static int image_merge_all(struct image_build *b)
 		if (attr.opaque)
 			count = t + 1;
 	}
-	if (rc == 0 && count > 0)
+	if (rc == 0 && count > 0) {
 		first = image_says(b, roots, count);
+		image_report_says(b, 0, &no_name, roots, count, first);
+	}
 	if (rc == 0) {
 		begun = image_number_begin(b->key, b->path, 0);
 		rc = image_add_inode(

@@ -177,9 +177,9 @@ bool selection_same(const struct selection *a, const struct selection *b)
 struct selection_stack {
 	const struct guest_own *own; /* or NULL */
 	const struct selection *selection;
-	site_conflict_fn *conflict;
-	void *ctx;
+	const struct selection_teller *teller; /* or NULL */
 	struct selection_bases bases; /* owned; loaded for conflicts only */
+	struct tree *trees[IMAGE_TREES_MAX]; /* ref; in this order */
 };
 
 static unsigned int stack_own_count(const struct selection_stack *stack)
@@ -207,6 +207,37 @@ static bool stack_is_meant(const struct selection_stack *stack,
 	       selection_is_over(&stack->bases, winner - own, loser - own);
 }
 
+/* What a package says of a directory: "0755 0:0". */
+enum { STACK_SAYS_MAX = 32 };
+static const char *stack_says(const struct selection_stack *stack,
+			      unsigned int i, const char *path,
+			      char text[STACK_SAYS_MAX])
+{
+	struct tree_inode attr = {.mode = 0};
+	uint32_t inode;
+
+	if (tree_find_path(stack->trees[i], path, &inode) == 0)
+		tree_inode_get(stack->trees[i], inode, &attr);
+	snprintf(text, STACK_SAYS_MAX, "%04o %u:%u", attr.mode & 07777,
+		 attr.uid, attr.gid);
+	return text;
+}
+
+static void selection_note(const struct selection_stack *stack,
+			   const char *path, unsigned int winner,
+			   unsigned int loser)
+{
+	const struct package_info *w = stack_package(stack, winner);
+	const struct package_info *l = stack_package(stack, loser);
+	char seen[STACK_SAYS_MAX], other[STACK_SAYS_MAX], text[4096 + 512];
+
+	snprintf(text, sizeof(text),
+		 "%s/: %s of %s:%s is seen, not %s of %s:%s", path,
+		 stack_says(stack, winner, path, seen), w->name, w->tag,
+		 stack_says(stack, loser, path, other), l->name, l->tag);
+	stack->teller->note(stack->teller->ctx, text);
+}
+
 static void selection_conflict(void *ctx, const char *path,
 			       enum image_conflict kind, unsigned int winner,
 			       unsigned int loser)
@@ -223,9 +254,13 @@ static void selection_conflict(void *ctx, const char *path,
 
 	if (stack_is_meant(stack, winner, loser))
 		return;
+	if (kind == IMAGE_CONFLICT_ATTRIBUTES) {
+		selection_note(stack, path, winner, loser);
+		return;
+	}
 	snprintf(text, sizeof(text), "%s: %s:%s %s %s:%s %s", path, w->name,
 		 w->tag, words[kind][0], l->name, l->tag, words[kind][1]);
-	stack->conflict(stack->ctx, text);
+	stack->teller->conflict(stack->teller->ctx, text);
 }
 
 static int selection_tree(struct depot *depot, const struct package_info *p,
@@ -250,33 +285,32 @@ static int selection_tree(struct depot *depot, const struct package_info *p,
 int selection_image(struct depot *depot, const struct guest_own *own,
 		    const struct selection *selection,
 		    const uint8_t key[SIPHASH_KEY_LEN],
-		    site_conflict_fn *conflict, void *ctx, struct image **image)
+		    const struct selection_teller *teller, struct image **image)
 {
-	struct selection_stack stack = {.own = own,
-					.selection = selection,
-					.conflict = conflict,
-					.ctx = ctx};
+	struct selection_stack stack = {
+	    .own = own, .selection = selection, .teller = teller};
 	unsigned int total = stack_own_count(&stack) + selection->count;
-	struct tree *trees[IMAGE_TREES_MAX];
 	unsigned int count = 0;
 	int rc = 0;
 
 	ASSERT(total <= IMAGE_TREES_MAX);
 	while (rc == 0 && count < total) {
 		rc = selection_tree(depot, stack_package(&stack, count),
-				    &trees[count]);
+				    &stack.trees[count]);
 		count += rc == 0;
 	}
-	if (rc == 0 && conflict) {
+	if (rc == 0 && teller) {
 		rc = selection_bases_load(depot, selection, &stack.bases);
-		selection_bases_check(selection, &stack.bases, conflict, ctx);
+		selection_bases_check(selection, &stack.bases, teller->conflict,
+				      teller->ctx);
 	}
 	if (rc == 0)
-		rc = image_new(
-		    trees, count, own ? own->flags : 0, key, &selection->since,
-		    conflict ? selection_conflict : NULL, &stack, image);
+		rc = image_new(stack.trees, count, own ? own->flags : 0, key,
+			       &selection->since,
+			       teller ? selection_conflict : NULL, &stack,
+			       image);
 	for (unsigned int i = 0; i < count; i++)
-		tree_put(trees[i]);
+		tree_put(stack.trees[i]);
 	selection_bases_clear(&stack.bases);
 	return rc;
 }

@@ -59,14 +59,20 @@ struct guest_own {
 	unsigned int count;
 	struct package_info package[GUEST_OWN_MAX];
 };
-/* Flatten a guest's own list (NULL: none) and the selection behind it; the
- * conflict function (may be NULL) speaks of paths and packages.  *image: the
- * caller's, a reference.  -EBADMSG: a tree is not here, nor at an upstream, or
- * damaged; others as depot_tree_fetch and image_new. */
+/* Who is told, in words of paths and packages: conflicts, and what is worth
+ * knowing, but in nobody's way (a directory with other attributes). */
+struct selection_teller {
+	site_conflict_fn *conflict, *note;
+	void *ctx; /* of both */
+};
+/* Flatten a guest's own list (NULL: none) and the selection behind it; teller
+ * may be NULL.  *image: the caller's, a reference.  -EBADMSG: a tree is not
+ * here, nor at an upstream, or damaged; others as depot_tree_fetch and
+ * image_new. */
 MUST_CHECK int selection_image(struct depot *depot, const struct guest_own *own,
 			       const struct selection *selection,
 			       const uint8_t key[SIPHASH_KEY_LEN],
-			       site_conflict_fn *conflict, void *ctx,
+			       const struct selection_teller *teller,
 			       struct image **image);
 
 enum {

@@ -121,9 +121,12 @@ struct site_switch {
 	bool dry_run;    /* nothing changes; what would be in the way is told */
 	enum site_policy policy;
 	site_conflict_fn *conflict; /* two packages; may be NULL */
+	/* Directories that two packages have with different mode or owner: the
+	 * first one's is seen, and nothing is refused; may be NULL. */
+	site_conflict_fn *note;
 	site_guest_conflict_fn
 	    *guest; /* may be NULL; must not call site_...() */
-	void *ctx;  /* of both */
+	void *ctx;  /* of all three */
 	/* out: */
 	unsigned int paths; /* that two packages have with different content */
 	/* Changes of guests of files that change, too; those among them of

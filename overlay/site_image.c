@@ -52,7 +52,7 @@ int site_guest_image(struct site *site, struct tenant *tenant,
 		return 0;
 	}
 	rc = selection_image(site->depot, own, selection, tenant->key, NULL,
-			     NULL, &fresh->image);
+			     &fresh->image);
 	if (rc < 0) {
 		free(fresh);
 		return rc;

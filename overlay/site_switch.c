@@ -15,14 +15,23 @@ static void switch_path(void *ctx, const char *what)
 		how->conflict(how->ctx, what);
 }
 
+static void switch_note(void *ctx, const char *what)
+{
+	struct site_switch *how = ctx;
+
+	if (how->note)
+		how->note(how->ctx, what);
+}
+
 /* Paths that two packages have with different content. */
 static int switch_check_paths(struct site *site, struct tenant *tenant,
 			      const struct selection *next,
 			      struct site_switch *how)
 {
+	struct selection_teller teller = {switch_path, switch_note, how};
 	struct image *image;
-	int rc = selection_image(site->depot, NULL, next, tenant->key,
-				 switch_path, how, &image);
+	int rc = selection_image(site->depot, NULL, next, tenant->key, &teller,
+				 &image);
 
 	if (rc < 0)
 		return rc;

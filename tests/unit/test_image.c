@@ -41,7 +41,7 @@ static void test_conflict(void *ctx, const char *path, enum image_conflict kind,
 	size_t len = strlen(c->text);
 
 	snprintf(c->text + len, sizeof(c->text) - len, "%s:%u%c%u ", path,
-		 winner, ">-+"[kind], loser);
+		 winner, ">-+="[kind], loser);
 }
 
 static unsigned int test_flags; /* of test_image */
@@ -196,8 +196,9 @@ static void test_image_two(void)
 	CU_ASSERT_PTR_NOT_NULL(strstr(c.text, "etc/conf:0>1 "));
 	CU_ASSERT_PTR_NOT_NULL(strstr(c.text, "etc/d:0>1 "));
 	CU_ASSERT_PTR_NOT_NULL(strstr(c.text, "lib:0>1 "));
+	CU_ASSERT_PTR_NOT_NULL(strstr(c.text, "bin:0=1 "));
 	CU_ASSERT_EQUAL(strlen(c.text),
-			strlen("etc/conf:0>1 etc/d:0>1 lib:0>1 "));
+			strlen("etc/conf:0>1 etc/d:0>1 lib:0>1 bin:0=1 "));
 	CU_ASSERT_EQUAL(test_attr(image, "bin").uid, 7);
 	CU_ASSERT_TRUE(S_ISDIR(test_attr(image, "etc/d").mode));
 	CU_ASSERT_TRUE(S_ISLNK(test_attr(image, "lib").mode));
@@ -214,6 +215,43 @@ static void test_image_two(void)
 	image_put(image);
 	tree_put(trees[0]);
 	tree_put(trees[1]);
+}
+
+/* Of directories that several have: told is who says another mode or owner than
+ * is seen; not who says nothing, nor what nobody sees. */
+static void test_image_directories(void)
+{
+	static const struct fixture_entry first[] = {
+	    {"d/one", S_IFREG | 0644, .text = "1"},
+	    {"same", S_IFDIR | 0750, .gid = 4},
+	    {"own", S_IFDIR | 0755, .opaque = true, .uid = 5},
+	};
+	static const struct fixture_entry second[] = {
+	    {"", S_IFDIR | 0700, .len = 0},
+	    {"d", S_IFDIR | 01777, .len = 0},
+	    {"same", S_IFDIR | 0750, .gid = 4},
+	    {"own", S_IFDIR | 0700, .len = 0},
+	};
+	static const struct fixture_entry third[] = {
+	    {"", S_IFDIR | 0711, .len = 0},
+	    {"d", S_IFDIR | 0777, .len = 0},
+	    {"same", S_IFDIR | 0750, .gid = 5},
+	    {"d/one", S_IFREG | 0644, .text = "1"},
+	};
+	struct tree *trees[] = {TREE(first), TREE(second), TREE(third)};
+	struct test_conflicts c = {""};
+	struct image *image = test_image(trees, 3, test_key, &c);
+
+	test_sound(image);
+	CU_ASSERT_PTR_EQUAL(strstr(c.text, ":1=2 "), c.text); /* the root */
+	CU_ASSERT_PTR_NOT_NULL(strstr(c.text, " d:1=2 "));
+	CU_ASSERT_PTR_NOT_NULL(strstr(c.text, " same:0=2 "));
+	CU_ASSERT_EQUAL(strlen(c.text), strlen(":1=2 d:1=2 same:0=2 "));
+	CU_ASSERT_EQUAL(test_attr(image, "").mode, S_IFDIR | 0700);
+	CU_ASSERT_EQUAL(test_attr(image, "d").mode, S_IFDIR | 01777);
+	image_put(image);
+	for (int i = 0; i < 3; i++)
+		tree_put(trees[i]);
 }
 
 /* Rule N-20 and design 6: the same file has the same number whatever else is
@@ -486,6 +524,7 @@ static const struct check_test tests[] = {
     {"no package", test_image_empty},
     {"one package", test_image_one},
     {"two packages", test_image_two},
+    {"directories of several packages", test_image_directories},
     {"numbers", test_image_numbers},
     {"whiteouts and opaque directories", test_image_hiding},
     {"opaque root", test_image_opaque_root},
