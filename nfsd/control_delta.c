@@ -259,7 +259,6 @@ struct control_clone {
 	const char *from, *to;
 	const char *snapshot; /* NULL: as it is now */
 	struct control_access access;
-	struct site_quota quota;
 };
 
 static int control_clone_params(struct control_request *req,
@@ -288,8 +287,8 @@ static int control_clone_params(struct control_request *req,
 				      "guest %s exists", clone->to);
 	if (rc != -ENOENT)
 		return rc;
-	clone->quota.bytes = req->control->daemon.quota_bytes;
-	return control_param_quota(req, &clone->quota, &given);
+	clone->access.options.quota.bytes = req->control->daemon.quota_bytes;
+	return control_param_quota(req, &clone->access.options.quota, &given);
 }
 
 static int control_clone_fail(struct control_request *req, int rc,
@@ -331,11 +330,6 @@ int control_delta_clone(struct control_request *req)
 	control_listen_end(req, clone.to, rc, &clone.access);
 	if (rc < 0)
 		return rc;
-	rc = site_guest_set_quota(site, clone.to, &clone.quota);
-	if (rc < 0)
-		return control_fail(req, rc, NULL,
-				    "guest %s is there, without its quota",
-				    clone.to);
 	return control_answer(req, json_pack("{s:s, s:s, s:s, s:s?}", "schema",
 					     "delta-clone/1", "guest", clone.to,
 					     "from", clone.from, "snapshot",

@@ -103,7 +103,6 @@ static int control_guest_make(struct control_request *req, const char *name,
 			      struct control_access *access)
 {
 	struct site_quota quota = {.bytes = req->control->daemon.quota_bytes};
-	struct site *site = req->control->daemon.site;
 	struct site_guest_info info;
 	bool given, found;
 	int rc;
@@ -123,10 +122,11 @@ static int control_guest_make(struct control_request *req, const char *name,
 	    control_listen_open(req, name, found ? &info.access : NULL, access);
 	if (rc < 0)
 		return rc;
-	rc = site_guest_add(site, name, &access->options);
-	if (rc == 0 && !found)
-		rc = site_guest_set_quota(site, name, &quota);
-	return rc;
+	/* With its quota, in one batch: it is there as it was asked for, and
+	 * its address is served, or it is not there. */
+	access->options.quota = quota;
+	return site_guest_add(req->control->daemon.site, name,
+			      &access->options);
 }
 
 int control_guest_add(struct control_request *req)

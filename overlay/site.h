@@ -217,7 +217,8 @@ struct site_guest_options {
 	bool has_secret; /* a secret path, of bits made here */
 	bool allow_devices;
 	bool root_squash;
-	bool show_whiteouts; /* of its packages, as character devices 0/0 */
+	bool show_whiteouts;     /* of its packages, as character devices 0/0 */
+	struct site_quota quota; /* one that is there keeps its own */
 };
 /* name "tenant/guest".  -ENOENT: no such tenant; -EEXIST: with other options;
  * -ENOTUNIQ: it or another guest could pass for the other (site_set_trust),

@@ -74,6 +74,7 @@ int guest_fill(struct site *site, const char *name,
 	record->flags = (options->allow_devices ? GUEST_FLAG_DEVICES : 0) |
 			(options->root_squash ? GUEST_FLAG_SQUASH : 0) |
 			(options->show_whiteouts ? GUEST_FLAG_WHITEOUTS : 0);
+	record->quota = options->quota;
 	/* Random, so that a guest can move to any other host (design 6). */
 	do {
 		random_bytes(&id, sizeof(id));

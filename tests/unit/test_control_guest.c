@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_control_guest: guests that are made through the admin API while syncs
+ * fail: each is there with all that was asked for, its quota and its listening
+ * address, or it is not there.
+ */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "admin/client.h"
+#include "depot/depot.h"
+#include "nfsd/control.h"
+#include "nfsd/server.h"
+#include "overlay/site.h"
+#include "tests/lib/check.h"
+#include "tests/lib/tmpdir.h"
+
+enum { TEST_QUOTA = 5 << 20, TEST_SYNCS_MAX = 20 };
+
+/* The n-th sync from now on fails, as of a disk that is full; 0: none. */
+static unsigned int test_fail_at; /* atomic */
+
+int fdatasync(int fd)
+{
+	unsigned int left = __atomic_load_n(&test_fail_at, __ATOMIC_RELAXED);
+
+	if (left > 0 &&
+	    __atomic_sub_fetch(&test_fail_at, 1, __ATOMIC_RELAXED) == 0) {
+		errno = ENOSPC;
+		return -1;
+	}
+	return (int)syscall(SYS_fdatasync, fd);
+}
+
+struct test {
+	char *dir, *socket, *store;
+	struct depot *depot;
+	struct site *site;
+	struct server *server;
+	struct control *control;
+	struct client *client;
+	struct failure failure;
+};
+
+static int test_post(struct test *t, struct client_request request)
+{
+	json_t *json;
+	int rc;
+
+	request.method = "POST";
+	failure_clear(&t->failure);
+	rc = client_json(t->client, &request, &json, &t->failure);
+	if (rc == 0)
+		json_decref(json);
+	return rc;
+}
+
+static void test_open(struct test *t)
+{
+	static const struct depot_options options = {.memory_max = 64 << 20};
+	static const char *const listen[] = {"127.0.0.1:0"};
+	struct server_options server = {
+	    .listen = listen, .listen_count = 1, .threads = 1};
+	struct control_daemon daemon = {.listen = "127.0.0.1:0"};
+
+	memset(t, 0, sizeof(*t));
+	t->dir = tmpdir_new();
+	t->socket = tmpdir_path(t->dir, "sock");
+	t->store = tmpdir_path(t->dir, "store");
+	mkdir(t->store, 0700);
+	ASSERT(depot_open(t->store, &options, &t->depot) == 0);
+	ASSERT(site_open(t->depot, &t->site) == 0);
+	ASSERT(server_new(&server, t->site, &t->server) == 0);
+	ASSERT(server_start(t->server) == 0);
+	daemon.depot = t->depot;
+	daemon.site = t->site;
+	daemon.server = t->server;
+	daemon.quota_bytes = 1 << 20;
+	ASSERT(control_start(t->socket, &daemon, &t->control) == 0);
+	t->client = client_new(t->socket, 20);
+	ASSERT(site_tenant_create(t->site, "red") == 0);
+}
+
+static void test_close(struct test *t)
+{
+	client_free(t->client);
+	control_stop(t->control);
+	server_stop(t->server);
+	server_free(t->server);
+	site_close(t->site);
+	depot_close(t->depot);
+	failure_clear(&t->failure);
+	free(t->socket);
+	free(t->store);
+	tmpdir_remove(t->dir);
+}
+
+struct test_look {
+	const char *guest;
+	struct site_guest_info info;
+	bool found;
+};
+
+static int test_look(void *ctx, const struct site_guest_info *info)
+{
+	struct test_look *look = ctx;
+
+	if (strcmp(info->guest, look->guest) != 0)
+		return 0;
+	look->info = *info;
+	look->found = true;
+	return 1;
+}
+
+/* Somebody listens there. */
+static bool test_is_served(const struct site_listen *at)
+{
+	struct sockaddr_in addr = {.sin_family = AF_INET,
+				   .sin_port = htons(at->port)};
+	CLEANUP_CLOSE int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	return connect(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0;
+}
+
+/* One request with the n-th sync failing; false: none failed. */
+static bool test_once(struct test *t, const char *guest, unsigned int n,
+		      struct client_request request)
+{
+	struct test_look look = {.guest = guest};
+	bool failed;
+	int rc;
+
+	__atomic_store_n(&test_fail_at, n, __ATOMIC_RELAXED);
+	check_mute();
+	rc = test_post(t, request);
+	check_unmute();
+	failed = __atomic_exchange_n(&test_fail_at, 0, __ATOMIC_RELAXED) == 0;
+	CU_ASSERT_EQUAL(rc < 0, failed);
+	CU_ASSERT_TRUE(site_guest_list(t->site, test_look, &look) >= 0);
+	CU_ASSERT_EQUAL(look.found, rc == 0);
+	if (look.found) {
+		CU_ASSERT_EQUAL(look.info.quota.bytes, TEST_QUOTA);
+		CU_ASSERT_EQUAL(look.info.quota.files, 7);
+		CU_ASSERT_NOT_EQUAL(look.info.access.listen.port, 0);
+		CU_ASSERT_TRUE(test_is_served(&look.info.access.listen));
+	}
+	return failed;
+}
+
+static void test_added(void)
+{
+	bool failed = true;
+	struct test t;
+	unsigned int n;
+
+	for (n = 1; failed && n < TEST_SYNCS_MAX; n++) {
+		test_open(&t);
+		failed = test_once(&t, "vm1", n,
+				   (struct client_request){
+				       .path = "/v1/guests",
+				       .query = {{"name", "red/vm1"},
+						 {"listen", "127.0.0.1:0"},
+						 {"quota_bytes", "5242880"},
+						 {"quota_files", "7"}}});
+		test_close(&t);
+	}
+	CU_ASSERT_TRUE(n > 2);
+	CU_ASSERT_FALSE(failed);
+}
+
+static void test_cloned(void)
+{
+	struct site_guest_options options = {0};
+	bool failed = true;
+	struct test t;
+	unsigned int n;
+
+	for (n = 1; failed && n < TEST_SYNCS_MAX; n++) {
+		test_open(&t);
+		ASSERT(site_guest_add(t.site, "red/vm1", &options) == 0);
+		failed = test_once(&t, "vm2", n,
+				   (struct client_request){
+				       .path = "/v1/delta/clone",
+				       .query = {{"from", "red/vm1"},
+						 {"name", "red/vm2"},
+						 {"listen", "127.0.0.1:0"},
+						 {"quota_bytes", "5242880"},
+						 {"quota_files", "7"}}});
+		test_close(&t);
+	}
+	CU_ASSERT_TRUE(n > 2);
+	CU_ASSERT_FALSE(failed);
+}
+
+static const struct check_test tests[] = {
+    {"added while a sync fails", test_added},
+    {"cloned while a sync fails", test_cloned},
+};
+
+int main(void)
+{
+	return check_main("test_control_guest", tests, ARRAY_LEN(tests));
+}
