@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/limits.h>
 #include <stdio.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -16,6 +17,7 @@
 #include "depot/tree.h"
 
 enum { CAPTURE_READ_LEN = 64 << 10 };
+_Static_assert(CAPTURE_READ_LEN >= XATTR_SIZE_MAX, "one buffer for both");
 
 struct capture_walk {
 	const struct capture_options *options;
@@ -140,6 +142,53 @@ static int capture_same_content(struct capture_walk *walk,
 	return capture_same_bytes(walk, dir, name, path);
 }
 
+/* Those of `a` that are content: are they the same of `b`?  *count: how many.
+ */
+static bool capture_has_xattrs(struct capture_walk *walk, int a, int b,
+			       char *names, size_t *count)
+{
+	ssize_t len = flistxattr(a, names, XATTR_LIST_MAX), a_len, b_len;
+
+	*count = 0;
+	/* (Of what cannot be read the writer of the capture tells.) */
+	for (const char *name = names; name < names + MAX(len, 0);
+	     name += strlen(name) + 1) {
+		if (!import_xattr_wanted(name))
+			continue;
+		++*count;
+		a_len = fgetxattr(a, name, walk->buf, XATTR_SIZE_MAX);
+		b_len = fgetxattr(b, name, walk->buf + CAPTURE_READ_LEN,
+				  XATTR_SIZE_MAX);
+		if (a_len != b_len ||
+		    (a_len > 0 &&
+		     memcmp(walk->buf, walk->buf + CAPTURE_READ_LEN,
+			    (size_t)a_len) != 0))
+			return false;
+	}
+	return true;
+}
+
+/* 1: equal, 0: not; -errno, said. */
+static int capture_same_xattrs(struct capture_walk *walk,
+			       const struct capture_dir *dir, const char *name,
+			       const char *path)
+{
+	CLEANUP_CLOSE int a =
+	    openat(dir->upper, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	CLEANUP_CLOSE int b =
+	    openat(dir->base, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	CLEANUP_FREE char *names = malloc(XATTR_LIST_MAX);
+	size_t a_count, b_count;
+
+	if (!names)
+		return failure_errno(walk->failure, -ENOMEM, "%s", path);
+	if (a < 0 || b < 0)
+		return capture_failed(walk, path);
+	return capture_has_xattrs(walk, a, b, names, &a_count) &&
+	       capture_has_xattrs(walk, b, a, names, &b_count) &&
+	       a_count == b_count;
+}
+
 /* A letter, or 0: no change (a directory: only on the way). */
 static int capture_letter(struct capture_walk *walk,
 			  const struct capture_dir *dir, const char *name,
@@ -159,7 +208,10 @@ static int capture_letter(struct capture_walk *walk,
 	if (st->st_mode != base.st_mode || st->st_uid != base.st_uid ||
 	    st->st_gid != base.st_gid)
 		return CAPTURE_META;
-	return 0;
+	if (!S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode))
+		return 0;
+	same = capture_same_xattrs(walk, dir, name, path);
+	return same <= 0 ? same < 0 ? same : CAPTURE_META : 0;
 }
 
 /* --- the walk ------------------------------------------------------------ */

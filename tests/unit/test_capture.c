@@ -440,6 +440,37 @@ static void test_many_attributes(void)
 	fixture_close(&f);
 }
 
+/* What an installer allows a program of the base to do (setcap), or takes from
+ * it, is a change. */
+static void test_attributes_alone(void)
+{
+	static const char *const names[] = {"same", "given", "taken",
+					    "another"};
+	struct fixture f;
+
+	if (!fixture_open_for_attrs(&f))
+		return;
+	make_dir(f.base, "dir");
+	make_dir(f.upper, "dir");
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		CLEANUP_FREE char *base = join(f.base, names[i]);
+		CLEANUP_FREE char *upper = join(f.upper, names[i]);
+
+		put(f.base, names[i], "1");
+		put(f.upper, names[i], "1");
+		ASSERT(i == 1 || setxattr(base, "user.a", "1", 1, 0) == 0);
+		ASSERT(i == 2 || setxattr(upper, "user.a", i == 3 ? "2" : "1",
+					  1, 0) == 0);
+	}
+	compare(&f);
+	CU_ASSERT_EQUAL(letter(&f, "same"), '-');
+	CU_ASSERT_EQUAL(letter(&f, "given"), 'm');
+	CU_ASSERT_EQUAL(letter(&f, "taken"), 'm');
+	CU_ASSERT_EQUAL(letter(&f, "another"), 'm');
+	CU_ASSERT_EQUAL(letter(&f, "dir"), '-');
+	fixture_close(&f);
+}
+
 /* An installer that puts a link where a fact is read must not be shown, as a
  * fact, what the link leads to on this host. */
 static void test_links_are_no_facts(void)
@@ -510,6 +541,7 @@ int main(void)
 	    {"noise", test_noise},
 	    {"round trip", test_round_trip},
 	    {"many extended attributes", test_many_attributes},
+	    {"changes of extended attributes", test_attributes_alone},
 	    {"links are no facts", test_links_are_no_facts},
 	    {"sockets are left out", test_sockets_are_left_out},
 	    {"no capture", test_no_capture},
