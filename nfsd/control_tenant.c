@@ -91,7 +91,6 @@ static int control_tenant_fail(struct control_request *req, int rc,
 static int control_tenant_make(struct control_request *req,
 			       struct control_tenant_look *look)
 {
-	struct site *site = req->control->daemon.site;
 	struct site_quota quota = look->quota;
 	char hint[PACKAGE_NAME_MAX + 64];
 	bool given;
@@ -107,10 +106,8 @@ static int control_tenant_make(struct control_request *req,
 				      "tenant %s exists with another quota",
 				      look->name);
 	}
-	rc = site_tenant_create(site, look->name);
-	if (rc == 0 && given && !look->found)
-		rc = site_tenant_set_quota(site, look->name, &quota);
-	return rc;
+	return site_tenant_create_with(req->control->daemon.site, look->name,
+				       &quota);
 }
 
 int control_tenant_create(struct control_request *req)

@@ -569,8 +569,8 @@ static int import_guest(struct importing *im, const char *name)
 			       im->record.export_id, name);
 	rc = access_check(site, name, &im->record);
 	if (rc == 0 && !tenant)
-		rc =
-		    site_make_tenant(site, im->tenant, im->key, &im->selection);
+		rc = site_make_tenant(site, im->tenant, im->key, &im->selection,
+				      NULL);
 	if (rc < 0)
 		return rc;
 	im->record.layer = im->top;

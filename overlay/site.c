@@ -503,7 +503,8 @@ static int site_put_tenant(struct site *site, const struct tenant *tenant,
 }
 
 int site_make_tenant(struct site *site, const char *name, const uint8_t *key,
-		     const struct selection *selection)
+		     const struct selection *selection,
+		     const struct site_quota *quota)
 {
 	struct tenant fresh = {0};
 	uint8_t value[TENANT_LEN];
@@ -514,12 +515,20 @@ int site_make_tenant(struct site *site, const char *name, const uint8_t *key,
 		memcpy(fresh.key, key, SIPHASH_KEY_LEN);
 	else
 		random_bytes(fresh.key, SIPHASH_KEY_LEN);
+	if (quota)
+		quota_set(&fresh.quota, quota->bytes, quota->files);
 	rc = site_put_tenant(site, &fresh, selection);
 	tenant_encode(&fresh, value);
 	return rc < 0 ? rc : site_load_tenant(site, name, value, sizeof(value));
 }
 
 int site_tenant_create(struct site *site, const char *name)
+{
+	return site_tenant_create_with(site, name, NULL);
+}
+
+int site_tenant_create_with(struct site *site, const char *name,
+			    const struct site_quota *quota)
 {
 	int rc = 0;
 
@@ -528,7 +537,7 @@ int site_tenant_create(struct site *site, const char *name)
 	pthread_mutex_lock(&site->verbs);
 	pthread_rwlock_wrlock(&site->lock);
 	if (!site_find_tenant(site, name))
-		rc = site_make_tenant(site, name, NULL, NULL);
+		rc = site_make_tenant(site, name, NULL, NULL, quota);
 	pthread_rwlock_unlock(&site->lock);
 	pthread_mutex_unlock(&site->verbs);
 	return rc;

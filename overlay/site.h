@@ -70,6 +70,11 @@ bool site_access(struct site *site, uint32_t export_id,
 
 /* Creating what exists in the same form is success. */
 MUST_CHECK int site_tenant_create(struct site *site, const char *tenant);
+/* The same; quota (NULL: none): of a new one, one that is there keeps its own.
+ */
+struct site_quota;
+MUST_CHECK int site_tenant_create_with(struct site *site, const char *tenant,
+				       const struct site_quota *quota);
 
 /*
  * Forget a tenant that has no guests, durably and at one moment: its quota, its

@@ -98,11 +98,12 @@ MUST_CHECK int site_write(struct site *site, struct kv_batch *batch);
 /* Put a guest's record in a batch. */
 void site_put_guest(struct kv_batch *batch, const char *name,
 		    const struct guest_record *record);
-/* Enter a tenant that is not there yet; key NULL: a new one; selection NULL:
- * none.  lock is held alone. */
+/* Enter a tenant that is not there yet; key NULL: a new one; selection and
+ * quota NULL: none.  lock is held alone. */
 MUST_CHECK int site_make_tenant(struct site *site, const char *name,
 				const uint8_t *key,
-				const struct selection *selection);
+				const struct selection *selection,
+				const struct site_quota *quota);
 /* "tenant/guest" in two; -EINVAL, logged. */
 MUST_CHECK int site_split_name(const char *name,
 			       char tenant[PACKAGE_NAME_MAX + 1],

@@ -338,6 +338,12 @@ int site_delta_import(struct site *site, const char *guest UNUSED, int fd)
 	return n < 0 ? -errno : 0;
 }
 
+int site_tenant_create_with(struct site *site UNUSED, const char *tenant UNUSED,
+			    const struct site_quota *quota UNUSED)
+{
+	return -EOPNOTSUPP;
+}
+
 int site_tenant_remove(struct site *site UNUSED, const char *tenant UNUSED,
 		       bool dry_run UNUSED,
 		       struct site_tenant_removed *removed UNUSED)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_control_guest: guests that are made through the admin API while syncs
- * fail: each is there with all that was asked for, its quota and its listening
- * address, or it is not there.
+ * test_control_guest: guests and tenants that are made through the admin API
+ * while syncs fail: each is there with all that was asked for, its quota and
+ * its listening address, or it is not there.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -197,9 +197,48 @@ static void test_cloned(void)
 	CU_ASSERT_FALSE(failed);
 }
 
+static int test_blue(void *ctx, const struct site_tenant_info *info)
+{
+	if (strcmp(info->name, "blue") != 0)
+		return 0;
+	*(struct site_quota *)ctx = info->quota;
+	return 1;
+}
+
+static void test_tenant(void)
+{
+	struct client_request request = {
+	    .path = "/v1/tenants",
+	    .query = {{"name", "blue"}, {"quota_bytes", "5242880"}}};
+	bool failed = true;
+	struct test t;
+	unsigned int n;
+
+	for (n = 1; failed && n < TEST_SYNCS_MAX; n++) {
+		struct site_quota quota = {0};
+		int rc, found;
+
+		test_open(&t);
+		__atomic_store_n(&test_fail_at, n, __ATOMIC_RELAXED);
+		check_mute();
+		rc = test_post(&t, request);
+		check_unmute();
+		failed = __atomic_exchange_n(&test_fail_at, 0,
+					     __ATOMIC_RELAXED) == 0;
+		found = site_tenant_list(t.site, test_blue, &quota);
+		CU_ASSERT_EQUAL(rc < 0, failed);
+		CU_ASSERT_EQUAL(found == 1, rc == 0);
+		CU_ASSERT_EQUAL(quota.bytes, rc == 0 ? TEST_QUOTA : 0);
+		test_close(&t);
+	}
+	CU_ASSERT_TRUE(n > 2);
+	CU_ASSERT_FALSE(failed);
+}
+
 static const struct check_test tests[] = {
     {"added while a sync fails", test_added},
     {"cloned while a sync fails", test_cloned},
+    {"a tenant made while a sync fails", test_tenant},
 };
 
 int main(void)
