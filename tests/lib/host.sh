@@ -69,18 +69,29 @@ host_start()
 	PORT=$(sed -n 's/.*NFSv3 on [^ ]*:\([0-9]*\),.*/\1/p' "$W/$host.log")
 }
 
+# A process that has ended may have left its number to anybody's.
+host_runs()	# NAME
+{
+	[ -s "$W/$1.pid" ] && grep -qsxz -- "store.path=$W/$1" \
+		"/proc/$(cat "$W/$1.pid")/cmdline"
+}
+
+host_end()	# NAME SIGNAL
+{
+	! host_runs "$1" || kill "-$2" "$(cat "$W/$1.pid")" 2>/dev/null
+	[ ! -s "$W/$1.pid" ] || wait "$(cat "$W/$1.pid")" 2>/dev/null
+	[ ! -e "$W/$1.pid" ] || : >"$W/$1.pid"
+	return 0
+}
+
 host_kill()
 {
-	kill -9 "$(cat "$W/$1.pid")" 2>/dev/null
-	wait "$(cat "$W/$1.pid")" 2>/dev/null
-	return 0
+	host_end "$1" KILL
 }
 
 host_stop()
 {
-	kill "$(cat "$W/$1.pid")" 2>/dev/null
-	wait "$(cat "$W/$1.pid")" 2>/dev/null
-	return 0
+	host_end "$1" TERM
 }
 
 on()
