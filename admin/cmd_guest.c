@@ -19,6 +19,7 @@ static const struct output_column cmd_guest_columns[] = {
     {"PAUSED", "paused", OUTPUT_YES, false},
     {"FILES QUOTA", "delta_quota_files", OUTPUT_LIMIT_COUNT, true},
     {"LAYERS", "layers", OUTPUT_COUNT, true},
+    {"OFFLINE", "offline", OUTPUT_YES, true},
     {"DEVICES", "devices", OUTPUT_YES, true},
     {"ROOT SQUASH", "root_squash", OUTPUT_YES, true},
     {"WHITEOUTS", "whiteouts", OUTPUT_YES, true},

@@ -158,6 +158,7 @@ static const struct control_error control_errors[] = {
     {-EAGAIN, CONTROL_EXIT_FAILED, MHD_HTTP_SERVICE_UNAVAILABLE},
     {-ECANCELED, CONTROL_EXIT_FAILED, MHD_HTTP_SERVICE_UNAVAILABLE},
     {-ESTALE, CONTROL_EXIT_FAILED, MHD_HTTP_GONE},
+    {-EHOSTDOWN, CONTROL_EXIT_FAILED, MHD_HTTP_SERVICE_UNAVAILABLE},
     {-EHOSTUNREACH, CONTROL_EXIT_UPSTREAM, MHD_HTTP_BAD_GATEWAY},
     {-EBADMSG, CONTROL_EXIT_BAD_CONTENT, MHD_HTTP_BAD_REQUEST},
     {-ENODATA, CONTROL_EXIT_BAD_CONTENT, MHD_HTTP_BAD_REQUEST},
@@ -242,6 +243,9 @@ int control_fail(struct control_request *req, int rc, const char *hint,
 		hint = "free space where the store lies, then restart vdrived";
 	if (rc == -ECANCELED && control_is_stopping(req->control))
 		hint = "the same again when vdrived has been started";
+	if (!hint && rc == -EHOSTDOWN)
+		hint = "create the package again from the same source, or copy "
+		       "the tree from a host that has it";
 	if (!*cause)
 		cause = strerrordesc_np(-rc);
 	if (len >= 0 && (size_t)len < sizeof(text))

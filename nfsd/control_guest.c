@@ -30,14 +30,15 @@ static int control_guest_visit(void *ctx, const struct site_guest_info *info)
 
 	snprintf(name, sizeof(name), "%s/%s", info->tenant, info->guest);
 	row = json_pack(
-	    "{s:s, s:s, s:I, s:I, s:b, s:b, s:b, s:b, s:I, s:I, s:I, "
+	    "{s:s, s:s, s:I, s:I, s:b, s:b, s:b, s:b, s:b, s:I, s:I, s:I, "
 	    "s:I, s:I, s:o}",
 	    "guest", name, "tenant", info->tenant, "export_id",
 	    (json_int_t)info->access.export_id, "generation",
 	    (json_int_t)info->generation, "devices", (int)info->allow_devices,
 	    "root_squash", (int)info->root_squash, "whiteouts",
-	    (int)info->show_whiteouts, "paused", (int)info->paused,
-	    "delta_bytes", (json_int_t)info->delta_bytes, "delta_files",
+	    (int)info->show_whiteouts, "paused", (int)info->paused, "offline",
+	    (int)(info->offline != NULL), "delta_bytes",
+	    (json_int_t)info->delta_bytes, "delta_files",
 	    (json_int_t)info->delta_files, "delta_quota_bytes",
 	    (json_int_t)info->quota.bytes, "delta_quota_files",
 	    (json_int_t)info->quota.files, "layers", (json_int_t)info->layers,

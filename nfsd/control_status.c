@@ -83,8 +83,21 @@ static void control_warn_quota(json_t *warnings, const char *what,
 	control_warn(warnings, text);
 }
 
+static void control_warn_offline(json_t *warnings, const char *what,
+				 const char *name, const char *reason)
+{
+	char text[1024];
+
+	snprintf(text, sizeof(text),
+		 "%s %s is offline, its calls are not answered: %s", what, name,
+		 reason);
+	control_warn(warnings, text);
+}
+
 static int control_warn_tenant(void *ctx, const struct site_tenant_info *info)
 {
+	if (info->offline)
+		control_warn_offline(ctx, "tenant", info->name, info->offline);
 	control_warn_quota(ctx, "tenant", info->name, info->delta_bytes,
 			   "bytes", info->quota.bytes);
 	control_warn_quota(ctx, "tenant", info->name, info->delta_files,
@@ -107,6 +120,8 @@ static int control_warn_guest(void *ctx, const struct site_guest_info *info)
 			 name);
 		control_warn(ctx, text);
 	}
+	if (info->offline && !info->tenant_offline)
+		control_warn_offline(ctx, "guest", name, info->offline);
 	return 0;
 }
 

@@ -141,7 +141,7 @@ int mount3_mnt(struct call *call)
 	int rc;
 
 	rc = mount3_find(call, &export, &obj);
-	if (rc == 0 && view_is_paused(export.view))
+	if (rc == -ESHUTDOWN || (rc == 0 && view_is_paused(export.view)))
 		return -ESHUTDOWN;
 	if (rc < 0) {
 		call->end = put_u32(call->body, mount3_status(rc));

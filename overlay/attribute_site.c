@@ -121,14 +121,14 @@ int site_delta_assign(struct site *site, const char *guest, const char *path,
 {
 	struct attribution a = {.count = 0};
 	struct site_view *sv;
-	int rc = -ENOENT;
+	int rc;
 
 	*changed = false;
 	if (!attribute_path_ok(path))
 		return log_err(-EINVAL, "\"%s\" is no path of a guest", path);
 	pthread_mutex_lock(&site->verbs);
-	sv = site_guest(site, guest);
-	if (sv)
+	rc = site_guest(site, guest, &sv);
+	if (rc == 0)
 		rc = site_attribution(site, guest, sv, &a);
 	if (rc == 0)
 		rc = attribute_assign(site, guest, &a, path, package, changed);
@@ -146,7 +146,7 @@ int site_delta_assigned(struct site *site, const char *guest,
 	int rc = -ENOENT;
 
 	pthread_mutex_lock(&site->verbs);
-	if (site_guest(site, guest))
+	if (site_guest_record(site, guest))
 		rc = attribute_load(site, guest, &rows);
 	pthread_mutex_unlock(&site->verbs);
 	for (unsigned int i = 0; rc == 0 && i < rows.count; i++)

@@ -469,11 +469,11 @@ int site_delta_diff(struct site *site, const char *guest,
 	    .site = site, .tell = diff_tell, .visit = visit, .ctx = ctx};
 	struct attribution owners = {.count = 0};
 	struct site_view *sv;
-	int rc = -ENOENT;
+	int rc;
 
 	pthread_mutex_lock(&site->verbs);
-	sv = site_guest(site, guest);
-	if (sv)
+	rc = site_guest(site, guest, &sv);
+	if (rc == 0)
 		rc = site_attribution(site, guest, sv, &owners);
 	if (rc == 0) {
 		d.view = sv->view;

@@ -359,11 +359,11 @@ int site_delta_export(struct site *site, const char *guest,
 {
 	struct exporting e = {.site = site, .guest = guest};
 	uint64_t top = 0;
-	int rc = -ENOENT;
+	int rc;
 
 	pthread_mutex_lock(&site->verbs);
-	e.sv = site_guest(site, guest);
-	if (e.sv)
+	rc = site_guest(site, guest, &e.sv);
+	if (rc == 0)
 		rc = snapshot
 			 ? delta_find_snapshot(site, guest, snapshot, &top)
 			 : delta_freeze(site, guest, e.sv, export_frozen, &top);
@@ -376,11 +376,11 @@ int site_delta_export(struct site *site, const char *guest,
 int site_guest_export(struct site *site, const char *guest, int fd)
 {
 	struct exporting e = {.site = site, .guest = guest};
-	int rc = -ENOENT;
+	int rc;
 
 	pthread_mutex_lock(&site->verbs);
-	e.sv = site_guest(site, guest);
-	if (e.sv)
+	rc = site_guest(site, guest, &e.sv);
+	if (rc == 0)
 		rc = view_is_paused(e.sv->view)
 			 ? export_run(&e, fd, STREAM_GUEST, 0)
 			 : log_err(-EBUSY, "guest %s is not paused", guest);

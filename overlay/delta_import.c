@@ -15,6 +15,7 @@
 #include "depot/log.h"
 #include "overlay/attribute.h"
 #include "overlay/delta_stream.h"
+#include "overlay/site_offline.h"
 #include "overlay/site_own.h"
 
 enum { IMPORT_BATCH = 500 /* keys */ };
@@ -495,9 +496,8 @@ int site_delta_import(struct site *site, const char *guest, int fd)
 		return -ENOMEM;
 	pthread_mutex_lock(&site->verbs);
 	rc = import_begin(im, site, fd, STREAM_DELTA);
-	sv = site_guest(site, guest);
-	if (rc == 0 && !sv)
-		rc = -ENOENT;
+	if (rc == 0)
+		rc = site_guest(site, guest, &sv);
 	if (rc == 0)
 		rc = import_check_tenant(
 		    im, site_find_tenant(site, sv->view->tenant));
@@ -548,8 +548,10 @@ static int import_check_guest(struct importing *im, const char *name)
 	snprintf(path, sizeof(path), "/%s", name);
 	if (site_find_view(im->site, path))
 		return log_err(-EEXIST, "guest %s exists here", name);
-	if (tenant)
-		return import_check_tenant(im, tenant);
+	if (tenant) {
+		rc = offline_load_tenant(im->site, tenant);
+		return rc < 0 ? rc : import_check_tenant(im, tenant);
+	}
 	rc = site_check_entitled(im->site, im->tenant, &im->selection);
 	return rc < 0 ? rc : import_packages(im);
 }

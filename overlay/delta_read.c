@@ -269,11 +269,10 @@ static int read_run(struct reading *r, const char *guest, const char *snapshot)
 {
 	struct diff d = {
 	    .site = r->site, .tell = read_tell, .ctx = r, .by_path = true};
-	int rc;
+	int rc = site_guest(r->site, guest, &r->sv);
 
-	r->sv = site_guest(r->site, guest);
-	if (!r->sv)
-		return -ENOENT;
+	if (rc < 0)
+		return rc;
 	rc = snapshot
 		 ? delta_find_snapshot(r->site, guest, snapshot, &r->frozen)
 		 : delta_freeze(r->site, guest, r->sv, read_frozen, &r->frozen);

@@ -485,12 +485,12 @@ int site_delta_reset_package(struct site *site, const char *guest,
 	struct attribution owners = {.count = 0};
 	struct reset r = {.site = site, .package = package};
 	struct site_view *sv;
-	int rc = -ENOENT;
+	int rc;
 
 	*left = 0;
 	pthread_mutex_lock(&site->verbs);
-	sv = site_guest(site, guest);
-	if (sv)
+	rc = site_guest(site, guest, &sv);
+	if (rc == 0)
 		rc = site_attribution(site, guest, sv, &owners);
 	if (rc == 0) {
 		r.view = sv->view;

@@ -81,12 +81,12 @@ int site_delta_verify(struct site *site, const char *guest,
 	struct verify v = {
 	    .site = site, .tell = tell, .ctx = ctx, .figures = figures};
 	struct site_view *sv;
-	int rc = -ENOENT;
+	int rc;
 
 	*figures = (struct site_delta_figures){0};
 	pthread_mutex_lock(&site->verbs);
-	sv = site_guest(site, guest);
-	if (sv) {
+	rc = site_guest(site, guest, &sv);
+	if (rc == 0) {
 		v.view = sv->view;
 		v.image = sv->view->image;
 		/* What the database says is verified, not what is kept of it.

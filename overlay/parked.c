@@ -292,11 +292,11 @@ int site_delta_restore_change(struct site *site, const char *guest,
 			      const char *path)
 {
 	struct site_view *sv;
-	int rc = -ENOENT;
+	int rc;
 
 	pthread_mutex_lock(&site->verbs);
-	sv = site_guest(site, guest);
-	if (sv)
+	rc = site_guest(site, guest, &sv);
+	if (rc == 0)
 		rc = parked_restore(site, sv->view, path);
 	pthread_mutex_unlock(&site->verbs);
 	return rc;

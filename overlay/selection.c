@@ -275,11 +275,12 @@ static int selection_tree(struct depot *depot, const struct package_info *p,
 		return 0;
 	/* -ENOENT would be a package, or a tenant, that is not there. */
 	digest_to_hex(&p->tree, hex);
-	return log_err(rc == -ENOENT ? -EBADMSG : rc,
-		       "package %s:%s cannot be served: its tree is neither in "
-		       "%s nor at an upstream; another host that has the "
-		       "package has it as trees/%s of its store",
-		       p->name, p->tag, depot_path(depot), hex);
+	log_err(0,
+		"package %s:%s cannot be served: its tree is neither in %s nor "
+		"at an upstream; another host that has the package has it as "
+		"trees/%s of its store",
+		p->name, p->tag, depot_path(depot), hex);
+	return rc == -ENOENT ? -EBADMSG : rc;
 }
 
 int selection_image(struct depot *depot, const struct guest_own *own,

@@ -8,6 +8,7 @@
 
 #include "depot/log.h"
 #include "overlay/each.h"
+#include "overlay/site_offline.h"
 #include "overlay/site_own.h"
 
 /* --- look-ups ------------------------------------------------------------ */
@@ -18,6 +19,13 @@ struct tenant *site_find_tenant(struct site *site, const char *name)
 		if (strcmp(site->tenants[i]->name, name) == 0)
 			return site->tenants[i];
 	return NULL;
+}
+
+int site_tenant(struct site *site, const char *name, struct tenant **tenant)
+{
+	*tenant = site_find_tenant(site, name);
+	return *tenant ? offline_load_tenant(site, *tenant)
+		       : log_err(-ENOENT, "no tenant \"%s\"", name);
 }
 
 struct site_view *site_find_view(struct site *site, const char *path)
@@ -143,6 +151,43 @@ static int site_own_of(struct site *site, const struct tenant *tenant,
 	return rc;
 }
 
+/* What it shows, and its delta. */
+static int site_view_open(struct site *site, struct tenant *tenant,
+			  const struct guest_own *own, struct view_open *open,
+			  struct view **view)
+{
+	struct image *image;
+	int rc = -EIO;
+
+	if (tenant->past)
+		rc = site_guest_image(site, tenant, own, &tenant->selection,
+				      &image);
+	if (rc < 0)
+		return rc;
+	rc = view_open(open, image, view);
+	image_put(image);
+	return rc;
+}
+
+/* What stands for one that could not be opened; *why: the caller's. */
+static int site_view_offline(const struct tenant *tenant,
+			     struct view_open *open, struct view **view,
+			     char **why)
+{
+	struct image *image;
+	int rc = offline_image(tenant, &image);
+
+	*why = strdup(tenant->past ? log_last_error() : tenant->why);
+	if (rc < 0)
+		return rc;
+	log_warn("guest %s/%s is offline; others are served", tenant->name,
+		 open->guest);
+	open->offline = true;
+	rc = *why ? view_open(open, image, view) : -ENOMEM;
+	image_put(image);
+	return rc;
+}
+
 int site_add_view(struct site *site, struct tenant *tenant, const char *guest,
 		  const struct guest_record *record)
 {
@@ -162,15 +207,12 @@ int site_add_view(struct site *site, struct tenant *tenant, const char *guest,
 	};
 	unsigned int at = site->view_count;
 	CLEANUP_FREE struct guest_own *own = NULL;
-	struct image *image;
+	CLEANUP_FREE char *why = NULL;
 	struct view *view;
 	int rc = site_room_for_view(site);
 
 	if (rc == 0)
 		rc = site_own_of(site, tenant, guest, record, &own);
-	if (rc == 0)
-		rc = site_guest_image(site, tenant, own, &tenant->selection,
-				      &image);
 	if (rc < 0)
 		return rc;
 	open.info.export_id = record->export_id;
@@ -182,8 +224,9 @@ int site_add_view(struct site *site, struct tenant *tenant, const char *guest,
 	/* 64 random bits and the boot counter: distinct in every life. */
 	random_bytes(&open.info.verifier, sizeof(open.info.verifier));
 	open.info.verifier ^= site->boot;
-	rc = view_open(&open, image, &view);
-	image_put(image);
+	rc = site_view_open(site, tenant, own, &open, &view);
+	if (rc < 0 && rc != -ENOMEM && !site->open)
+		rc = site_view_offline(tenant, &open, &view, &why);
 	if (rc < 0)
 		return rc;
 	quota_set(&view->quota, record->quota.bytes, record->quota.files);
@@ -191,8 +234,8 @@ int site_add_view(struct site *site, struct tenant *tenant, const char *guest,
 	       strcmp(site->views[at - 1].view->info.path, view->info.path) > 0;
 	     at--)
 		site->views[at] = site->views[at - 1];
-	site->views[at] = (struct site_view){view, *record, own};
-	own = NULL;
+	site->views[at] =
+	    (struct site_view){view, *record, STEAL(own), STEAL(why)};
 	site->view_count++;
 	site->by_id[site_id_slot(site, record->export_id)] = view;
 	return 0;
@@ -208,6 +251,7 @@ int site_take_view(struct site *site, struct site_view *sv)
 	site->removed = bigger;
 	site->removed[site->removed_count++] = sv->view;
 	free(sv->own);
+	free(sv->why);
 	memmove(sv, sv + 1,
 		(size_t)(site->views + site->view_count - sv - 1) *
 		    sizeof(*sv));
@@ -228,6 +272,7 @@ static void tenant_free(struct tenant *tenant)
 		return;
 	site_images_free(tenant);
 	past_free(tenant->past);
+	free(tenant->why);
 	free(tenant);
 }
 
@@ -261,8 +306,7 @@ static int tenant_decode(const uint8_t *value, size_t len,
 	return 0;
 }
 
-/* What its guests may still ask for, beside the selection's image. */
-static int site_load_past(struct site *site, struct tenant *tenant)
+int site_load_past(struct site *site, struct tenant *tenant)
 {
 	struct image *image;
 	int rc =
@@ -274,6 +318,18 @@ static int site_load_past(struct site *site, struct tenant *tenant)
 		       &tenant->selection.since, &tenant->past);
 	image_put(image);
 	return rc;
+}
+
+/* While the site is opened, a tenant that cannot be served is no error. */
+static int site_load_tenant_past(struct site *site, struct tenant *tenant)
+{
+	int rc = site_load_past(site, tenant);
+
+	if (rc == 0 || rc == -ENOMEM || site->open)
+		return rc;
+	tenant->why = strdup(log_last_error());
+	log_warn("tenant %s is offline; others are served", tenant->name);
+	return tenant->why ? 0 : -ENOMEM;
 }
 
 static int site_load_tenant(struct site *site, const char *name,
@@ -289,7 +345,7 @@ static int site_load_tenant(struct site *site, const char *name,
 	if (rc == 0)
 		rc = selection_load(site->kv, name, &tenant->selection);
 	if (rc == 0)
-		rc = site_load_past(site, tenant);
+		rc = site_load_tenant_past(site, tenant);
 	if (rc == 0)
 		rc = site_add_tenant(site, tenant);
 	if (rc < 0)
@@ -391,6 +447,9 @@ int site_open(struct depot *depot, struct site **site)
 		rc = site_load_all(s, 'G', site_load_guest);
 	if (rc == 0)
 		rc = drops_new(s, &s->drops);
+	s->open = true;
+	if (rc == 0)
+		rc = offline_new(s, &s->offline);
 	if (rc < 0)
 		site_close(s);
 	else
@@ -413,6 +472,7 @@ void site_close(struct site *site)
 {
 	if (!site)
 		return;
+	offline_free(site->offline);
 	drops_free(site->drops);
 	if (site->starts)
 		starts_stop(site->starts);
@@ -421,6 +481,7 @@ void site_close(struct site *site)
 	for (unsigned int i = 0; i < site->view_count; i++) {
 		view_close(site->views[i].view);
 		free(site->views[i].own);
+		free(site->views[i].why);
 	}
 	for (unsigned int i = 0; i < site->removed_count; i++)
 		view_close(site->removed[i]);
@@ -602,6 +663,7 @@ int site_tenant_list(struct site *site,
 		info->quota.files = t->quota.files_max;
 		info->delta_bytes = t->quota.bytes;
 		info->delta_files = t->quota.files;
+		info->offline = t->why;
 		info->guests = 0;
 		for (unsigned int v = 0; v < site->view_count; v++)
 			info->guests += site_view_is_of(site->views[v].view, t);
@@ -626,7 +688,9 @@ static void site_fill_guest(struct site *site, struct site_view *sv,
 	info->allow_devices = view->info.allow_devices;
 	info->root_squash = view->info.root_squash;
 	info->show_whiteouts = sv->record.flags & GUEST_FLAG_WHITEOUTS;
-	info->paused = view_is_paused(view);
+	info->paused = sv->record.flags & GUEST_FLAG_PAUSED;
+	info->offline = sv->why;
+	info->tenant_offline = tenant->why;
 	info->quota = sv->record.quota;
 	pthread_rwlock_rdlock(&view->lock);
 	info->delta_bytes = view->quota.bytes;

@@ -3,6 +3,8 @@
  * site: all tenants, selections and guests of this host; facade of the
  * administrative half of this floor, as view.h is of the data path.
  *
+ * Whatever changes what a guest sees, or reads its delta, is refused with
+ * -EHOSTDOWN while a tree that this needs is missing (offline, below).
  * State lives in the state database; every change is durable before the
  * function returns, and effective at once.  Thread-safe.
  * Names: depot_name_ok().
@@ -235,6 +237,7 @@ struct site_tenant_info {
 	char name[PACKAGE_NAME_MAX + 1];
 	uint32_t generation; /* 0: nothing assigned yet */
 	unsigned int guests;
+	const char *offline;     /* as a guest's, which all of it are then */
 	struct site_quota quota; /* of all its guests together */
 	uint64_t delta_bytes, delta_files;
 	unsigned int package_count;
@@ -246,7 +249,10 @@ struct site_guest_info {
 	uint32_t generation;
 	struct site_access access;
 	bool allow_devices, root_squash, show_whiteouts;
-	bool paused; /* its calls are not answered: it is being moved */
+	bool paused;         /* its calls are not answered: it is being moved */
+	const char *offline; /* likewise: a tree of its packages is missing; the
+				reason, borrowed; NULL: it is served */
+	bool tenant_offline; /* that of its tenant */
 	struct site_quota quota;
 	uint64_t delta_bytes, delta_files; /* of all its layers */
 	unsigned int layers;               /* 1: no snapshot below */

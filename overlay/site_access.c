@@ -265,7 +265,7 @@ static int access_wish_records(struct site *site, struct access_wishes *wishes)
 
 	for (unsigned int i = 0; rc == 0 && i < wishes->count; i++) {
 		const struct site_guest_wish *wish = &wishes->wish[i];
-		struct site_view *sv = site_guest(site, wish->name);
+		struct site_view *sv = site_guest_record(site, wish->name);
 
 		if (!sv)
 			return -ENOENT;
@@ -390,7 +390,7 @@ int site_guest_secret(struct site *site, const char *name,
 	int rc = -ENOENT;
 
 	pthread_mutex_lock(&site->verbs);
-	sv = site_guest(site, name);
+	sv = site_guest_record(site, name);
 	if (sv && access_has_secret(&sv->record)) {
 		*secret = sv->record.secret;
 		rc = 0;

@@ -257,8 +257,9 @@ int site_delta_snapshot(struct site *site, const char *guest,
 		return log_err(-EINVAL, "\"%s\" is no name for a snapshot",
 			       snapshot);
 	pthread_mutex_lock(&site->verbs);
-	sv = site_guest(site, guest);
-	rc = sv ? snapshot_take(site, guest, sv, snapshot) : -ENOENT;
+	rc = site_guest(site, guest, &sv);
+	if (rc == 0)
+		rc = snapshot_take(site, guest, sv, snapshot);
 	pthread_mutex_unlock(&site->verbs);
 	return rc;
 }
@@ -283,7 +284,7 @@ int site_delta_snapshot_remove(struct site *site, const char *guest,
 	int rc = -ENOENT;
 
 	pthread_mutex_lock(&site->verbs);
-	if (site_guest(site, guest))
+	if (site_guest_record(site, guest))
 		rc = snapshot_remove(site, guest, snapshot);
 	pthread_mutex_unlock(&site->verbs);
 	drops_kick(site->drops);
@@ -329,7 +330,7 @@ int site_delta_snapshots(struct site *site, const char *guest,
 	int rc = -ENOENT;
 
 	pthread_mutex_lock(&site->verbs);
-	if (site_guest(site, guest)) {
+	if (site_guest_record(site, guest)) {
 		record_key_snapshot(&prefix, guest, NULL);
 		rc = each_key(site->kv, &prefix, SIZE_MAX, snapshot_visit,
 			      &walk);
@@ -346,8 +347,7 @@ int site_delta_restore(struct site *site, const char *guest,
 	int rc;
 
 	pthread_mutex_lock(&site->verbs);
-	sv = site_guest(site, guest);
-	rc = sv ? 0 : -ENOENT;
+	rc = site_guest(site, guest, &sv);
 	if (rc == 0 && snapshot)
 		rc = delta_find_snapshot(site, guest, snapshot, &layer);
 	if (rc == 0 && layer != 0)
@@ -441,10 +441,12 @@ static int clone_make(struct site *site, const char *from, const char *snapshot,
 {
 	struct clone c = {.site = site, .to = to};
 	char tenant[PACKAGE_NAME_MAX + 1];
-	struct site_view *sv = site_guest(site, from);
+	struct site_view *sv;
 	const char *guest;
-	int rc = sv ? clone_check(site, from, to, tenant, &guest) : -ENOENT;
+	int rc = site_guest(site, from, &sv);
 
+	if (rc == 0)
+		rc = clone_check(site, from, to, tenant, &guest);
 	if (rc == 0) {
 		pthread_rwlock_rdlock(&site->lock);
 		rc = guest_fill(site, to, options, &c.record);

@@ -6,7 +6,7 @@
 
 #include "depot/log.h"
 #include "overlay/each.h"
-#include "overlay/site_impl.h"
+#include "overlay/site_offline.h"
 
 int site_split_name(const char *name, char tenant[PACKAGE_NAME_MAX + 1],
 		    const char **guest)
@@ -23,7 +23,7 @@ int site_split_name(const char *name, char tenant[PACKAGE_NAME_MAX + 1],
 	return 0;
 }
 
-struct site_view *site_guest(struct site *site, const char *name)
+struct site_view *site_guest_record(struct site *site, const char *name)
 {
 	char path[SITE_EXPORT_PATH_MAX];
 	struct site_view *sv = NULL;
@@ -33,6 +33,12 @@ struct site_view *site_guest(struct site *site, const char *name)
 	if (!sv)
 		log_err(-ENOENT, "no guest \"%s\"", name);
 	return sv;
+}
+
+int site_guest(struct site *site, const char *name, struct site_view **sv)
+{
+	*sv = site_guest_record(site, name);
+	return *sv ? offline_load_guest(site, *sv) : -ENOENT;
 }
 
 void site_put_guest(struct kv_batch *batch, const char *name,
@@ -111,11 +117,32 @@ static int guest_add_locked(struct site *site, const char *name,
 	return rc < 0 ? rc : site_add_view(site, tenant, guest, record);
 }
 
+static int guest_add(struct site *site, const char *name, struct tenant *tenant,
+		     const char *guest,
+		     const struct site_guest_options *options)
+{
+	struct guest_record record = {0};
+	struct image *image;
+	/* What it will show: a tree may have to come from an upstream, which is
+	 * not to be waited for under the lock of all look-ups. */
+	int rc =
+	    site_guest_image(site, tenant, NULL, &tenant->selection, &image);
+
+	if (rc < 0)
+		return rc;
+	pthread_rwlock_wrlock(&site->lock);
+	rc = guest_fill(site, name, options, &record);
+	if (rc == 0)
+		rc = guest_add_locked(site, name, tenant, guest, &record);
+	pthread_rwlock_unlock(&site->lock);
+	image_put(image);
+	return rc;
+}
+
 int site_guest_add(struct site *site, const char *name,
 		   const struct site_guest_options *options)
 {
 	char tenant_name[PACKAGE_NAME_MAX + 1];
-	struct guest_record record = {0};
 	struct tenant *tenant;
 	const char *guest;
 	int rc = site_split_name(name, tenant_name, &guest);
@@ -123,14 +150,9 @@ int site_guest_add(struct site *site, const char *name,
 	if (rc < 0)
 		return rc;
 	pthread_mutex_lock(&site->verbs);
-	pthread_rwlock_wrlock(&site->lock);
-	rc = guest_fill(site, name, options, &record);
-	tenant = site_find_tenant(site, tenant_name);
+	rc = site_tenant(site, tenant_name, &tenant);
 	if (rc == 0)
-		rc = tenant
-			 ? guest_add_locked(site, name, tenant, guest, &record)
-			 : log_err(-ENOENT, "no tenant \"%s\"", tenant_name);
-	pthread_rwlock_unlock(&site->lock);
+		rc = guest_add(site, name, tenant, guest, options);
 	pthread_mutex_unlock(&site->verbs);
 	return rc;
 }
@@ -156,11 +178,12 @@ int site_guest_set_quota(struct site *site, const char *name,
 {
 	struct guest_record record;
 	struct site_view *sv;
-	int rc = -ENOENT;
+	int rc;
 
 	pthread_mutex_lock(&site->verbs);
-	sv = site_guest(site, name);
-	if (sv) {
+	sv = site_guest_record(site, name);
+	rc = sv ? 0 : -ENOENT;
+	if (rc == 0) {
 		record = sv->record;
 		record.quota = *quota;
 		rc = guest_change(site, name, sv, &record);
@@ -204,8 +227,9 @@ int site_guest_set_whiteouts(struct site *site, const char *name, bool show)
 	int rc;
 
 	pthread_mutex_lock(&site->verbs);
-	sv = site_guest(site, name);
-	rc = sv ? guest_set_whiteouts(site, sv, show) : -ENOENT;
+	rc = site_guest(site, name, &sv);
+	if (rc == 0)
+		rc = guest_set_whiteouts(site, sv, show);
 	pthread_mutex_unlock(&site->verbs);
 	return rc;
 }
@@ -215,11 +239,12 @@ int site_guest_set_access(struct site *site, const char *name,
 {
 	struct guest_record record;
 	struct site_view *sv;
-	int rc = -ENOENT;
+	int rc;
 
 	pthread_mutex_lock(&site->verbs);
-	sv = site_guest(site, name);
-	if (sv) {
+	sv = site_guest_record(site, name);
+	rc = sv ? 0 : -ENOENT;
+	if (rc == 0) {
 		record = sv->record;
 		rc = access_fill(name, options, fresh, &record);
 		if (rc == 0)
@@ -251,7 +276,7 @@ static int guest_pause(struct site *site, const char *name,
 {
 	struct guest_record record = sv->record;
 	struct view *view = sv->view;
-	bool was = view_is_paused(view);
+	bool was = record.flags & GUEST_FLAG_PAUSED;
 	int rc = 0;
 
 	record.flags = pause ? record.flags | GUEST_FLAG_PAUSED
@@ -264,7 +289,7 @@ static int guest_pause(struct site *site, const char *name,
 		rc = guest_change(site, name, sv, &record);
 	__atomic_store_n(&view->paused, rc == 0 ? pause : was,
 			 __ATOMIC_RELEASE);
-	return rc;
+	return rc < 0 || pause ? rc : offline_load_guest(site, sv);
 }
 
 int site_guest_pause(struct site *site, const char *name, bool pause)
@@ -273,8 +298,10 @@ int site_guest_pause(struct site *site, const char *name, bool pause)
 	int rc;
 
 	pthread_mutex_lock(&site->verbs);
-	sv = site_guest(site, name);
-	rc = sv ? guest_pause(site, name, sv, pause) : -ENOENT;
+	sv = site_guest_record(site, name);
+	rc = sv ? 0 : -ENOENT;
+	if (rc == 0)
+		rc = guest_pause(site, name, sv, pause);
 	pthread_mutex_unlock(&site->verbs);
 	return rc;
 }
@@ -293,6 +320,7 @@ static int guest_remove_keys(struct site *site, const char *name,
 {
 	const struct guest_record *record = &sv->record;
 	struct record_key key, prefix;
+	uint64_t parent = 0;
 	int rc;
 
 	record_key_fileids(&key, record->export_id);
@@ -309,7 +337,9 @@ static int guest_remove_keys(struct site *site, const char *name,
 	kv_batch_delete(batch, key.bytes, key.len);
 	record_key_text(&key, 'W', name);
 	kv_batch_delete(batch, key.bytes, key.len);
-	layer_put_key(batch, record->layer, view_top(sv->view)->parent);
+	if (rc == 0)
+		rc = layer_parent(site->kv, record->layer, &parent);
+	layer_put_key(batch, record->layer, parent);
 	return rc < 0 ? rc : site_write(site, batch);
 }
 
@@ -350,8 +380,10 @@ int site_guest_remove(struct site *site, const char *name, bool force)
 	int rc;
 
 	pthread_mutex_lock(&site->verbs);
-	sv = site_guest(site, name);
-	rc = sv ? guest_remove(site, name, sv, force) : -ENOENT;
+	sv = site_guest_record(site, name);
+	rc = sv ? 0 : -ENOENT;
+	if (rc == 0)
+		rc = guest_remove(site, name, sv, force);
 	pthread_mutex_unlock(&site->verbs);
 	return rc;
 }

@@ -8,6 +8,7 @@
  * site->verbs instead, one at a time, so that look-ups of guests go on.
  * Tenants and views are never freed before site_close, so a look-up's result
  * stays good; a removed guest's view answers that everything is stale.
+ * While the site is opened, what cannot be loaded is offline (site_offline.h).
  */
 #ifndef OVERLAY_SITE_IMPL_H
 #define OVERLAY_SITE_IMPL_H
@@ -23,6 +24,7 @@ struct site_view {
 	struct view *view; /* owns */
 	struct guest_record record;
 	struct guest_own *own; /* owns; NULL: none.  Changes under verbs */
+	char *why;             /* owns; it is offline; guarded by lock */
 };
 
 /* An image that guests of one tenant share (site_image.c). */
@@ -41,8 +43,11 @@ struct tenant {
 	struct quota quota;
 	struct selection selection;
 	struct tenant_image *images; /* owns; changes under verbs */
-	struct past *past;           /* owns */
+	struct past *past;           /* owns; NULL: it is offline */
+	char *why;                   /* owns; then; guarded by lock */
 };
+
+struct offline;
 
 struct site {
 	struct depot *depot; /* borrows */
@@ -51,11 +56,13 @@ struct site {
 	struct layers *layers; /* owns */
 	struct drops *drops;   /* owns; layers that go */
 	struct lives lives;
-	struct starts *starts; /* owns */
-	uint64_t boot;         /* this life's number */
-	enum site_trust trust; /* verbs */
-	atomic_bool hurried;   /* site_hurry */
-	pthread_mutex_t verbs; /* before lock */
+	struct starts *starts;   /* owns */
+	struct offline *offline; /* owns; NULL: nothing was missing */
+	bool open;               /* site_open is over */
+	uint64_t boot;           /* this life's number */
+	enum site_trust trust;   /* verbs */
+	atomic_bool hurried;     /* site_hurry */
+	pthread_mutex_t verbs;   /* before lock */
 	pthread_rwlock_t lock;
 	/* guarded by lock: */
 	struct tenant **tenants; /* owns; sorted by name */
@@ -84,8 +91,18 @@ bool site_view_is_of(const struct view *view, const struct tenant *tenant);
 MUST_CHECK int site_check_entitled(struct site *site, const char *tenant,
 				   const struct selection *selection);
 /* The guest "tenant/guest"; NULL (logged): there is none.  verbs is held, so
- * that it stays where it is. */
-struct site_view *site_guest(struct site *site, const char *name);
+ * that it stays where it is.  It may be offline: for what asks only for its
+ * record. */
+struct site_view *site_guest_record(struct site *site, const char *name);
+/* Likewise, of one that is not offline.  -ENOENT; -EHOSTDOWN, logged: it is. */
+MUST_CHECK int site_guest(struct site *site, const char *name,
+			  struct site_view **sv);
+/* The tenant of that name, not offline; verbs is held.  -ENOENT, -EHOSTDOWN,
+ * logged. */
+MUST_CHECK int site_tenant(struct site *site, const char *name,
+			   struct tenant **tenant);
+/* What its guests may still ask for (past.h), beside the selection's image. */
+MUST_CHECK int site_load_past(struct site *site, struct tenant *tenant);
 struct view *site_find_id(struct site *site, uint32_t export_id);
 /* Open a guest's view and enter it in the tables; lock held alone. */
 MUST_CHECK int site_add_view(struct site *site, struct tenant *tenant,

@@ -117,8 +117,9 @@ int site_profile_apply(struct site *site, const char *guest,
 	int rc;
 
 	pthread_mutex_lock(&site->verbs);
-	sv = site_guest(site, guest);
-	rc = sv ? profile_apply(site, sv, profile, how) : -ENOENT;
+	rc = site_guest(site, guest, &sv);
+	if (rc == 0)
+		rc = profile_apply(site, sv, profile, how);
 	pthread_mutex_unlock(&site->verbs);
 	return rc;
 }
@@ -148,8 +149,9 @@ int site_profile_detach(struct site *site, const char *guest, const char *name,
 	int rc;
 
 	pthread_mutex_lock(&site->verbs);
-	sv = site_guest(site, guest);
-	rc = sv ? profile_detach(site, guest, sv, name, how) : -ENOENT;
+	rc = site_guest(site, guest, &sv);
+	if (rc == 0)
+		rc = profile_detach(site, guest, sv, name, how);
 	pthread_mutex_unlock(&site->verbs);
 	return rc;
 }
@@ -292,13 +294,13 @@ static int look_run(struct site *site, const char *guest,
 		    const struct package_info *profile,
 		    struct profile_look *look)
 {
-	struct site_view *sv = site_guest(site, guest);
 	struct diff d = {
 	    .site = site, .tell = diff_tell, .visit = look_note, .ctx = look};
-	int rc;
+	struct site_view *sv;
+	int rc = site_guest(site, guest, &sv);
 
-	if (!sv)
-		return -ENOENT;
+	if (rc < 0)
+		return rc;
 	rc = depot_tree_get(site->depot, &profile->tree, &look->tree);
 	if (rc < 0)
 		return log_err(rc, "profile %s: its tree", profile->name);

@@ -99,7 +99,8 @@ static void remove_take(struct site *site, struct tenant *tenant)
 	site->gone[site->gone_count++] = tenant;
 	pthread_rwlock_unlock(&site->lock);
 	site_images_free(tenant);
-	past_empty(tenant->past);
+	if (tenant->past)
+		past_empty(tenant->past);
 }
 
 static int remove_tenant(struct site *site, struct tenant *tenant, bool dry_run,

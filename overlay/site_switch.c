@@ -98,9 +98,9 @@ int site_tenant_switch(struct site *site, const char *tenant_name,
 	if (count > 0)
 		memcpy(next->package, packages, count * sizeof(*packages));
 	pthread_mutex_lock(&site->verbs);
-	tenant = site_find_tenant(site, tenant_name);
-	rc = tenant ? switch_next(site, tenant, next, how)
-		    : log_err(-ENOENT, "no tenant \"%s\"", tenant_name);
+	rc = site_tenant(site, tenant_name, &tenant);
+	if (rc == 0)
+		rc = switch_next(site, tenant, next, how);
 	*generation = tenant ? tenant->selection.generation : 0;
 	pthread_mutex_unlock(&site->verbs);
 	free(next);

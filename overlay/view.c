@@ -81,18 +81,45 @@ void view_count_layer(struct view *view, const struct layer *layer, int sign)
 	quota_add(view->tenant_quota, bytes, files);
 }
 
+static int view_load_layers(struct view *view, uint64_t top)
+{
+	int rc = layers_get(view->layers, top, view->layer, &view->layer_count);
+
+	if (rc < 0)
+		return rc;
+	for (unsigned int i = 0; i < view->layer_count; i++)
+		view_count_layer(view, view->layer[i], 1);
+	return reap_all(view);
+}
+
 static int view_load(struct view *view, uint64_t top)
 {
 	int rc = view_make_dir(view, top);
 
 	if (rc == 0)
 		rc = view_load_ids(view);
-	if (rc == 0)
-		rc = layers_get(view->layers, top, view->layer,
-				&view->layer_count);
-	for (unsigned int i = 0; i < view->layer_count; i++)
-		view_count_layer(view, view->layer[i], 1);
-	return rc < 0 ? rc : reap_all(view);
+	return rc < 0 || view->offline ? rc : view_load_layers(view, top);
+}
+
+int view_go_online(struct view *view, uint64_t top, struct image *image,
+		   struct past *past)
+{
+	struct image *stood_in = view->image;
+	int rc;
+
+	pthread_rwlock_wrlock(&view->lock);
+	rc = view_load_layers(view, top);
+	if (rc == 0) {
+		view->image = image_get(image);
+		view->past = past;
+		__atomic_store_n(&view->offline, false, __ATOMIC_RELEASE);
+	}
+	pthread_rwlock_unlock(&view->lock);
+	if (rc < 0)
+		view_forget_layers(view);
+	else
+		image_put(stood_in);
+	return rc;
 }
 
 int view_open(const struct view_open *open, struct image *image,
@@ -117,6 +144,7 @@ int view_open(const struct view_open *open, struct image *image,
 	v->tenant_quota = open->tenant_quota;
 	v->since = open->since;
 	v->paused = open->paused;
+	v->offline = open->offline;
 	v->image = image_get(image);
 	v->past = open->past;
 	snprintf(v->tenant, sizeof(v->tenant), "%s", open->tenant);
@@ -254,7 +282,13 @@ void view_mounted(struct view *view)
 
 bool view_is_paused(const struct view *view)
 {
-	return __atomic_load_n(&view->paused, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&view->paused, __ATOMIC_ACQUIRE) ||
+	       view_is_offline(view);
+}
+
+bool view_is_offline(const struct view *view)
+{
+	return __atomic_load_n(&view->offline, __ATOMIC_ACQUIRE);
 }
 
 void view_new_verifier(struct view *view)

@@ -307,10 +307,12 @@ struct view_info {
 	bool root_squash;
 };
 const struct view_info *view_get_info(const struct view *view);
-/* It is being moved to another host: its calls must be neither carried out nor
- * answered.  One atomic load.  An operation that finds it so returns
- * -ESHUTDOWN. */
+/* It is being moved to another host, or offline: its calls must be neither
+ * carried out nor answered.  Two atomic loads.  An operation that finds it so
+ * returns -ESHUTDOWN. */
 bool view_is_paused(const struct view *view);
+/* What it shows cannot be loaded now: a package's tree is missing. */
+bool view_is_offline(const struct view *view);
 /* A guest mounts it: what it reads next may be a start (overlay/starts.h). */
 void view_mounted(struct view *view);
 

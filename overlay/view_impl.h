@@ -82,6 +82,7 @@ struct view {
 	struct quota quota;         /* of this guest */
 	struct quota *tenant_quota; /* borrows; shared by its guests */
 	bool paused;                /* atomic; its calls are not answered */
+	bool offline;               /* atomic; likewise: see site_offline.h */
 	bool removed;               /* everything is stale */
 	bool still;                 /* writers park: see still.c */
 	struct view_wait *waits;    /* parked until the view stirs */
@@ -442,13 +443,17 @@ struct view_open {
 	struct view_info info;
 	uint64_t layer; /* the top one */
 	struct timespec since;
-	bool paused;
+	bool paused, offline;
 	const char *tenant, *guest;
 };
-/* Takes a reference of image.  Loads the layers, reaps. */
+/* Takes a reference of image.  Loads the layers and reaps, unless offline. */
 MUST_CHECK int view_open(const struct view_open *open, struct image *image,
 			 struct view **view);
 void view_close(struct view *view); /* drains; takes; NULL allowed */
+/* An offline view is served from now on: with these layers, and this image, of
+ * which it takes a reference.  -EIO, -EBADMSG, -ENOMEM: it stays offline. */
+MUST_CHECK int view_go_online(struct view *view, uint64_t top,
+			      struct image *image, struct past *past);
 /* An empty layer over `parent`, for view_set_layers; its directory is made. */
 MUST_CHECK int view_prepare_layer(struct view *view, uint64_t id,
 				  uint64_t parent, struct layer **layer);
