@@ -91,6 +91,32 @@ int guest_fill(struct site *site, const char *name,
 	return 0;
 }
 
+/* Opened before it is written down, so that one that cannot be opened (no room
+ * for its directory) is not there at the next start.  The lock is held alone:
+ * nobody sees it meanwhile. */
+static int guest_enter(struct site *site, const char *path,
+		       struct tenant *tenant, const char *guest,
+		       const struct guest_record *record)
+{
+	int rc = site_add_view(site, tenant, guest, record);
+	struct site_view *sv;
+	struct view *view;
+
+	if (rc < 0)
+		return rc;
+	rc = guest_write(site, path + 1, record);
+	if (rc == 0)
+		return 0;
+	sv = site_find_view(site, path);
+	view = sv->view;
+	view->removed = true;
+	if (site_take_view(site, sv) < 0)
+		log_warn("guest %s: no memory to forget it", path + 1);
+	site_empty_view(site, view);
+	drop_dirs(site, record->layer);
+	return rc;
+}
+
 static int guest_add_locked(struct site *site, const char *name,
 			    struct tenant *tenant, const char *guest,
 			    struct guest_record *record)
@@ -112,9 +138,7 @@ static int guest_add_locked(struct site *site, const char *name,
 	rc = access_check(site, name, record);
 	if (rc == 0)
 		rc = counter_next(site->kv, "layer", &record->layer);
-	if (rc == 0)
-		rc = guest_write(site, name, record);
-	return rc < 0 ? rc : site_add_view(site, tenant, guest, record);
+	return rc < 0 ? rc : guest_enter(site, path, tenant, guest, record);
 }
 
 static int guest_add(struct site *site, const char *name, struct tenant *tenant,

@@ -36,6 +36,16 @@ int fdatasync(int fd)
 	return (int)syscall(SYS_fdatasync, fd);
 }
 
+static bool test_no_dirs; /* atomic: none can be made */
+
+int mkdir(const char *path, mode_t mode)
+{
+	if (!__atomic_load_n(&test_no_dirs, __ATOMIC_RELAXED))
+		return (int)syscall(SYS_mkdir, path, mode);
+	errno = ENOSPC;
+	return -1;
+}
+
 struct test {
 	char *dir, *socket, *store;
 	struct depot *depot;
@@ -85,12 +95,19 @@ static void test_open(struct test *t)
 	ASSERT(site_tenant_create(t->site, "red") == 0);
 }
 
+/* Nobody asks the site any more. */
+static void test_stop(struct test *t)
+{
+	client_free(STEAL(t->client));
+	control_stop(STEAL(t->control));
+	if (t->server)
+		server_stop(t->server);
+	server_free(STEAL(t->server));
+}
+
 static void test_close(struct test *t)
 {
-	client_free(t->client);
-	control_stop(t->control);
-	server_stop(t->server);
-	server_free(t->server);
+	test_stop(t);
 	site_close(t->site);
 	depot_close(t->depot);
 	failure_clear(&t->failure);
@@ -197,6 +214,41 @@ static void test_cloned(void)
 	CU_ASSERT_FALSE(failed);
 }
 
+static bool test_is_there(struct test *t, const char *guest)
+{
+	struct test_look look = {.guest = guest};
+
+	CU_ASSERT_TRUE(site_guest_list(t->site, test_look, &look) >= 0);
+	return look.found;
+}
+
+/* What cannot be opened, or not be written down, is not there after the next
+ * start either, and can be made then. */
+static void test_add_again(void)
+{
+	struct site_guest_options options = {.addr = "10.0.0.7"};
+	struct test t;
+
+	test_open(&t);
+	check_mute();
+	__atomic_store_n(&test_no_dirs, true, __ATOMIC_RELAXED);
+	CU_ASSERT_EQUAL(site_guest_add(t.site, "red/vm1", &options), -ENOSPC);
+	__atomic_store_n(&test_no_dirs, false, __ATOMIC_RELAXED);
+	CU_ASSERT_FALSE(test_is_there(&t, "vm1"));
+	/* Its number, and then its record. */
+	__atomic_store_n(&test_fail_at, 2, __ATOMIC_RELAXED);
+	CU_ASSERT_TRUE(site_guest_add(t.site, "red/vm2", &options) < 0);
+	CU_ASSERT_EQUAL(__atomic_exchange_n(&test_fail_at, 0, __ATOMIC_RELAXED),
+			0);
+	check_unmute();
+	CU_ASSERT_FALSE(test_is_there(&t, "vm2"));
+	test_stop(&t);
+	site_close(t.site);
+	ASSERT(site_open(t.depot, &t.site) == 0);
+	CU_ASSERT_FALSE(test_is_there(&t, "vm1"));
+	test_close(&t);
+}
+
 static int test_blue(void *ctx, const struct site_tenant_info *info)
 {
 	if (strcmp(info->name, "blue") != 0)
@@ -238,6 +290,7 @@ static void test_tenant(void)
 static const struct check_test tests[] = {
     {"added while a sync fails", test_added},
     {"cloned while a sync fails", test_cloned},
+    {"what could not be opened is not there", test_add_again},
     {"a tenant made while a sync fails", test_tenant},
 };
 
