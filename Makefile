@@ -18,7 +18,7 @@ WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
            -Wformat=2
 # With sanitizers gcc takes its own checks for code and warns of what cannot be.
 WARN    += $(if $(SAN),-Wno-format-truncation -Wno-format-overflow \
-           -Wno-maybe-uninitialized)
+           -Wno-maybe-uninitialized -Wno-stringop-overflow)
 # The first of them, or clang takes the others for mistakes.
 WARN    := $(if $(findstring clang,$(CC)),-Wno-unknown-warning-option) $(WARN)
 HAVE_LIBDEFLATE := $(shell pkg-config --exists libdeflate && echo 1 || echo 0)
