@@ -131,6 +131,7 @@ struct fetch_batch {
 	bool find;                 /* look for an index; no range */
 	bool is_origin;
 	bool marked; /* it is marked for what is asked */
+	bool trial;  /* is a source that was down well again? */
 	enum fetch_class fetch_class;
 	struct digest pack;
 	uint32_t off, len;
@@ -187,7 +188,6 @@ struct fetch {
 	pthread_t threads[FETCH_THREADS_MAX], watcher;
 	bool watching;
 };
-
 
 /* --- fetch_flight.c ------------------------------------------------------ */
 
@@ -258,7 +258,9 @@ bool fetch_lane_is_gone(const struct fetch_lane *lane,
 /* Account of a request that is over. */
 void fetch_lane_judge(struct fetch *fetch, struct fetch_batch *batch,
 		      uint64_t now);
-void fetch_lane_amiss(struct fetch_lane *lane, double how, uint64_t now);
+enum fetch_amiss { FETCH_AMISS_LATE, FETCH_AMISS_GONE, FETCH_AMISS_WRONG };
+void fetch_lane_amiss(struct fetch_lane *lane, enum fetch_amiss what,
+		      uint64_t now);
 uint64_t fetch_backoff_ms(struct fetch *fetch, unsigned int fails);
 
 /* --- fetch_pick.c; with the lock ----------------------------------------- */

@@ -4,8 +4,8 @@
  *
  * Down (fails > 0): it did not answer.  Nothing but one range at a time, each
  * after its back-off, until one is answered.
- * Amiss (0..1): answers that were wrong, late, or not there, fading within
- * minutes: while that lasts, any source that is well goes before it.
+ * Amiss (0..1): answers that were wrong, late, or not there, fading: any source
+ * that is well goes before it meanwhile, a minute at most after the last.
  */
 #include <math.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@
 #include "depot/fetch_inside.h"
 #include "depot/log.h"
 
-#define FETCH_AMISS_MAX  0.2  /* above it others go first */
+#define FETCH_AMISS_WELL 0.2  /* above it others go first */
 #define FETCH_AMISS_FADE 60e3 /* ms till it is 1/e of it */
 #define FETCH_AVERAGE    0.2  /* weight of the newest */
 
@@ -214,8 +214,10 @@ static double fetch_lane_cost(const struct fetch_lane *lane, const char *origin)
 bool fetch_lane_better(const struct fetch_lane *a, const struct fetch_lane *b,
 		       const char *origin, uint64_t now)
 {
-	bool a_well = !a->late && fetch_lane_is_amiss(a, now) < FETCH_AMISS_MAX;
-	bool b_well = !b->late && fetch_lane_is_amiss(b, now) < FETCH_AMISS_MAX;
+	bool a_well =
+	    !a->late && fetch_lane_is_amiss(a, now) < FETCH_AMISS_WELL;
+	bool b_well =
+	    !b->late && fetch_lane_is_amiss(b, now) < FETCH_AMISS_WELL;
 
 	if (a_well != b_well)
 		return a_well;
@@ -269,11 +271,21 @@ uint64_t fetch_backoff_ms(struct fetch *fetch, unsigned int fails)
 	return ms / 2 + ms * jitter / UINT16_MAX / 2;
 }
 
-void fetch_lane_amiss(struct fetch_lane *lane, double how, uint64_t now)
+/* However much was amiss, its turn is to come again within a minute. */
+void fetch_lane_amiss(struct fetch_lane *lane, enum fetch_amiss what,
+		      uint64_t now)
 {
+	static const struct {
+		double more, most;
+	} weights[] = {
+	    [FETCH_AMISS_LATE] = {0.1, 0.4},
+	    [FETCH_AMISS_GONE] = {0.05, 0.4},
+	    [FETCH_AMISS_WRONG] = {0.5, 0.5}, /* at once behind all others */
+	};
 	double was = fetch_lane_is_amiss(lane, now);
+	double is = was + (1 - was) * weights[what].more;
 
-	lane->amiss = was + (1 - was) * how;
+	lane->amiss = MIN(is, MAX(was, weights[what].most));
 	lane->amiss_ms = now;
 }
 

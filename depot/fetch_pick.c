@@ -445,6 +445,7 @@ static bool fetch_pick_trial(struct fetch *fetch, uint64_t now,
 		fetch_go(fetch, flight, &trial, now, batch,
 			 fetch_choose(fetch, flight, now, &other, &wake_ms) ||
 			     other.busy);
+		batch->trial = true;
 		return true;
 	}
 	return false;

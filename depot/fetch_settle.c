@@ -6,9 +6,6 @@
 #include "depot/fetch_inside.h"
 #include "depot/log.h"
 
-#define FETCH_AMISS_WRONG 0.5 /* wrong bytes: at once behind all others */
-#define FETCH_AMISS_GONE  0.05
-
 void fetch_hand_back(struct fetch_flight *flight, const struct fetch_lane *lane)
 {
 	flight->hand_lanes &= ~(UINT64_C(1) << lane->number);
@@ -241,7 +238,9 @@ struct fetch_job *fetch_sweep(struct fetch *fetch, uint64_t now)
 
 static bool fetch_batch_idle(const struct fetch_batch *batch)
 {
-	if (batch->find)
+	/* A trial is for the source's sake, too: a quicker one must not end it
+	 * each time. */
+	if (batch->find || batch->trial)
 		return false;
 	for (unsigned int i = 0; i < batch->count; i++)
 		if (!batch->items[i].flight->ended)

@@ -10,8 +10,6 @@
 #include "depot/fetch_inside.h"
 #include "depot/log.h"
 
-#define FETCH_AMISS_LATE 0.1
-
 enum {
 	FETCH_SLOW_BYTES_PER_S = 1024,
 	FETCH_TICKS = 8, /* in the time after which a request is late */

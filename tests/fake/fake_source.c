@@ -160,6 +160,17 @@ static int fake_slowly(struct fake_source *this, size_t from, size_t step,
 	return 0;
 }
 
+static int fake_wait(struct fake_source *this, uint64_t ms,
+		     struct source_watch *watch)
+{
+	for (uint64_t waited = 0; waited < ms; waited += 5) {
+		if (fake_is_over(this, watch))
+			return -ECANCELED;
+		usleep(5000);
+	}
+	return 0;
+}
+
 static int fake_range_watched(struct source *source, const char *path,
 			      uint64_t off, size_t len, void *buf,
 			      struct source_watch *watch,
@@ -170,7 +181,7 @@ static int fake_range_watched(struct source *source, const char *path,
 	int rc = fake_fault_rc(ordered, fault);
 
 	if (ordered == FAKE_FAULT_DELAY || ordered == FAKE_FAULT_CONNECT)
-		usleep(FAKE_DELAY_MS * 1000);
+		rc = fake_wait(this, FAKE_DELAY_MS, watch);
 	if (ordered == FAKE_FAULT_CONNECT)
 		watch->connect_ms = FAKE_DELAY_MS;
 	if (rc == 0)

@@ -9,7 +9,8 @@
 #   web_start DIR       nginx serves DIR at $WEB, on a port that the kernel
 #                       chooses (WEB_PORT) unless that is set before; its log:
 #                       "STATUS BYTES URI"; WEB_SERVER: more lines of its
-#                       server block
+#                       server block; WEB_DIR, WEB_LOG: its files, for tests
+#                       that have two
 #   web_stop, web_again
 #   web_bytes PREFIX    body bytes sent so far for URIs that begin so
 
@@ -17,7 +18,8 @@ NS=vd$$
 NET_HOST=10.77.$(($$ % 250)).1
 NET_GUEST=10.77.$(($$ % 250)).2
 WEB_PORT=${WEB_PORT:-}
-WEB_LOG=$W/nginx/access.log
+WEB_DIR=$W/nginx
+WEB_LOG=$WEB_DIR/access.log
 
 net_up()
 {
@@ -47,23 +49,23 @@ print(s.getsockname()[1])')
 
 web_start()
 {
-	mkdir -p "$W/nginx"
+	mkdir -p "$WEB_DIR"
 	[ -n "$WEB_PORT" ] || web_port || return 1
 	WEB=http://$NET_HOST:$WEB_PORT/
-	cat >"$W/nginx/conf" <<-END
+	cat >"$WEB_DIR/conf" <<-END
 	user nobody nogroup;
 	worker_processes 1;
-	pid $W/nginx/pid;
-	error_log $W/nginx/error.log;
+	pid $WEB_DIR/pid;
+	error_log $WEB_DIR/error.log;
 	events { worker_connections 256; }
 	http {
 	    log_format bytes '\$status \$body_bytes_sent \$request_uri';
 	    access_log $WEB_LOG bytes;
-	    client_body_temp_path $W/nginx/b;
-	    proxy_temp_path $W/nginx/p;
-	    fastcgi_temp_path $W/nginx/f;
-	    uwsgi_temp_path $W/nginx/u;
-	    scgi_temp_path $W/nginx/s;
+	    client_body_temp_path $WEB_DIR/b;
+	    proxy_temp_path $WEB_DIR/p;
+	    fastcgi_temp_path $WEB_DIR/f;
+	    uwsgi_temp_path $WEB_DIR/u;
+	    scgi_temp_path $WEB_DIR/s;
 	    keepalive_requests 100000;
 	    server { listen $NET_HOST:$WEB_PORT; root $1;
 	        ${WEB_SERVER:-} }
@@ -74,15 +76,15 @@ web_start()
 
 web_again()
 {
-	nginx -c "$W/nginx/conf" -p "$W/nginx" 2>"$W/nginx/start.log" ||
-		{ cat "$W/nginx/start.log" >&2; return 1; }
+	nginx -c "$WEB_DIR/conf" -p "$WEB_DIR" 2>"$WEB_DIR/start.log" ||
+		{ cat "$WEB_DIR/start.log" >&2; return 1; }
 }
 
 web_stop()
 {
-	[ ! -s "$W/nginx/pid" ] || kill "$(cat "$W/nginx/pid")" 2>/dev/null
+	[ ! -s "$WEB_DIR/pid" ] || kill "$(cat "$WEB_DIR/pid")" 2>/dev/null
 	tries=0
-	while [ -e "$W/nginx/pid" ] && [ $tries -lt 50 ]; do
+	while [ -e "$WEB_DIR/pid" ] && [ $tries -lt 50 ]; do
 		sleep 0.1
 		tries=$((tries + 1))
 	done

@@ -248,6 +248,51 @@ static void test_fail_back(void)
 	check_unmute();
 }
 
+/* One that answers later than the second: it is told from its trial all the
+ * same.  The second's answer ended the trial, and it was never asked again. */
+static void test_fail_back_slower(void)
+{
+	CLEANUP(fetchrig_close) struct fetchrig f;
+	static struct rig_job jobs[4 * JOBS];
+	struct upstream_info info = {.name = "lab"};
+	struct rig_jobs all;
+
+	fetchrig_open(&f);
+	check_mute();
+	fetchrig_add_spare(&f, true);
+	spare_helps(&f, FAKE_FAULT_DOWN, 1000);
+	fake_source_set(0, FAKE_FAULT_DELAY, -1);
+	for (uint32_t i = 0; i < JOBS && !info.score; i++) {
+		usleep(50000);
+		rig_jobs_start(&f, &all, &jobs[i], JOBS + i, 1, 1);
+		rig_jobs_wait(&all);
+		CU_ASSERT_EQUAL(all.good, 1);
+		fetch_tell_source(f.fetch, &info);
+	}
+	CU_ASSERT(info.score > 0);
+	CU_ASSERT_EQUAL(fake_source_counts(0).cancelled, 0);
+	fetch_stop(f.fetch);
+	check_unmute();
+}
+
+/* However much is amiss at once, a source that is preferred goes first again
+ * within a minute.  Sixteen late ranges held it back for one and a half. */
+static void test_amiss_ends(void)
+{
+	static const enum fetch_amiss all[] = {
+	    FETCH_AMISS_LATE, FETCH_AMISS_GONE, FETCH_AMISS_WRONG};
+	struct fetch_lane good = {.name = "spare"};
+
+	for (size_t w = 0; w < ARRAY_LEN(all); w++) {
+		struct fetch_lane lane = {.name = "lab", .priority = 1};
+
+		for (int i = 0; i < 16; i++)
+			fetch_lane_amiss(&lane, all[w], 1000);
+		CU_ASSERT_FALSE(fetch_lane_better(&lane, &good, "lab", 11000));
+		CU_ASSERT(fetch_lane_better(&lane, &good, "lab", 59000));
+	}
+}
+
 /* Wrong, then down: when it is well again, what it had wrong is asked of it
  * although it is marked, since there is nobody else. */
 static void test_marked_and_down(void)
@@ -427,6 +472,8 @@ int main(void)
 	    {"both wrong", test_both_wrong},
 	    {"one without the tree", test_stranger},
 	    {"back to the first", test_fail_back},
+	    {"back to the first, though slower", test_fail_back_slower},
+	    {"what was amiss ends", test_amiss_ends},
 	    {"marked, then down", test_marked_and_down},
 	    {"remembered", test_remembered},
 	    {"tenants take turns", test_turns},
