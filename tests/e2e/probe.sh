@@ -14,22 +14,17 @@ NET_HOST=127.0.0.1
 PROBES=${PROBES:-2000}
 LEN=6000
 
-files()	# DIR FROM TO
-{
-	mkdir -p "$W/$1"
-	for i in $(seq "$2" "$3"); do
-		head -c $LEN /dev/urandom >"$W/$1/f$i"
-	done
-}
-
+# Which ones are secret is drawn by lot: where a file lies in its package, and
+# thus what is fetched with it, must not tell.
 prepare()
 {
-	files secret 1 $((PROBES / 2))
-	files guess $((PROBES / 2 + 1)) "$PROBES"
-	cp "$W/secret/"* "$W/guess/"
+	mkdir -p "$W/secret" "$W/guess"
 	for i in $(seq "$PROBES"); do
-		echo "$((i <= PROBES / 2)) f$i"
-	done >"$W/list"
+		head -c $LEN /dev/urandom >"$W/guess/f$i"
+	done
+	seq "$PROBES" | shuf | awk -v half=$((PROBES / 2)) \
+		'{ print (NR <= half), "f" $1 }' >"$W/list"
+	sed -n "s|^1 |$W/guess/|p" "$W/list" | xargs cp -t "$W/secret"
 }
 
 publish()
@@ -54,7 +49,8 @@ second_host()
 try()	# SECRET GUESS P: sets p, to P when it fails
 {
 	p=$3
-	on b tenant assign victim "$1" && on b tenant assign mallory "$2" &&
+	on b tenant assign victim "$1" --only &&
+		on b tenant assign mallory "$2" --only &&
 		"$B/tests/tools/nfswalk" 127.0.0.1 "$PORT" /victim/vm \
 			>"$W/victim" || return 1
 	[ "$(wc -l <"$W/victim")" -ge $((PROBES / 2)) ] || return 1
