@@ -6,7 +6,11 @@ Prints the median and the 99th of each, in microseconds, idle and beside the
 500; exits 1 when a reply is wrong or a median is more than twice the idle one
 and more than HELD_US: beside another suite the processor alone doubles some
 microseconds, and who is held up waits for a link, thousands of them.
+
+held.py PORT READS SECONDS: so long, /t/g asks for READS cold pieces, each again
+five seconds after its JUKEBOX; exits 1 when a reply is anything else.
 """
+import select
 import socket
 import struct
 import sys
@@ -100,8 +104,32 @@ def slower(client, fh, idle):
     return bad
 
 
+def storm(port, reads, seconds):
+    clients = [Client(port, "/t/g") for _ in range(10)]
+    by_socket = {c.s: c for c in clients}
+    cold = clients[0].lookup("cold")
+    due = [(0, i) for i in range(reads)]
+    asked, seen = {}, {}
+    end = time.time() + seconds
+    while time.time() < end:
+        while due and due[0][0] <= time.time():
+            i = due.pop(0)[1]
+            c = clients[i % 10]
+            c.send(100003, 6, c.read_args(cold, i * 4096, 4096))
+            asked[(c, c.xid)] = i
+        for s in select.select(list(by_socket), [], [], 0.05)[0]:
+            c = by_socket[s]
+            status = struct.unpack(">I", c.reply()[:4])[0]
+            seen[status] = seen.get(status, 0) + 1
+            due.append((time.time() + 5, asked.pop((c, c.got))))
+    print("# %d reads of what is not here, answered: %s" % (reads, seen))
+    return 0 if list(seen) == [10008] else 1
+
+
 def main():
     port = int(sys.argv[1])
+    if len(sys.argv) > 2:
+        return storm(port, int(sys.argv[2]), int(sys.argv[3]))
     other = Client(port, "/t/h")
     warm = other.lookup("warm")
     idle = {w: figures(other, warm, w) for w in ("read", "getattr")}
