@@ -26,6 +26,8 @@ int nfs3_read(struct call *call)
 		return rc;
 	}
 	ASSERT(read->len <= len && read->iov_count <= DEPOT_READ_MAX);
+	if (read->fetched)
+		call->rpc->fed_ms = call->rpc->now_ms;
 	p = put_u32(call->body, NFS3_OK);
 	p = attr3_put_post_op(p, &read->attr, call->info->export_id);
 	p = put_u32(p, (uint32_t)read->len);

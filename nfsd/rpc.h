@@ -94,7 +94,8 @@ struct rpc {
 	size_t copied_bytes;
 	unsigned int hold_ms;
 	uint64_t now_ms;  /* the worker's loop keeps it */
-	uint64_t fed_ms;  /* when bytes last came that were waited for long */
+	uint64_t fed_ms;  /* when bytes last came that were waited for long, or
+			     had just been fetched */
 	uint64_t warn_ms; /* no warning of a full share before it */
 	/* A peer has woken calls: have rpc_resume() called in its turn. */
 	void (*ready)(struct peer *peer);

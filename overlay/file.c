@@ -77,9 +77,8 @@ static int read_package(struct view *view, const struct inode *inode,
 		at = off;
 	}
 	rc = gather_run(&g);
-	if (g.read.count > 0 &&
-	    (rc == -EINPROGRESS ||
-	     (rc == 0 && (wait->depot.cold || wait->depot.ahead))))
+	read->fetched = rc == 0 && (wait->depot.cold || wait->depot.ahead);
+	if (g.read.count > 0 && (rc == -EINPROGRESS || read->fetched))
 		ahead_read(view, g.tree, inode->rec.base_inode,
 			   g.read.piece[0].shard,
 			   g.read.piece[g.read.count - 1].shard,
@@ -371,6 +370,7 @@ int view_read(struct view *view, const struct view_cred *cred,
 		read->iov_count = 0;
 		read->len = 0;
 		read->buf = NULL;
+		read->fetched = false;
 		pthread_rwlock_rdlock(&view->lock);
 		rc = read_locked(view, cred, obj, off, len, wait, read);
 		pthread_rwlock_unlock(&view->lock);

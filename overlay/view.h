@@ -141,6 +141,7 @@ struct view_read {
 	unsigned int iov_count;
 	size_t len;
 	bool eof;
+	bool fetched; /* a part has just come from an upstream */
 	struct view_attr attr;
 	void *buf; /* owns: bytes that came from the delta */
 };

@@ -47,6 +47,7 @@ struct view {
 	int64_t clock;
 	LIST_HEAD(, fake_entry) buckets[FAKE_BUCKETS];
 	unsigned int hold, changes;
+	bool fetched;
 	int fail, pins;
 	bool pend, late;
 	struct view_wait *waits;
@@ -230,6 +231,11 @@ struct view_attr *fake_view_attr(struct view *view, uint64_t fileid)
 void fake_view_hold(struct view *view, unsigned int count)
 {
 	__atomic_store_n(&view->hold, count, __ATOMIC_RELAXED);
+}
+
+void fake_view_fetched(struct view *view, bool fetched)
+{
+	__atomic_store_n(&view->fetched, fetched, __ATOMIC_RELAXED);
 }
 
 unsigned int fake_view_wake(struct view *view)
@@ -546,6 +552,8 @@ int view_read(struct view *view, const struct view_cred *cred,
 	if (rc == 0) {
 		off = MIN(off, node->attr.size);
 		wait->view = view;
+		read->fetched =
+		    __atomic_load_n(&view->fetched, __ATOMIC_RELAXED);
 		fake_pieces(view, node, off, MIN(len, node->attr.size - off),
 			    read);
 	}

@@ -28,6 +28,8 @@ struct view_attr *fake_view_attr(struct view *view, uint64_t fileid);
 
 /* The next `count` reads, writes, creates and setattrs lack bytes. */
 void fake_view_hold(struct view *view, unsigned int count);
+/* true: reads find what has just been fetched ahead of them. */
+void fake_view_fetched(struct view *view, bool fetched);
 /* Wake what is held; returns how many. */
 unsigned int fake_view_wake(struct view *view);
 /* true: waits can no longer be cancelled (their wake is on its way). */

@@ -351,17 +351,19 @@ static uint32_t client_getattr(struct client *client)
 	return client_call(client);
 }
 
-/* Polls of a worker that has just been given bytes it had waited for;
- * UINT64_MAX when this thread was too slow to tell. */
-static uint64_t polls_when_fed(struct client *client)
+/* Polls of a worker that has just been given bytes it had waited for, or that
+ * were fetched ahead; UINT64_MAX when this thread was too slow to tell. */
+static uint64_t polls_when_fed(struct client *client, bool ahead)
 {
 	uint64_t before, from, after;
 
-	fake_view_hold(view, 1);
+	usleep(ahead ? 40000 : 0); /* what was waited for before is past */
+	fake_view_fetched(view, ahead);
+	fake_view_hold(view, !ahead);
 	client_begin_read(client, 0, 10);
 	client_send(client);
-	usleep(12000);
-	while (fake_view_wake(view) == 0)
+	usleep(ahead ? 0 : 12000);
+	while (!ahead && fake_view_wake(view) == 0)
 		;
 	from = check_now_ns();
 	CU_ASSERT_EQUAL(client_take(client), NFS3_OK);
@@ -376,7 +378,6 @@ static uint64_t polls_when_fed(struct client *client)
 static void test_polls(void)
 {
 	struct client *client = calloc(1, sizeof(*client));
-	uint64_t when_fed = UINT64_MAX;
 
 	set_up(1, 0);
 	ASSERT(client);
@@ -384,9 +385,13 @@ static void test_polls(void)
 	for (int i = 0; i < 500000 && polls() == 0; i++)
 		CU_ASSERT_EQUAL(client_getattr(client), NFS3_OK);
 	CU_ASSERT_TRUE(polls() > 0);
-	for (int i = 0; i < 200 && when_fed == UINT64_MAX; i++)
-		when_fed = polls_when_fed(client);
-	CU_ASSERT_EQUAL(when_fed, 0);
+	for (int ahead = 0; ahead < 2; ahead++) {
+		uint64_t when_fed = UINT64_MAX;
+
+		for (int i = 0; i < 200 && when_fed == UINT64_MAX; i++)
+			when_fed = polls_when_fed(client, ahead);
+		CU_ASSERT_EQUAL(when_fed, 0);
+	}
 	close(client->fd);
 	free(client);
 	tear_down();
