@@ -16,7 +16,9 @@ enum {
 	PREFETCH_STEP = 128, /* shards handed over at one time */
 	PREFETCH_SWEEP_MS = 30 * 1000,
 	PREFETCH_FILL_TICK_MS = 100,
-	PREFETCH_AUTO_BYTES = 16 << 20, /* with fetch, of a fill by itself */
+	/* With fetch, of a fill by itself: it may find the store without room.
+	 */
+	PREFETCH_AUTO_BYTES = 16 << 20,
 	PREFETCH_STREAM_MIN = 128, /* shards ahead of one who reads on and on */
 	PREFETCH_REST_MS = 500,
 	PREFETCH_LEN_GUESS = 32 << 10, /* of a shard whose length is unknown */
@@ -119,6 +121,21 @@ static bool prefetch_wanted(struct fetch_job *job)
 	return !__atomic_load_n(&pj->run->cancelled, __ATOMIC_RELAXED);
 }
 
+/* lock; a job of the run has ended.  Is the run over, or is there room for a
+ * good many new jobs that are waited for?  A wake-up for each would cost as
+ * much as a tenth of the proofs. */
+static bool prefetch_must_wake(struct prefetch *prefetch, const struct run *run)
+{
+	if (run->inflight == 0)
+		return true;
+	if (!prefetch->crowded || run->inflight >= PREFETCH_RUN_JOBS_MAX / 2 ||
+	    (run->is_auto && run->inflight_bytes >= PREFETCH_AUTO_BYTES / 2) ||
+	    prefetch->inflight >= PREFETCH_JOBS_MAX / 4 * 3)
+		return false;
+	prefetch->crowded = false;
+	return true;
+}
+
 static void prefetch_done(struct fetch_job *job, int rc,
 			  struct fetch_result *result)
 {
@@ -146,9 +163,10 @@ static void prefetch_done(struct fetch_job *job, int rc,
 	}
 	prefetch->inflight--;
 	run->inflight_bytes -= pj->len;
-	/* From here on the run may go. */
-	if (--run->inflight < PREFETCH_RUN_JOBS_MAX / 2)
+	run->inflight--;
+	if (prefetch_must_wake(prefetch, run))
 		pthread_cond_signal(&prefetch->wake);
+	/* From here on the run may go. */
 	pthread_mutex_unlock(&prefetch->lock);
 	free(pj);
 }
@@ -353,18 +371,23 @@ static void run_step(struct prefetch *prefetch, struct run *run)
 		fetch_submit(prefetch->depot->fetch, list);
 }
 
-/* lock.  A fill by itself: has it enough under way, or does anybody read on and
- * on?  What is under way may find the store without room. */
+/* lock.  A fill by itself: does anybody read on and on? */
 static bool run_must_rest(const struct prefetch *prefetch,
 			  const struct run *run, uint64_t *wait_ms)
 {
-	if (!run->is_auto)
+	if (!run->is_auto || clock_ms() >= prefetch->rest_until_ms)
 		return false;
-	if (clock_ms() < prefetch->rest_until_ms) {
-		*wait_ms = MIN(*wait_ms, (uint64_t)PREFETCH_FILL_TICK_MS);
-		return true;
-	}
-	return run->inflight_bytes >= PREFETCH_AUTO_BYTES;
+	*wait_ms = MIN(*wait_ms, (uint64_t)PREFETCH_FILL_TICK_MS);
+	return true;
+}
+
+/* lock */
+static bool run_is_crowded(const struct prefetch *prefetch,
+			   const struct run *run)
+{
+	return run->inflight >= PREFETCH_RUN_JOBS_MAX ||
+	       prefetch->inflight >= PREFETCH_JOBS_MAX ||
+	       (run->is_auto && run->inflight_bytes >= PREFETCH_AUTO_BYTES);
 }
 
 /* lock.  *wait_ms: how soon to look again at a fill that has to wait. */
@@ -377,9 +400,10 @@ static bool run_may_step(struct prefetch *prefetch, const struct run *run,
 		return false;
 	if (run->kind == RUN_AHEAD)
 		return true;
-	if (run->inflight >= PREFETCH_RUN_JOBS_MAX ||
-	    prefetch->inflight >= PREFETCH_JOBS_MAX)
+	if (run_is_crowded(prefetch, run)) {
+		prefetch->crowded = true;
 		return false;
+	}
 	if (run_must_rest(prefetch, run, wait_ms))
 		return false;
 	if (run_has_tokens(prefetch, run))

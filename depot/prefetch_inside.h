@@ -60,6 +60,7 @@ struct prefetch {
 	struct run *runs, **runs_end;                      /* lock; owns */
 	unsigned int run_count;                            /* lock */
 	unsigned int inflight;                             /* lock */
+	bool crowded; /* lock; a run waits for others' jobs to end */
 	uint64_t last_id;                                  /* lock */
 	struct prefetch_again again[PREFETCH_AGAIN_SLOTS]; /* lock; a ring */
 	unsigned int again_next;                           /* lock */
