@@ -43,6 +43,9 @@ static void *fetch_main(void *arg)
 	while (!fetch->stopping) {
 		bool busy = fetch_pick(fetch, &batch, &wake_at_ms);
 
+		/* There may be more: one other at a time looks. */
+		if (busy)
+			pthread_cond_signal(&fetch->wake);
 		if (!busy) {
 			fetch_batch_rest(&batch);
 			fetch_wait(fetch, wake_at_ms);
@@ -280,7 +283,7 @@ void fetch_submit(struct fetch *fetch, struct fetch_job *list)
 		job->next = *to;
 		*to = job;
 	}
-	pthread_cond_broadcast(&fetch->wake);
+	pthread_cond_signal(&fetch->wake);
 	pthread_cond_signal(&fetch->watch_wake);
 	pthread_mutex_unlock(&fetch->lock);
 	fetch_refuse(fetch, refused, -ENOMEM);

@@ -162,6 +162,9 @@ struct fetch {
 	struct routes *routes;       /* owns */
 	struct fetch_options options;
 	pthread_mutex_t lock;
+	/* After a change one thread is woken, and looks; who finds something to
+	 * do wakes the next.  So one has always looked since the last change,
+	 * and sleeps no longer than till something is due. */
 	pthread_cond_t wake, watch_wake;
 	/* all below with the lock */
 	struct fetch_lane *lanes[FETCH_LANES]; /* owns; by number */

@@ -159,7 +159,7 @@ void fetch_settle(struct fetch *fetch, struct fetch_batch *batch)
 		batch->lane->fill.bytes -= batch->len;
 	over = fetch_settle_items(fetch, batch, now);
 	/* A source may have opened: others can go on with it. */
-	pthread_cond_broadcast(&fetch->wake);
+	pthread_cond_signal(&fetch->wake);
 	pthread_mutex_unlock(&fetch->lock);
 	if (over)
 		log_err(0, "upstream %s: gave up a shard: %s",

@@ -43,7 +43,7 @@ static void fetch_batch_late(struct fetch *fetch, struct fetch_batch *batch,
 	}
 	if (others) {
 		atomic_fetch_add(&fetch->late, 1);
-		pthread_cond_broadcast(&fetch->wake);
+		pthread_cond_signal(&fetch->wake);
 	}
 }
 
