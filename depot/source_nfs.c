@@ -242,7 +242,7 @@ static int source_nfs_run(struct source *source, source_nfs_fn *fn,
 	if (rc == -ECANCELED)
 		snprintf(why, sizeof(why), "stopped");
 	snprintf(fault->text, sizeof(fault->text),
-		 "nfs://%.100s%.100s/%.100s: %s", nfs->host, nfs->path,
+		 "nfs://%.100s%.100s/%.100s: %.200s", nfs->host, nfs->path,
 		 op->path, why);
 	return source_nfs_meaning(rc, op->make, &fault->denied);
 }
