@@ -129,8 +129,8 @@ static int layer_load_base(struct layer_load *load, const struct record *rec)
 	rc = depot_tree_get(load->layers->depot, digest, &tree);
 	if (rc == -ENOENT || rc == -EBADMSG)
 		rc = depot_tree_fetch(load->layers->depot, digest, &tree);
-	if (rc < 0)
-		return rc;
+	if (rc < 0) /* -ENOENT would be a guest or a snapshot */
+		return rc == -ENOENT ? -EHOSTDOWN : rc;
 	rc = layer_hold_tree(load->layer, tree);
 	if (rc == 0)
 		rc = layer_check_base(rec, tree);
@@ -183,6 +183,40 @@ static int layer_load(struct layers *layers, struct layer *layer)
 	if (rc == 0)
 		rc = each_scanned(layers->kv, &prefix, 16, layer_load_name,
 				  &load);
+	return rc;
+}
+
+struct layer_sums {
+	uint64_t bytes, files;
+};
+
+static int layer_sum_inode(void *ctx, const struct each_key *key)
+{
+	struct layer_sums *sums = ctx;
+	struct record rec;
+	int rc = record_decode(key->value, key->value_len, &rec);
+
+	if (rc < 0)
+		return rc;
+	sums->bytes += rec.data.used;
+	sums->files++;
+	return 0;
+}
+
+int layer_sum(struct kv *kv, uint64_t id, uint64_t *bytes, uint64_t *files)
+{
+	struct layer_sums sums = {0};
+	struct record_key prefix;
+	int rc = 0;
+
+	while (rc == 0 && id != 0) {
+		record_key_kind(&prefix, id, 'i');
+		rc = each_scanned(kv, &prefix, 8, layer_sum_inode, &sums);
+		if (rc == 0)
+			rc = layer_parent(kv, id, &id);
+	}
+	*bytes = sums.bytes;
+	*files = sums.files;
 	return rc;
 }
 

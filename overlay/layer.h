@@ -44,10 +44,14 @@ struct layers;
 
 MUST_CHECK int layers_new(struct depot *depot, struct layers **layers);
 void layers_free(struct layers *layers); /* all were put; NULL allowed */
-/* Load a layer, or take another reference.  -EIO, -ENOMEM, -EBADMSG, -ENOENT (a
- * tree that it is based on is neither here nor upstream). */
+/* Load a layer, or take another reference.  -EIO, -ENOMEM, -EBADMSG, -EHOSTDOWN
+ * (logged: a tree that it is based on is neither here nor upstream). */
 MUST_CHECK int layer_get(struct layers *layers, uint64_t id,
 			 struct layer **layer);
+/* What a layer and all below it hold, as the database says, without their
+ * bases: of one that cannot be loaded.  -EIO, -ENOMEM, -EBADMSG. */
+MUST_CHECK int layer_sum(struct kv *kv, uint64_t id, uint64_t *bytes,
+			 uint64_t *files);
 /* An empty one, whose 'L' key the caller writes (layer_put_key). */
 MUST_CHECK int layer_new(struct layers *layers, uint64_t id, uint64_t parent,
 			 struct layer **layer);

@@ -7,7 +7,7 @@
 
 #include "depot/log.h"
 #include "overlay/rebase.h"
-#include "overlay/site_impl.h"
+#include "overlay/site_offline.h"
 
 enum { PARKED_PATH_MAX = 4096 + VIEW_NAME_MAX + 2 };
 
@@ -154,12 +154,12 @@ int site_met_changes(struct site *site, const char *tenant_name,
 		     void *ctx)
 {
 	struct tenant *tenant;
-	int rc = 0;
+	int rc;
 
 	pthread_mutex_lock(&site->verbs);
-	tenant = site_find_tenant(site, tenant_name);
-	if (!tenant)
-		rc = log_err(-ENOENT, "no tenant \"%s\"", tenant_name);
+	rc = site_tenant(site, tenant_name, &tenant);
+	if (rc == 0) /* what has not been read is not "none" */
+		rc = offline_load_guests(site, tenant);
 	for (unsigned int i = 0; rc == 0 && i < site->view_count; i++) {
 		struct parked_list list = {site->views[i].view, visit, ctx};
 

@@ -277,9 +277,13 @@ static int selection_tree(struct depot *depot, const struct package_info *p,
 	digest_to_hex(&p->tree, hex);
 	log_err(0,
 		"package %s:%s cannot be served: its tree is neither in %s nor "
-		"at an upstream; another host that has the package has it as "
-		"trees/%s of its store",
-		p->name, p->tag, depot_path(depot), hex);
+		"%s; another host that has the package has it as trees/%s of "
+		"its store",
+		p->name, p->tag, depot_path(depot),
+		rc == -EHOSTUNREACH ? "to be had, since the upstream that it "
+				      "came from does not answer"
+				    : "at an upstream",
+		hex);
 	return rc == -ENOENT ? -EBADMSG : rc;
 }
 

@@ -374,7 +374,8 @@ static int guest_remove(struct site *site, const char *name,
 	struct kv_batch *batch;
 	int rc;
 
-	if (!force && !view_is_paused(view))
+	/* (One that is offline has a VM that waits.) */
+	if (!force && !(sv->record.flags & GUEST_FLAG_PAUSED))
 		return log_err(-EBUSY, "guest %s is not paused", name);
 	batch = kv_batch_new();
 	if (!batch)

@@ -97,8 +97,8 @@ struct site_view *site_guest_record(struct site *site, const char *name);
 /* Likewise, of one that is not offline.  -ENOENT; -EHOSTDOWN, logged: it is. */
 MUST_CHECK int site_guest(struct site *site, const char *name,
 			  struct site_view **sv);
-/* The tenant of that name, not offline; verbs is held.  -ENOENT, -EHOSTDOWN,
- * logged. */
+/* The tenant of that name, not offline (of its guests some may be:
+ * offline_load_guests); verbs is held.  -ENOENT, -EHOSTDOWN, logged. */
 MUST_CHECK int site_tenant(struct site *site, const char *name,
 			   struct tenant **tenant);
 /* What its guests may still ask for (past.h), beside the selection's image. */

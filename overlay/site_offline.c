@@ -7,10 +7,20 @@
 
 #include <stdio.h>
 
+#include "depot/array.h"
 #include "depot/clock.h"
 #include "depot/log.h"
+#include "overlay/each.h"
 
 enum { OFFLINE_RETRY_MAX_MS = 300000 };
+
+struct offline {
+	struct site *site;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	bool stop, kicked; /* guarded by lock */
+};
 
 int offline_image(const struct tenant *tenant, struct image **image)
 {
@@ -73,22 +83,41 @@ static int offline_still(int rc, const char *what, const char *name)
 	return -EHOSTDOWN;
 }
 
+static void offline_kick(struct offline *offline)
+{
+	pthread_mutex_lock(&offline->lock);
+	offline->kicked = true;
+	pthread_cond_signal(&offline->wake);
+	pthread_mutex_unlock(&offline->lock);
+}
+
 int offline_load_tenant(struct site *site, struct tenant *tenant)
 {
-	int rc, first;
+	int rc;
+
+	if (tenant->past)
+		return 0;
+	rc = offline_load_past(site, tenant);
+	if (rc == 0)
+		offline_kick(site->offline);
+	return offline_still(rc, "tenant", tenant->name);
+}
+
+int offline_load_guests(struct site *site, struct tenant *tenant)
+{
+	int rc = 0;
 
 	if (!site->offline) /* nothing was missing */
 		return 0;
-	rc = first = offline_load_past(site, tenant);
-	for (unsigned int i = 0; rc == 0 && i < site->view_count; i++) {
+	for (unsigned int i = 0; i < site->view_count; i++) {
 		struct site_view *sv = &site->views[i];
 		int now = 0;
 
 		if (site_view_is_of(sv->view, tenant))
-			now = offline_load_view(site, tenant, sv);
-		first = first < 0 ? first : now;
+			now = offline_load_guest(site, sv);
+		rc = rc < 0 ? rc : now;
 	}
-	return offline_still(first, "tenant", tenant->name);
+	return rc;
 }
 
 int offline_load_guest(struct site *site, struct site_view *sv)
@@ -108,97 +137,129 @@ int offline_load_guest(struct site *site, struct site_view *sv)
 
 /* --- looking for what is missing ------------------------------------------ */
 
-struct offline {
-	struct site *site;
-	pthread_t thread;
-	pthread_mutex_t lock;
-	pthread_cond_t wake;
-	bool stop; /* guarded by lock */
-};
-
-/* What one tenant, or one guest with a list of its own, waits for. */
+/* What one tenant, or one guest, waits for. */
 struct offline_want {
 	char name[SITE_EXPORT_PATH_MAX]; /* TENANT or TENANT/GUEST */
-	bool guest;
-	unsigned int count;
-	struct digest trees[IMAGE_TREES_MAX];
+	uint64_t layer;                  /* a guest's */
+	struct digest *trees;            /* owns */
+	size_t count, cap;
+	bool missing;
 };
 
 struct offline_wants {
-	struct offline_want *want; /* owns */
-	unsigned int count;
+	struct offline_want *want; /* owns; tenants first */
+	size_t count, cap, tenants;
 };
 
-/* Room for one more; NULL: no memory. */
-static struct offline_want *wants_add(struct offline_wants *wants,
-				      const char *name, bool guest)
+static void wants_clear(struct offline_wants *wants)
 {
-	struct offline_want *more =
-	    reallocarray(wants->want, wants->count + 1, sizeof(*wants->want));
-	struct offline_want *want;
+	for (size_t i = 0; i < wants->count; i++)
+		free(wants->want[i].trees);
+	free(wants->want);
+}
 
-	if (!more)
-		return NULL;
-	wants->want = more;
-	want = &more[wants->count++];
-	memset(want, 0, sizeof(*want));
+static int want_tree(struct offline_want *want, const struct digest *tree)
+{
+	for (size_t i = 0; i < want->count; i++)
+		if (digest_equal(&want->trees[i], tree))
+			return 0;
+	if (array_room(&want->trees, want->count, &want->cap,
+		       sizeof(*want->trees)) < 0)
+		return -ENOMEM;
+	want->trees[want->count++] = *tree;
+	return 0;
+}
+
+static int wants_add(struct offline_wants *wants, const char *name,
+		     uint64_t layer, const struct package_info *package,
+		     unsigned int count)
+{
+	struct offline_want *want;
+	int rc = array_room(&wants->want, wants->count, &wants->cap,
+			    sizeof(*wants->want));
+
+	if (rc < 0)
+		return rc;
+	want = &wants->want[wants->count++];
+	*want = (struct offline_want){.layer = layer};
 	snprintf(want->name, sizeof(want->name), "%s", name);
-	want->guest = guest;
-	return want;
+	for (unsigned int i = 0; rc == 0 && i < count; i++)
+		rc = want_tree(want, &package[i].tree);
+	return rc;
 }
 
-static int wants_tenant(struct offline_wants *wants,
-			const struct tenant *tenant)
-{
-	const struct selection *selection = &tenant->selection;
-	struct offline_want *want;
-
-	if (tenant->past)
-		return 0;
-	want = wants_add(wants, tenant->name, false);
-	if (!want)
-		return -ENOMEM;
-	for (unsigned int i = 0; i < selection->count; i++)
-		want->trees[want->count++] = selection->package[i].tree;
-	return 0;
-}
-
-static int wants_guest(struct offline_wants *wants, const struct site_view *sv)
-{
-	const struct guest_own *own = sv->own;
-	struct offline_want *want;
-
-	if (!view_is_offline(sv->view))
-		return 0;
-	want = wants_add(wants, sv->view->info.path + 1, true);
-	if (!want)
-		return -ENOMEM;
-	for (unsigned int i = 0; own && i < own->count; i++)
-		want->trees[want->count++] = own->package[i].tree;
-	return 0;
-}
-
-/* Tenants first: a guest cannot be had without its own. */
 static int wants_gather(struct site *site, struct offline_wants *wants)
 {
 	int rc = 0;
 
 	*wants = (struct offline_wants){0};
 	pthread_mutex_lock(&site->verbs);
-	for (unsigned int i = 0; rc == 0 && i < site->tenant_count; i++)
-		rc = wants_tenant(wants, site->tenants[i]);
-	for (unsigned int i = 0; rc == 0 && i < site->view_count; i++)
-		rc = wants_guest(wants, &site->views[i]);
+	for (unsigned int i = 0; rc == 0 && i < site->tenant_count; i++) {
+		const struct tenant *t = site->tenants[i];
+
+		if (!t->past)
+			rc = wants_add(wants, t->name, 0, t->selection.package,
+				       t->selection.count);
+	}
+	wants->tenants = wants->count;
+	for (unsigned int i = 0; rc == 0 && i < site->view_count; i++) {
+		const struct site_view *sv = &site->views[i];
+
+		if (view_is_offline(sv->view))
+			rc = wants_add(wants, sv->view->info.path + 1,
+				       sv->record.layer,
+				       sv->own ? sv->own->package : NULL,
+				       sv->own ? sv->own->count : 0);
+	}
 	pthread_mutex_unlock(&site->verbs);
 	return rc;
 }
 
-/* Are its trees all here now?  Blocks on the network. */
-static bool want_fetch(struct site *site, const struct offline_want *want)
+/* A guest cannot be had without its tenant. */
+static bool wants_in_vain(const struct offline_wants *wants, size_t i)
 {
+	for (size_t t = 0; i >= wants->tenants && t < wants->tenants; t++) {
+		size_t len = strlen(wants->want[t].name);
+
+		if (wants->want[t].missing && wants->want[i].name[len] == '/' &&
+		    strncmp(wants->want[t].name, wants->want[i].name, len) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int want_base(void *ctx, const struct each_key *key)
+{
+	struct record rec;
+	int rc = record_decode(key->value, key->value_len, &rec);
+
+	return rc < 0 || !rec.has_base || rec.gone
+		   ? rc
+		   : want_tree(ctx, &rec.base_tree);
+}
+
+/* What its delta has changed; it changes no more while it is offline. */
+static int want_bases(struct site *site, struct offline_want *want)
+{
+	uint64_t layer = want->layer;
+	struct record_key prefix;
 	int rc = 0;
 
-	for (unsigned int i = 0; rc == 0 && i < want->count; i++) {
+	while (rc == 0 && layer != 0) {
+		record_key_kind(&prefix, layer, 'i');
+		rc = each_scanned(site->kv, &prefix, 8, want_base, want);
+		if (rc == 0)
+			rc = layer_parent(site->kv, layer, &layer);
+	}
+	return rc;
+}
+
+/* Are its trees all here now?  Blocks on the network; no lock is held. */
+static int want_fetch(struct site *site, struct offline_want *want)
+{
+	int rc = want_bases(site, want);
+
+	for (size_t i = 0; rc == 0 && i < want->count; i++) {
 		struct tree *tree;
 
 		rc = depot_tree_get(site->depot, &want->trees[i], &tree);
@@ -208,7 +269,7 @@ static bool want_fetch(struct site *site, const struct offline_want *want)
 		if (rc == 0)
 			tree_put(tree);
 	}
-	return rc == 0;
+	return rc;
 }
 
 /* It may have been removed meanwhile, or loaded by a command. */
@@ -219,17 +280,14 @@ static int want_load(struct site *site, const struct offline_want *want)
 	struct site_view *sv;
 	int rc = 0;
 
+	snprintf(path, sizeof(path), "/%s", want->name);
 	pthread_mutex_lock(&site->verbs);
-	if (want->guest) {
-		snprintf(path, sizeof(path), "/%s", want->name);
-		sv = site_find_view(site, path);
-		if (sv)
-			rc = offline_load_guest(site, sv);
-	} else {
-		tenant = site_find_tenant(site, want->name);
-		if (tenant)
-			rc = offline_load_tenant(site, tenant);
-	}
+	tenant = site_find_tenant(site, want->name);
+	sv = site_find_view(site, path);
+	if (tenant)
+		rc = offline_load_tenant(site, tenant);
+	else if (sv)
+		rc = offline_load_guest(site, sv);
 	pthread_mutex_unlock(&site->verbs);
 	return rc;
 }
@@ -241,10 +299,15 @@ static bool offline_round(struct offline *offline)
 	int rc = wants_gather(offline->site, &wants);
 	bool missing = rc < 0;
 
-	for (unsigned int i = 0; i < wants.count; i++)
-		missing |= !want_fetch(offline->site, &wants.want[i]) ||
-			   want_load(offline->site, &wants.want[i]) < 0;
-	free(wants.want);
+	for (size_t i = 0; i < wants.count; i++) {
+		struct offline_want *want = &wants.want[i];
+
+		want->missing = wants_in_vain(&wants, i) ||
+				want_fetch(offline->site, want) < 0 ||
+				want_load(offline->site, want) < 0;
+		missing |= want->missing;
+	}
+	wants_clear(&wants);
 	return missing;
 }
 
@@ -258,12 +321,13 @@ static void *offline_run(void *arg)
 	while (missing && !offline->stop) {
 		struct timespec until = clock_after_ms(wait_ms);
 
-		while (!offline->stop &&
+		while (!offline->stop && !offline->kicked &&
 		       pthread_cond_timedwait(&offline->wake, &offline->lock,
 					      &until) == 0)
 			;
 		if (offline->stop)
 			break;
+		offline->kicked = false;
 		pthread_mutex_unlock(&offline->lock);
 		missing = offline_round(offline);
 		wait_ms = MIN(2 * wait_ms, (uint64_t)OFFLINE_RETRY_MAX_MS);
@@ -302,13 +366,13 @@ int offline_new(struct site *site, struct offline **offline)
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&o->wake, &attr);
 	pthread_condattr_destroy(&attr);
+	*offline = o; /* the thread looks at it */
 	rc = -pthread_create(&o->thread, NULL, offline_run, o);
-	if (rc < 0) {
-		free(o);
-		return log_err(rc, "no thread to look for missing trees");
-	}
-	*offline = o;
-	return 0;
+	if (rc == 0)
+		return 0;
+	*offline = NULL;
+	free(o);
+	return log_err(rc, "no thread to look for missing trees");
 }
 
 void offline_free(struct offline *offline)

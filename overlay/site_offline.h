@@ -23,11 +23,13 @@ enum { OFFLINE_RETRY_MS = 10000 };
 MUST_CHECK int offline_image(const struct tenant *tenant, struct image **image);
 
 /*
- * Load a tenant, or a guest, that is offline again; 0 also for what is not.  Of
- * a tenant its guests too, as far as can be.  verbs is held.  -EHOSTDOWN,
- * logged with the reason: still not; -ENOMEM.
+ * Load again what is offline; 0 also for what is not.  verbs is held.  Of a
+ * tenant what its guests share: those are loaded by the thread then, which is
+ * woken, or by load_guests, the first that cannot be being the error.
+ * -EHOSTDOWN, logged with the reason: still not; -ENOMEM.
  */
 MUST_CHECK int offline_load_tenant(struct site *site, struct tenant *tenant);
+MUST_CHECK int offline_load_guests(struct site *site, struct tenant *tenant);
 MUST_CHECK int offline_load_guest(struct site *site, struct site_view *sv);
 
 /* Begin to look for what is missing, when something is; *offline is NULL

@@ -4,7 +4,7 @@
 
 #include "depot/log.h"
 #include "overlay/image_diff.h"
-#include "overlay/site_impl.h"
+#include "overlay/site_offline.h"
 
 static void switch_path(void *ctx, const char *what)
 {
@@ -99,6 +99,8 @@ int site_tenant_switch(struct site *site, const char *tenant_name,
 		memcpy(next->package, packages, count * sizeof(*packages));
 	pthread_mutex_lock(&site->verbs);
 	rc = site_tenant(site, tenant_name, &tenant);
+	if (rc == 0) /* a delta cannot follow that is not loaded */
+		rc = offline_load_guests(site, tenant);
 	if (rc == 0)
 		rc = switch_next(site, tenant, next, how);
 	*generation = tenant ? tenant->selection.generation : 0;

@@ -81,15 +81,51 @@ void view_count_layer(struct view *view, const struct layer *layer, int sign)
 	quota_add(view->tenant_quota, bytes, files);
 }
 
-static int view_load_layers(struct view *view, uint64_t top)
+static void view_count_unread(struct view *view, int sign)
 {
-	int rc = layers_get(view->layers, top, view->layer, &view->layer_count);
+	int64_t bytes = sign * (int64_t)view->unread_bytes;
+	int64_t files = sign * (int64_t)view->unread_files;
 
-	if (rc < 0)
-		return rc;
+	quota_add(&view->quota, bytes, files);
+	quota_add(view->tenant_quota, bytes, files);
+}
+
+/* Its layers are not loaded: its space is its all the same. */
+static int view_sum_layers(struct view *view, uint64_t top)
+{
+	int rc =
+	    layer_sum(view->kv, top, &view->unread_bytes, &view->unread_files);
+
+	if (rc < 0 && rc != -ENOMEM) {
+		log_warn("delta %s: how much it holds is not known",
+			 view->info.path);
+		rc = 0;
+	}
+	view_count_unread(view, 1);
+	return rc;
+}
+
+static void view_end_unread(struct view *view)
+{
+	view_count_unread(view, -1);
+	view->unread_bytes = view->unread_files = 0;
+}
+
+/* It had none before. */
+static int view_begin_layers(struct view *view)
+{
 	for (unsigned int i = 0; i < view->layer_count; i++)
 		view_count_layer(view, view->layer[i], 1);
 	return reap_all(view);
+}
+
+static void view_drop_layers(struct view *view)
+{
+	for (unsigned int i = 0; i < view->layer_count; i++) {
+		view_count_layer(view, view->layer[i], -1);
+		layer_put(view->layers, view->layer[i]);
+	}
+	view->layer_count = 0;
 }
 
 static int view_load(struct view *view, uint64_t top)
@@ -98,26 +134,39 @@ static int view_load(struct view *view, uint64_t top)
 
 	if (rc == 0)
 		rc = view_load_ids(view);
-	return rc < 0 || view->offline ? rc : view_load_layers(view, top);
+	if (rc < 0)
+		return rc;
+	if (view->offline)
+		return view_sum_layers(view, top);
+	rc = layers_get(view->layers, top, view->layer, &view->layer_count);
+	return rc < 0 ? rc : view_begin_layers(view);
 }
 
 int view_go_online(struct view *view, uint64_t top, struct image *image,
 		   struct past *past)
 {
+	struct layer *layers[VIEW_LAYERS_MAX];
 	struct image *stood_in = view->image;
-	int rc;
+	unsigned int count;
+	/* Not under the lock: a base may have to come from an upstream. */
+	int rc = layers_get(view->layers, top, layers, &count);
 
+	if (rc < 0)
+		return rc;
 	pthread_rwlock_wrlock(&view->lock);
-	rc = view_load_layers(view, top);
+	memcpy(view->layer, layers, count * sizeof(struct layer *));
+	view->layer_count = count;
+	rc = view_begin_layers(view);
 	if (rc == 0) {
+		view_end_unread(view);
 		view->image = image_get(image);
 		view->past = past;
 		__atomic_store_n(&view->offline, false, __ATOMIC_RELEASE);
+	} else {
+		view_drop_layers(view);
 	}
 	pthread_rwlock_unlock(&view->lock);
-	if (rc < 0)
-		view_forget_layers(view);
-	else
+	if (rc == 0)
 		image_put(stood_in);
 	return rc;
 }
@@ -164,11 +213,8 @@ void view_forget_layers(struct view *view)
 {
 	pthread_rwlock_wrlock(&view->lock);
 	node_close_all(view);
-	for (unsigned int i = 0; i < view->layer_count; i++) {
-		view_count_layer(view, view->layer[i], -1);
-		layer_put(view->layers, view->layer[i]);
-	}
-	view->layer_count = 0;
+	view_drop_layers(view);
+	view_end_unread(view);
 	pthread_rwlock_unlock(&view->lock);
 }
 

@@ -83,9 +83,10 @@ struct view {
 	struct quota *tenant_quota; /* borrows; shared by its guests */
 	bool paused;                /* atomic; its calls are not answered */
 	bool offline;               /* atomic; likewise: see site_offline.h */
-	bool removed;               /* everything is stale */
-	bool still;                 /* writers park: see still.c */
-	struct view_wait *waits;    /* parked until the view stirs */
+	uint64_t unread_bytes, unread_files; /* counted; of its layers then */
+	bool removed;                        /* everything is stale */
+	bool still;                          /* writers park: see still.c */
+	struct view_wait *waits;             /* parked until the view stirs */
 	char tenant[PACKAGE_NAME_MAX + 1], guest[PACKAGE_NAME_MAX + 1];
 	uint32_t who;               /* the tenant, to the depot */
 	struct image *image;        /* ref */

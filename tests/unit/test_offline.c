@@ -5,7 +5,9 @@
  */
 #include <stdio.h>
 
+#include "depot/gc.h"
 #include "depot/layout.h"
+#include "depot/log.h"
 #include "tests/lib/check.h"
 #include "tests/lib/fixture_view.h"
 
@@ -197,6 +199,7 @@ static void test_paused_stays_paused(void)
 
 static void test_own_list(void)
 {
+	static const struct site_guest_options plain;
 	struct site_profile_how how = {.policy = SITE_POLICY_KEEP};
 	struct test t;
 
@@ -211,8 +214,14 @@ static void test_own_list(void)
 	/* Its delta cannot follow a switch. */
 	check_mute();
 	CU_ASSERT_EQUAL(test_assign(&t, "blue", &t.base), -EHOSTDOWN);
+	/* Its tenant is not: it can have others. */
+	CU_ASSERT_EQUAL(site_guest_add(t.fx.site, "blue/vm3", &plain), 0);
+	CU_ASSERT_EQUAL(test_reach(&t, "/blue/vm3", "bin/extra"), 0);
+	/* Its VM waits: without force only what is paused goes. */
+	CU_ASSERT_EQUAL(site_guest_remove(t.fx.site, "blue/vm1", false),
+			-EBUSY);
 	check_unmute();
-	CU_ASSERT_EQUAL(site_guest_remove(t.fx.site, "blue/vm1", false), 0);
+	CU_ASSERT_EQUAL(site_guest_remove(t.fx.site, "blue/vm1", true), 0);
 	CU_ASSERT_EQUAL(test_assign(&t, "blue", &t.base), 0);
 	CU_ASSERT_EQUAL(test_reach(&t, "/blue/vm2", "bin/tool"), 0);
 	fixture_close(&t.fx);
@@ -239,6 +248,224 @@ static void test_base_of_delta(void)
 	fixture_close(&t.fx);
 }
 
+static int test_snapshot_count(void *ctx,
+			       const struct site_snapshot *snapshot UNUSED)
+{
+	++*(unsigned int *)ctx;
+	return 0;
+}
+
+/* "No such guest" would be untrue of one whose layers cannot be read. */
+static void test_snapshots_of_it(void)
+{
+	unsigned int count = 0;
+	struct test t;
+
+	test_open(&t);
+	CU_ASSERT_EQUAL(site_delta_snapshot(t.fx.site, "red/vm1", "s"), 0);
+	CU_ASSERT_EQUAL(test_assign(&t, "red", &t.base2), 0);
+	test_lose(&t, &t.base);
+	check_mute();
+	CU_ASSERT_EQUAL(site_delta_snapshots(t.fx.site, "red/vm1",
+					     test_snapshot_count, &count),
+			-EHOSTDOWN);
+	CU_ASSERT_PTR_NOT_NULL(strstr(log_last_error(), "trees/"));
+	check_unmute();
+	test_find_tree(&t);
+	CU_ASSERT_EQUAL(site_delta_snapshots(t.fx.site, "red/vm1",
+					     test_snapshot_count, &count),
+			0);
+	CU_ASSERT_EQUAL(count, 1);
+	fixture_close(&t.fx);
+}
+
+static int test_met_none(void *ctx UNUSED,
+			 const struct site_met_change *change UNUSED)
+{
+	return 0;
+}
+
+/* "None" would be untrue of what has not been read. */
+static void test_changes_of_it(void)
+{
+	struct test t;
+
+	test_open(&t);
+	test_lose(&t, &t.base);
+	check_mute();
+	CU_ASSERT_EQUAL(site_met_changes(t.fx.site, "red", test_met_none, NULL),
+			-EHOSTDOWN);
+	check_unmute();
+	CU_ASSERT_EQUAL(
+	    site_met_changes(t.fx.site, "blue", test_met_none, NULL), 0);
+	test_find_tree(&t);
+	CU_ASSERT_EQUAL(site_met_changes(t.fx.site, "red", test_met_none, NULL),
+			0);
+	fixture_close(&t.fx);
+}
+
+struct test_figures {
+	uint64_t bytes, files;
+};
+
+static int test_figures_guest(void *ctx, const struct site_guest_info *info)
+{
+	struct test_figures *figures = ctx;
+
+	if (strcmp(info->tenant, "red") == 0) {
+		figures->bytes += info->delta_bytes;
+		figures->files += info->delta_files;
+	}
+	return 0;
+}
+
+static int test_figures_tenant(void *ctx, const struct site_tenant_info *info)
+{
+	const struct test_figures *figures = ctx;
+
+	if (strcmp(info->name, "red") == 0) {
+		CU_ASSERT_EQUAL(info->delta_bytes, figures->bytes);
+		CU_ASSERT_EQUAL(info->delta_files, figures->files);
+	}
+	return 0;
+}
+
+/* Of red's guests, and the same of red. */
+static struct test_figures test_figures(struct test *t)
+{
+	struct test_figures figures = {0};
+
+	ASSERT(site_guest_list(t->fx.site, test_figures_guest, &figures) == 0);
+	ASSERT(site_tenant_list(t->fx.site, test_figures_tenant, &figures) ==
+	       0);
+	return figures;
+}
+
+/* How much would be lost is asked before it is: also of one that is offline,
+ * and its tenant's quota holds. */
+static void test_figures_of_it(void)
+{
+	struct test_figures before, now;
+	struct test t;
+
+	test_open(&t);
+	ASSERT(site_delta_snapshot(t.fx.site, "red/vm1", "s") == 0);
+	ASSERT(fixture_touch(fixture_view(&t.fx, "/red/vm1"), &fixture_root,
+			     view_root(fixture_view(&t.fx, "/red/vm1")), "more",
+			     0644, NULL) == 0);
+	before = test_figures(&t);
+	CU_ASSERT_TRUE(before.files >= 3);
+	test_lose(&t, &t.base);
+	now = test_figures(&t);
+	CU_ASSERT_EQUAL(now.bytes, before.bytes);
+	CU_ASSERT_EQUAL(now.files, before.files);
+	test_find_tree(&t);
+	CU_ASSERT_EQUAL(site_guest_pause(t.fx.site, "red/vm1", false), 0);
+	now = test_figures(&t);
+	CU_ASSERT_EQUAL(now.bytes, before.bytes);
+	CU_ASSERT_EQUAL(now.files, before.files);
+	test_lose(&t, &t.base);
+	CU_ASSERT_EQUAL(site_guest_remove(t.fx.site, "red/vm1", true), 0);
+	now = test_figures(&t);
+	CU_ASSERT_EQUAL(now.files, 0);
+	fixture_close(&t.fx);
+}
+
+/* --- collections ---------------------------------------------------------- */
+
+struct test_roots {
+	struct site *site;
+	bool without_red; /* the control */
+	int (*visit)(void *ctx, const struct digest *tree);
+	void *ctx;
+};
+
+static int test_root(void *ctx, const struct site_tree_user *user)
+{
+	struct test_roots *roots = ctx;
+
+	return roots->without_red ? 0 : roots->visit(roots->ctx, &user->tree);
+}
+
+static int test_roots(void *ctx,
+		      int (*visit)(void *ctx, const struct digest *tree),
+		      void *visit_ctx)
+{
+	struct test_roots *roots = ctx;
+
+	roots->visit = visit;
+	roots->ctx = visit_ctx;
+	return site_tree_users(roots->site, test_root, roots);
+}
+
+/* A whole collection, as far as it goes; shards that it has removed. */
+static uint64_t test_collect(struct test *t, bool without_red, int *rc)
+{
+	struct gc_options options = {.keep_s = 0, .manual = true};
+	struct test_roots roots = {t->fx.site, without_red, NULL, NULL};
+	struct gc_report report = {0};
+
+	check_mute();
+	ASSERT(depot_gc_start(t->fx.depot, test_roots, &roots, &options) == 0);
+	for (*rc = 0; *rc == 0 && !report.done;)
+		*rc = depot_gc_step(t->fx.depot, GC_STEP, &report);
+	depot_gc_stop(t->fx.depot);
+	check_unmute();
+	return report.removed;
+}
+
+static bool test_whole(struct test *t)
+{
+	struct view *view = fixture_view(&t->fx, "/red/vm1");
+
+	return fixture_content_is(view, fixture_find(view, "bin/tool"),
+				  "tool 1", 6) &&
+	       fixture_content_is(view, fixture_find(view, "etc/conf"), "conf",
+				  4);
+}
+
+/* What names the shards of a tree that is not here is not known: none goes, nor
+ * the trees that its generations have beside it. */
+static void test_collected_meanwhile(bool control)
+{
+	struct gc_removed removed;
+	struct test t;
+	int rc;
+
+	test_open(&t);
+	ASSERT(depot_package_remove(t.fx.depot, "base", "1", &removed) == 0);
+	ASSERT(depot_package_remove(t.fx.depot, "base", "2", &removed) == 0);
+	test_lose(&t, &t.base);
+	if (control) {
+		CU_ASSERT_TRUE(test_collect(&t, true, &rc) > 0);
+		CU_ASSERT_EQUAL(rc, 0);
+	} else {
+		CU_ASSERT_EQUAL(test_collect(&t, false, &rc), 0);
+		CU_ASSERT_TRUE(rc < 0);
+	}
+	test_find_tree(&t);
+	CU_ASSERT_EQUAL(site_guest_pause(t.fx.site, "red/vm1", false), 0);
+	CU_ASSERT_EQUAL(test_whole(&t), !control);
+	CU_ASSERT_EQUAL(test_reach(&t, "/red/vm1", "mine"), 0);
+	if (!control) {
+		/* Served again, it is collected again: base:2 goes. */
+		CU_ASSERT_TRUE(test_collect(&t, false, &rc) > 0);
+		CU_ASSERT_EQUAL(rc, 0);
+		CU_ASSERT_TRUE(test_whole(&t));
+	}
+	fixture_close(&t.fx);
+}
+
+static void test_nothing_collected(void)
+{
+	test_collected_meanwhile(false);
+}
+
+static void test_nothing_collected_control(void)
+{
+	test_collected_meanwhile(true);
+}
+
 int main(void)
 {
 	static const struct check_test tests[] = {
@@ -247,6 +474,12 @@ int main(void)
 	    {"paused stays paused", test_paused_stays_paused},
 	    {"a guest's own list", test_own_list},
 	    {"the base of a delta", test_base_of_delta},
+	    {"snapshots of one that is offline", test_snapshots_of_it},
+	    {"changes that met others", test_changes_of_it},
+	    {"its figures", test_figures_of_it},
+	    {"nothing is collected meanwhile", test_nothing_collected},
+	    {"the control: without its names it would be",
+	     test_nothing_collected_control},
 	};
 
 	return check_main("test_offline", tests, ARRAY_LEN(tests));
