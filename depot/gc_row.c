@@ -61,20 +61,22 @@ void gc_row_released_put(struct kv_batch *batch, uint64_t released)
 
 bool gc_row_walk_parse(const void *data, size_t len, struct gc_row_walk *walk)
 {
-	const struct gc_row_walk_stored *row = data;
+	struct gc_row_walk_stored row; /* a copy: data lies anywhere */
 	uint32_t phase;
 
-	if (len != sizeof(*row) || le32_get(&row->format_le) != GC_ROW_FORMAT)
+	if (len != sizeof(row))
 		return false;
-	phase = le32_get(&row->phase_le);
-	if (phase > GC_PHASE_COMPACT)
+	memcpy(&row, data, sizeof(row));
+	phase = le32_get(&row.phase_le);
+	if (le32_get(&row.format_le) != GC_ROW_FORMAT ||
+	    phase > GC_PHASE_COMPACT)
 		return false;
 	walk->phase = (enum gc_phase)phase;
-	walk->released = le64_get(&row->released_le);
-	walk->looked = le64_get(&row->looked_le);
-	walk->removed = le64_get(&row->removed_le);
-	walk->bytes = le64_get(&row->bytes_le);
-	memcpy(walk->position.bytes, row->position, DIGEST_LEN);
+	walk->released = le64_get(&row.released_le);
+	walk->looked = le64_get(&row.looked_le);
+	walk->removed = le64_get(&row.removed_le);
+	walk->bytes = le64_get(&row.bytes_le);
+	memcpy(walk->position.bytes, row.position, DIGEST_LEN);
 	return true;
 }
 

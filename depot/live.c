@@ -154,7 +154,9 @@ int live_window(struct live *live, const struct digest *from)
 			    .name = *name, .tree = t, .shard = i};
 		}
 	}
-	qsort(live->entries, live->count, sizeof(*live->entries), live_compare);
+	if (live->count > 0) /* else entries may be NULL */
+		qsort(live->entries, live->count, sizeof(*live->entries),
+		      live_compare);
 	return 0;
 }
 
