@@ -465,11 +465,16 @@ static int past_load_tree(void *ctx, const struct each_key *key)
 		return rc;
 	since = past_time_get(key->value + 1);
 	memcpy(digest.bytes, key->rest, DIGEST_LEN);
-	rc = past_needs(load, &digest, &since)
-		 ? depot_tree_get(load->past->depot, &digest, &tree)
-		 : -ENOENT;
-	if (rc == -ENOENT || rc == -EBADMSG) {
+	if (!past_needs(load, &digest, &since)) {
 		kv_batch_delete(load->batch, key->key, key->key_len);
+		return 0;
+	}
+	rc = depot_tree_get(load->past->depot, &digest, &tree);
+	if (rc == -ENOENT || rc == -EBADMSG) {
+		/* It may be back at the next start. */
+		log_warn("tenant %s: files that switches took away are stale: "
+			 "a tree of them is missing",
+			 load->past->tenant);
 		return 0;
 	}
 	if (rc < 0)

@@ -248,6 +248,31 @@ static void test_base_of_delta(void)
 	fixture_close(&t.fx);
 }
 
+/* A file that is open outlives the switch, also a start without its tree. */
+static void test_open_file(void)
+{
+	static const struct site_guest_options plain;
+	struct view_attr attr;
+	struct view_object old;
+	struct test t;
+
+	test_open(&t);
+	CU_ASSERT_EQUAL(site_guest_add(t.fx.site, "red/vm2", &plain), 0);
+	old = fixture_find(fixture_view(&t.fx, "/red/vm2"), "bin/tool");
+	CU_ASSERT_EQUAL(test_assign(&t, "red", &t.base2), 0);
+	test_lose(&t, &t.base);
+	CU_ASSERT_EQUAL(test_reach(&t, "/red/vm2", "bin/tool"), 0);
+	CU_ASSERT_EQUAL(
+	    view_getattr(fixture_view(&t.fx, "/red/vm2"), old, &attr), -ESTALE);
+	test_find_tree(&t);
+	check_mute();
+	fixture_restart(&t.fx, true);
+	check_unmute();
+	CU_ASSERT_TRUE(fixture_content_is(fixture_view(&t.fx, "/red/vm2"), old,
+					  "tool 1", 6));
+	fixture_close(&t.fx);
+}
+
 static int test_snapshot_count(void *ctx,
 			       const struct site_snapshot *snapshot UNUSED)
 {
@@ -474,6 +499,7 @@ int main(void)
 	    {"paused stays paused", test_paused_stays_paused},
 	    {"a guest's own list", test_own_list},
 	    {"the base of a delta", test_base_of_delta},
+	    {"a file that is open", test_open_file},
 	    {"snapshots of one that is offline", test_snapshots_of_it},
 	    {"changes that met others", test_changes_of_it},
 	    {"its figures", test_figures_of_it},
