@@ -324,17 +324,17 @@ static void plan_rows_count_plan(const uint8_t *value, size_t len,
 				 struct plan_figures *figures)
 {
 	size_t head = sizeof(struct store_plan);
-	const struct format_plan_header *header;
+	struct format_plan_header header; /* a database aligns nothing */
 
-	if (len < head + sizeof(*header))
+	if (len < head + sizeof(header))
 		return;
-	header = (const void *)(value + head);
+	memcpy(&header, value + head, sizeof(header));
 	figures->has_plan = true;
 	figures->kind = le32_get(value);
 	figures->number = le32_get(value + 4);
-	figures->plan_shards = le32_get(&header->count_le);
-	figures->plan_guests = le32_get(&header->guests_le);
-	figures->budget = le64_get(&header->budget_le);
+	figures->plan_shards = le32_get(&header.count_le);
+	figures->plan_guests = le32_get(&header.guests_le);
+	figures->budget = le64_get(&header.budget_le);
 }
 
 int plan_rows_figures(struct kv *state, const struct digest *tree,
