@@ -403,7 +403,7 @@ static void test_switch_times(void)
 	fixture_close(&t.fx);
 }
 
-static time_t test_ahead; /* seconds that the clock is ahead */
+static _Atomic time_t test_ahead; /* seconds that the clock is ahead */
 
 /* Before the C library's. */
 int clock_gettime(clockid_t id, struct timespec *now)
