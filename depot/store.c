@@ -77,7 +77,10 @@ int store_check_format(struct kv *kv, enum kv_kind kind, const char *what)
 		 * fetched again. */
 		log_warn("%s: its format number is damaged; written anew",
 			 what);
-		return store_write_format(kv, kind);
+		rc = store_write_format(kv, kind);
+		/* A merge has met damage just now: store_mend() is next, and
+		 * another start writes the number. */
+		return rc == -EBADMSG ? 0 : rc;
 	}
 	if (rc < 0)
 		return rc;

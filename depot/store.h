@@ -128,7 +128,9 @@ _Static_assert(sizeof(struct store_clock) == 8, "clock row");
 
 /*
  * Write the key "format" into a new database, or check it.  `what` names the
- * database in messages.  -EPROTONOSUPPORT: newer; -EBADMSG: not a number.
+ * database in messages.  -EPROTONOSUPPORT: newer; -EBADMSG: not a number.  A
+ * damaged one of a shards database is written anew; when damage keeps it from
+ * being written, too, that is 0, and kv_error() says it.
  */
 MUST_CHECK int store_check_format(struct kv *kv, enum kv_kind kind,
 				  const char *what);

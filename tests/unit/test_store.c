@@ -109,8 +109,8 @@ static void test_heals(void)
 	store_close(store);
 }
 
-/* Flip bytes of the values of all tables. */
-static void test_damage(const char *dir)
+/* Flip bytes of the values of all tables: in one place, or step by step. */
+static void test_damage(const char *dir, off_t step)
 {
 	CLEANUP_FREE char *pattern = tmpdir_path(dir, "*.sst");
 	uint8_t bytes[64] = {0};
@@ -125,8 +125,10 @@ static void test_damage(const char *dir)
 		ASSERT(fd >= 0 && fstat(fd, &st) == 0);
 		if (st.st_size < 64 << 10)
 			continue; /* hardly any values */
-		ASSERT(io_pwrite_all(fd, bytes, sizeof(bytes),
-				     (uint64_t)st.st_size / 4) == 0);
+		for (off_t at = st.st_size / 4; at < st.st_size * 9 / 10;
+		     at += step ? step : st.st_size)
+			ASSERT(io_pwrite_all(fd, bytes, sizeof(bytes),
+					     (uint64_t)at) == 0);
 	}
 	globfree(&found);
 }
@@ -169,7 +171,7 @@ static void test_damage_in_a_merge(void)
 		if (i % (SHARDS / 2) == SHARDS / 2 - 1)
 			ASSERT(store_flush(store) == 0);
 	}
-	test_damage(dir);
+	test_damage(dir, 0);
 	check_mute();
 	memset(&from, 0, sizeof(from));
 	memset(&to, 0xff, sizeof(to));
@@ -190,6 +192,43 @@ static void test_damage_in_a_merge(void)
 	space_stop(space);
 	store_close(store);
 	space_close(space);
+}
+
+/* The block of the format number is damaged, and so is one that a merge has
+ * met before the number could be written anew: the store opens all the same.
+ * The daemon ended at once, without a word. */
+static void test_damage_at_the_start(void)
+{
+	enum { SHARDS = 40 };
+	CLEANUP(tmpdir_cleanup) char *dir = tmpdir_new();
+	CLEANUP(kit_shard_clear) struct kit_shard shard = {0};
+	struct digest from, to;
+	struct store *store;
+	struct kv *kv;
+
+	memset(&from, 0, sizeof(from));
+	memset(&to, 0xff, sizeof(to));
+	ASSERT(store_open(dir, TEST_MEMORY, NULL, &store) == 0);
+	for (unsigned int i = 0; i < SHARDS; i++) {
+		kit_shard_make(&shard, 50000, 100 + i);
+		ASSERT(store_put(store, NULL, &shard.name, shard.shard,
+				 shard.shard_len, NULL) == 0);
+		kit_shard_clear(&shard);
+		if (i % (SHARDS / 2) == SHARDS / 2 - 1)
+			ASSERT(store_flush(store) == 0);
+		/* The number's table is one of many values. */
+		if (i == SHARDS / 2)
+			ASSERT(store_compact(store, &from, &to) == 0);
+	}
+	store_close(store);
+	test_damage(dir, 2000);
+	check_mute();
+	ASSERT(kv_open(dir, KV_SHARDS, TEST_MEMORY, &kv) == 0);
+	CU_ASSERT_EQUAL(kv_compact(kv, "", 0, "\xff", 1), 0);
+	CU_ASSERT_EQUAL(store_check_format(kv, KV_SHARDS, "test"), 0);
+	CU_ASSERT_EQUAL(kv_error(kv), -EBADMSG);
+	kv_close(kv);
+	check_unmute();
 }
 
 static void test_set_format(const char *dir, const void *value, size_t len)
@@ -371,6 +410,7 @@ int main(void)
 	    {"refuses what does not prove", test_refuses},
 	    {"good bytes replace rotten ones", test_heals},
 	    {"a damaged block met by a merge", test_damage_in_a_merge},
+	    {"a merge meets damage before all else", test_damage_at_the_start},
 	    {"format numbers, and the lock", test_formats},
 	    {"its own keys are damaged", test_own_keys_damaged},
 	    {"walks, removing", test_walks},
