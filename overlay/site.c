@@ -225,7 +225,7 @@ int site_add_view(struct site *site, struct tenant *tenant, const char *guest,
 	random_bytes(&open.info.verifier, sizeof(open.info.verifier));
 	open.info.verifier ^= site->boot;
 	rc = site_view_open(site, tenant, own, &open, &view);
-	if (rc < 0 && rc != -ENOMEM && !site->open)
+	if (offline_may_be(site, rc))
 		rc = site_view_offline(tenant, &open, &view, &why);
 	if (rc < 0)
 		return rc;
@@ -325,7 +325,7 @@ static int site_load_tenant_past(struct site *site, struct tenant *tenant)
 {
 	int rc = site_load_past(site, tenant);
 
-	if (rc == 0 || rc == -ENOMEM || site->open)
+	if (!offline_may_be(site, rc))
 		return rc;
 	tenant->why = strdup(log_last_error());
 	log_warn("tenant %s is offline; others are served", tenant->name);

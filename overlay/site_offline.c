@@ -22,6 +22,11 @@ struct offline {
 	bool stop, kicked; /* guarded by lock */
 };
 
+bool offline_may_be(const struct site *site, int rc)
+{
+	return rc < 0 && rc != -ENOMEM && rc != -EPROTONOSUPPORT && !site->open;
+}
+
 int offline_image(const struct tenant *tenant, struct image **image)
 {
 	return image_new(NULL, 0, 0, tenant->key, &tenant->selection.since,

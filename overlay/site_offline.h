@@ -19,6 +19,10 @@
 
 enum { OFFLINE_RETRY_MS = 10000 };
 
+/* Is a failure to load one no reason to open no site?  What a newer vdrive has
+ * written is: this one must not work beside it. */
+bool offline_may_be(const struct site *site, int rc);
+
 /* An image that stands for one that cannot be loaded.  -ENOMEM. */
 MUST_CHECK int offline_image(const struct tenant *tenant, struct image **image);
 

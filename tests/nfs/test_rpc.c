@@ -15,7 +15,7 @@
 enum {
 	AUTH_SYS_BODY_MAX = 400,
 	RECORD_MAX = (1 << 20) + 4096, /* N-54 */
-	SOON_MS = 1000,
+	SOON_MS = 8000, /* who is held waits for more, or for ever */
 };
 
 static struct rig rig;
