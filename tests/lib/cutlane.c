@@ -472,6 +472,25 @@ void cutlane_advance(struct cut_lane *lane, uint64_t place)
 	}
 }
 
+/* All of a file: a reply may be short, where its bytes are in many chunks.  0
+ * or a status. */
+static int check_read(struct raw *raw, const struct raw_fh *fh, uint8_t *got,
+		      uint32_t room, uint32_t *len, bool *eof)
+{
+	uint32_t more = 1;
+	int rc = 0;
+
+	*len = 0;
+	*eof = false;
+	while (rc == 0 && more > 0 && !*eof && *len < room) {
+		more = 0;
+		rc = raw_read(raw, fh, *len, room - *len, got + *len, &more,
+			      eof);
+		*len += more;
+	}
+	return rc;
+}
+
 static bool check_file(struct cut_lane *lane, struct raw *raw,
 		       const struct cut_file *file, const char *name,
 		       const struct raw_fh *fh, const struct raw_attr *attr)
@@ -501,7 +520,7 @@ static bool check_file(struct cut_lane *lane, struct raw *raw,
 				 attr->ctime[0], attr->ctime[1],
 				 file->attr.mtime[0], file->attr.mtime[1],
 				 file->attr.ctime[0], file->attr.ctime[1]);
-	rc = raw_read(raw, fh, 0, sizeof(got), got, &len, &eof);
+	rc = check_read(raw, fh, got, sizeof(got), &len, &eof);
 	if (rc != 0 || len != attr->size || !eof)
 		return lane_fail(lane, "%s: READ gives %d, %u of %llu bytes",
 				 name, rc, len, (unsigned long long)attr->size);

@@ -27,7 +27,7 @@ enum {
 	CONNS = 1000,
 	KB_PER_CONN = 64 * LIMITS_SLACK,
 	MEMORY_MIB = 512 * LIMITS_SLACK,
-	SOON_MS = 8000, /* who is held waits for more, or for ever */
+	SOON_MS = 30000, /* who is held waits for more, or for ever */
 	NAMES = 2000,
 };
 
