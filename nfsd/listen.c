@@ -488,49 +488,45 @@ static void listeners_refuse(struct listeners *listeners, int listen_fd)
 		listeners_pause(listeners, true);
 }
 
-/* The connection, or -1: there is none, or it was refused (counted).
- * *export_id: whose the address was at that moment. */
-static int listeners_accept_one(struct listeners *listeners,
-				struct listener *listener,
-				struct sockaddr_storage *addr,
-				uint32_t *export_id, unsigned int *refused)
+/* false: there is none, or it was refused (counted).  Taken under the lock:
+ * whose the address is may change when that is dropped. */
+static bool listeners_accept_one(struct listeners *listeners,
+				 struct listener *listener,
+				 listen_take_fn *take, void *ctx,
+				 unsigned int *refused)
 {
-	socklen_t len = sizeof(*addr);
+	struct sockaddr_storage addr = {.ss_family = AF_UNSPEC};
+	socklen_t len = sizeof(addr);
 	int fd = -1;
 
-	addr->ss_family = AF_UNSPEC;
 	pthread_mutex_lock(&listeners->lock);
-	*export_id = listener->export_id;
 	if (listener->fd >= 0) {
-		fd = accept4(listener->fd, (struct sockaddr *)addr, &len,
+		fd = accept4(listener->fd, (struct sockaddr *)&addr, &len,
 			     SOCK_CLOEXEC | SOCK_NONBLOCK);
-		if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
+		if (fd >= 0) {
+			take(ctx, fd, (struct sockaddr *)&addr,
+			     listener->export_id);
+		} else if (errno == EMFILE || errno == ENFILE) {
 			++*refused;
 			listeners_refuse(listeners, listener->fd);
-		} else if (fd < 0 && (errno == ENOMEM || errno == ENOBUFS)) {
+		} else if (errno == ENOMEM || errno == ENOBUFS) {
 			listeners_pause(listeners, true);
 		}
 	}
 	pthread_mutex_unlock(&listeners->lock);
-	return fd;
+	return fd >= 0;
 }
 
 unsigned int listeners_accept(struct listeners *listeners,
 			      struct listener *listener, listen_take_fn *take,
 			      void *ctx)
 {
-	struct sockaddr_storage addr;
 	unsigned int refused = 0;
-	uint32_t export_id;
 
-	for (unsigned int n = 0; n < LISTEN_TURN_MAX; n++) {
-		int fd = listeners_accept_one(listeners, listener, &addr,
-					      &export_id, &refused);
-
-		if (fd < 0)
+	for (unsigned int n = 0; n < LISTEN_TURN_MAX; n++)
+		if (!listeners_accept_one(listeners, listener, take, ctx,
+					  &refused))
 			break;
-		take(ctx, fd, (struct sockaddr *)&addr, export_id);
-	}
 	return refused;
 }
 

@@ -89,7 +89,9 @@ void listeners_quiet(struct listeners *listeners);
 struct listener *listener_of_tag(void *tag);
 
 /* Called with each connection; takes fd.  listener: the guest's export id, 0:
- * the daemon's own. */
+ * the daemon's own.  The listeners' lock is held, so that a connection has
+ * reached its worker before whoever gives the address to another guest has the
+ * old one's closed; so it calls nothing of here. */
 typedef void listen_take_fn(void *ctx, int fd, const struct sockaddr *addr,
 			    uint32_t listener);
 /* How many had to be refused for want of descriptors. */
