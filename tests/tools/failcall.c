@@ -25,6 +25,7 @@
 
 /* The C library's own, below what this file stands before. */
 void *__libc_malloc(size_t len);
+void __libc_free(void *p);
 void *__libc_calloc(size_t count, size_t len);
 void *__libc_realloc(void *old, size_t len);
 void *__libc_memalign(size_t align, size_t len);
@@ -214,7 +215,7 @@ static void lost_sync(int fd, bool failed, uint64_t number)
 			       syscall(SYS_ftruncate, to, lost->size) != 0))
 			abort();
 		*at = lost->next;
-		free(lost);
+		__libc_free(lost); /* free() may be a sanitizer's */
 	}
 	if (to >= 0)
 		close(to);
