@@ -37,6 +37,7 @@ struct drc_entry {
 	struct drc_key key;
 	enum drc_state state;
 	struct drc_waiter *waiter; /* newest retransmission, or NULL */
+	uint64_t order;            /* the newest connection so far */
 	uint64_t sequence;         /* of its record; 0: it has none */
 	size_t body_len;
 	uint8_t *body; /* owns */
@@ -354,6 +355,9 @@ static int drc_meet(struct drc_entry *entry, struct drc_waiter *waiter,
 		drc_fill(waiter, entry->body, entry->body_len);
 		return DRC_REPLAY;
 	}
+	if (waiter->order < entry->order)
+		return DRC_OLD;
+	entry->order = waiter->order;
 	*older = entry->waiter;
 	if (*older) {
 		(*older)->entry = NULL;
@@ -385,6 +389,8 @@ int drc_begin(struct drc *drc, struct view *view, const struct drc_key *key,
 	} else {
 		*entry = drc_insert(guest, key);
 		rc = *entry ? DRC_NEW : -ENOMEM;
+		if (*entry)
+			(*entry)->order = waiter->order;
 	}
 	pthread_mutex_unlock(&guest->lock);
 	if (older)

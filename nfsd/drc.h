@@ -9,6 +9,8 @@
  * 1. drc_begin() registers a call as in progress, or finds that it is a
  *    retransmission: of one in progress (the newest retransmission gets the
  *    answer, all others none) or of a finished one (the reply is replayed).
+ *    One over an older connection is none, though it be read later: whoever
+ *    has connected again reads the new one (rule N-07).
  * 2. drc_store() makes the record of a success; it rides in the batch of the
  *    effect, so it is there after a restart exactly when the effect is.
  *    Failures stay in memory.
@@ -48,6 +50,7 @@ struct drc_key {
 enum drc_verdict {
 	DRC_NEW,    /* run it; *entry is its own */
 	DRC_BUSY,   /* the waiter will be told */
+	DRC_OLD,    /* a call over a newer connection gets the answer */
 	DRC_REPLAY, /* waiter->body holds the reply */
 	DRC_LOST,   /* it ran, but its log failed: answer nobody */
 };
@@ -56,6 +59,7 @@ enum drc_verdict {
 struct drc_waiter {
 	/* Once, on any thread, unless drc_cancel() came first. */
 	void (*told)(struct drc_waiter *waiter);
+	uint64_t order; /* of its connection: the greater, the newer */
 	enum drc_verdict verdict; /* REPLAY, LOST, or BUSY: a newer one waits */
 	size_t body_len;
 	uint8_t body[DRC_BODY_MAX];

@@ -136,6 +136,7 @@ static int rpc_once(struct call *call)
 	};
 	int rc;
 
+	call->waiter.order = call->peer->order;
 	rc = drc_begin(call->rpc->drc, call->view, &key, &call->waiter,
 		       &call->entry);
 	if (rc < 0)
@@ -149,7 +150,7 @@ static int rpc_once(struct call *call)
 		call->end = call->body + call->waiter.body_len;
 		rpc_answer(call);
 	} else {
-		call->peer->broken = true;
+		call->peer->broken |= rc == DRC_LOST;
 		call_put(call);
 	}
 	return 1;

@@ -77,6 +77,7 @@ struct peer {
 	struct share *home; /* borrows; whose connection it is: the guest of the
 			       first handle; NULL: nobody's yet */
 	bool broken;        /* close it, answer nothing more */
+	uint64_t order;     /* of its connection: the greater, the newer */
 };
 
 /* The rpc half of a worker. */

@@ -41,7 +41,10 @@ void rpc_fini(struct rpc *rpc)
 
 void peer_init(struct peer *peer, const struct sockaddr *addr)
 {
-	*peer = (struct peer){.broken = false};
+	static uint64_t last;
+
+	*peer = (struct peer){
+	    .order = __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED)};
 	LIST_INIT(&peer->parked);
 	TAILQ_INIT(&peer->woken);
 	export_client_init(&peer->client, addr);

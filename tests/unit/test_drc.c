@@ -282,11 +282,42 @@ static void test_unreadable(void)
 	tear_down();
 }
 
+/* The copy over the connection that has gone is read last: it must not take the
+ * answer with it. */
+static void test_older_connection(void)
+{
+	struct teller first = teller_new(), late = teller_new();
+	struct teller newer = teller_new(), between = teller_new();
+	struct drc_key key = key_of(1);
+	struct drc_entry *entry, *none;
+
+	set_up();
+	first.waiter.order = 2;
+	late.waiter.order = 1;
+	newer.waiter.order = 4;
+	between.waiter.order = 3;
+	CU_ASSERT_EQUAL_FATAL(begin(red, &key, &first, &entry), DRC_NEW);
+	CU_ASSERT_EQUAL(begin(red, &key, &late, &none), DRC_OLD);
+	CU_ASSERT_FALSE(drc_finish(entry, (const uint8_t *)"one", 3));
+	CU_ASSERT_EQUAL(late.told, 0);
+	/* Nor from a retransmission that waits. */
+	key = key_of(2);
+	CU_ASSERT_EQUAL_FATAL(begin(red, &key, &first, &entry), DRC_NEW);
+	CU_ASSERT_EQUAL(begin(red, &key, &newer, &none), DRC_BUSY);
+	CU_ASSERT_EQUAL(begin(red, &key, &between, &none), DRC_OLD);
+	CU_ASSERT_TRUE(drc_finish(entry, (const uint8_t *)"two", 3));
+	CU_ASSERT_EQUAL(newer.told, 1);
+	CU_ASSERT_EQUAL(newer.waiter.verdict, DRC_REPLAY);
+	CU_ASSERT_EQUAL(between.told, 0);
+	tear_down();
+}
+
 static const struct check_test tests[] = {
     {"finished: replayed", test_finished},
     {"key", test_key},
     {"in progress: the newest is told", test_in_progress},
     {"in progress: cancelled", test_cancel},
+    {"in progress: over an older connection", test_older_connection},
     {"lost", test_lost},
     {"restart", test_restart},
     {"bound per guest", test_bound},
