@@ -350,8 +350,8 @@ static void fuzz_rc(int rc)
 	/* Those of damage, of newer formats, and of what is not there. */
 	ASSERT(rc == 0 || rc == -EBADMSG || rc == -EPROTONOSUPPORT ||
 	       rc == -ENOENT || rc == -ENOSPC || rc == -EINVAL || rc == -EIO ||
-	       rc == -EHOSTUNREACH || rc == -EEXIST || rc == -ENODATA ||
-	       rc == -ELOOP);
+	       rc == -EHOSTUNREACH || rc == -EHOSTDOWN || rc == -EEXIST ||
+	       rc == -ENODATA || rc == -ELOOP);
 }
 
 static int fuzz_tag(void *ctx, const struct registry_tag *row)
