@@ -27,7 +27,8 @@
  *     since it may be the index that is wrong; without another source it is
  *     tried again, less and less often.
  * 4. After 5 minutes of that without a break, or FETCH_LINGER_S after the last
- *    who wanted it has gone: done(-EIO).
+ *    who wanted it has gone: done(-EIO).  The first guest's read begins them
+ *    anew.
  *
  * Lingering is what lets a guest that was told to ask again find its flight
  * under way, and its five minutes running.

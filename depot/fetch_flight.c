@@ -50,6 +50,9 @@ static void fetch_flight_raise(struct fetch *fetch, struct fetch_flight *flight,
 {
 	if (job->fetch_class >= flight->fetch_class)
 		return;
+	/* A guest's patience begins when it asks. */
+	if (job->fetch_class == FETCH_DEMAND)
+		flight->stuck_since_ms = flight->bad_since_ms = 0;
 	if (flight->group) {
 		fetch_queue_move(fetch, flight, job->fetch_class, job->who,
 				 flight->lead);

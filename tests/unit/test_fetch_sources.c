@@ -319,6 +319,30 @@ static void test_marked_and_down(void)
 	CU_ASSERT(ms_since(start) < 5000);
 }
 
+/* A guest's read of what a plan has long waited for: its patience begins when
+ * it asks.  It ended with the plan's. */
+static void test_own_patience(void)
+{
+	CLEANUP(fetchrig_close) struct fetchrig f;
+	struct rig_jobs plans = {.fetch_class = FETCH_PLAN}, reads;
+	static struct rig_job plan[1], read[1];
+	uint64_t start;
+
+	fetchrig_open(&f);
+	check_mute();
+	fake_source_set(0, FAKE_FAULT_DOWN, -1);
+	rig_jobs_more(&f, &plans, plan, 5, 1, 1);
+	usleep(300000);
+	start = check_now_ns();
+	rig_jobs_start(&f, &reads, read, 5, 1, 1);
+	rig_jobs_wait(&reads);
+	check_unmute();
+	CU_ASSERT_EQUAL(reads.last_rc, -EIO);
+	CU_ASSERT(ms_since(start) >= 390);
+	CU_ASSERT(ms_since(start) < 3000);
+	rig_jobs_wait(&plans);
+}
+
 /* What was found out is known after a restart: no document is read again. */
 static void test_remembered(void)
 {
@@ -475,6 +499,7 @@ int main(void)
 	    {"back to the first, though slower", test_fail_back_slower},
 	    {"what was amiss ends", test_amiss_ends},
 	    {"marked, then down", test_marked_and_down},
+	    {"a read's own patience", test_own_patience},
 	    {"remembered", test_remembered},
 	    {"tenants take turns", test_turns},
 	    {"no class starves", test_share},
