@@ -18,6 +18,7 @@ struct share {
 	struct share *tenant;     /* borrows; NULL: it is none of a guest */
 	const size_t *limit;      /* borrows; by kind */
 	size_t used[SHARE_KINDS]; /* atomic */
+	unsigned int number;      /* in its table */
 	size_t key_len;
 	uint8_t key[];
 };
@@ -27,6 +28,7 @@ struct shares {
 	size_t address_limit[SHARE_KINDS];
 	pthread_mutex_t lock;
 	struct share *table[TABLES][SHARE_BUCKETS]; /* owns */
+	unsigned int count[TABLES];
 };
 
 struct share_limits share_defaults(void)
@@ -98,6 +100,7 @@ static struct share *share_get(struct shares *shares, enum share_table table,
 	share->limit = table == TABLE_GUESTS    ? shares->limits.guest
 		       : table == TABLE_TENANTS ? shares->limits.tenant
 						: shares->address_limit;
+	share->number = shares->count[table]++;
 	share->key_len = key_len;
 	memcpy(share->key, key, key_len);
 	share->next = *head;
@@ -161,6 +164,11 @@ void share_give_address(struct shares *shares, struct share *share)
 static size_t share_used(const struct share *share, enum share_kind kind)
 {
 	return __atomic_load_n(&share->used[kind], __ATOMIC_RELAXED);
+}
+
+unsigned int share_number(const struct share *share)
+{
+	return share->number;
 }
 
 bool share_is_full(const struct share *share, enum share_kind kind)

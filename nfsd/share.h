@@ -63,6 +63,8 @@ struct share *share_of_guest(struct shares *shares,
 struct share *share_take_address(struct shares *shares, const uint8_t addr[16]);
 void share_give_address(struct shares *shares, struct share *share);
 
+/* Counts the guests from 0, in the order in which they came. */
+unsigned int share_number(const struct share *share);
 /* NULL is nobody's account in all of these: never full, nothing counted. */
 bool share_is_full(const struct share *share, enum share_kind kind);
 /* Also beyond the limit: whoever must not asks first. */

@@ -125,13 +125,13 @@ static bool worker_make_room(struct conn_shared *shared, struct conn *asking)
 
 /* --- turns -------------------------------------------------------------- */
 
-/* Guests may share a lane; who is nobody's guest yet has the first. */
+/* Who is nobody's guest yet has the first; guests have the others in turn, so
+ * that as many as there are lanes have one each. */
 static unsigned int worker_lane(const struct conn *conn)
 {
-	uint64_t home = (uintptr_t)conn->peer.home;
+	const struct share *home = conn->peer.home;
 
-	return (unsigned int)(home * 0x9e3779b97f4a7c15ull >> 32) %
-	       WORKER_LANES;
+	return home ? 1 + share_number(home) % (WORKER_LANES - 1) : 0;
 }
 
 void worker_make_ready(struct conn *conn)

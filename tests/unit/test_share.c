@@ -30,6 +30,9 @@ static void test_same_account(void)
 	CU_ASSERT_PTR_NOT_NULL(share);
 	CU_ASSERT_PTR_EQUAL(share_of_guest(shares, &one), share);
 	CU_ASSERT_PTR_NOT_EQUAL(share_of_guest(shares, &two), share);
+	/* By hash, one in sixteen guests had its turns behind another's. */
+	CU_ASSERT_EQUAL(share_number(share), 0);
+	CU_ASSERT_EQUAL(share_number(share_of_guest(shares, &two)), 1);
 	shares_free(shares);
 }
 
