@@ -87,22 +87,40 @@ static ssize_t capture_fill(int fd, uint8_t *buf)
 	return got < 0 ? -1 : (ssize_t)len;
 }
 
+/* One object as it is now, and as the base has it. */
+struct capture_pair {
+	int a, b; /* own */
+};
+
+static void capture_pair_close(struct capture_pair *pair)
+{
+	base_close_ptr(&pair->a);
+	base_close_ptr(&pair->b);
+}
+
+static struct capture_pair capture_open(const struct capture_dir *dir,
+					const char *name)
+{
+	const int flags = O_RDONLY | O_NOFOLLOW | O_CLOEXEC;
+
+	return (struct capture_pair){openat(dir->upper, name, flags),
+				     openat(dir->base, name, flags)};
+}
+
 /* 1: equal, 0: not; -errno, said. */
 static int capture_same_bytes(struct capture_walk *walk,
 			      const struct capture_dir *dir, const char *name,
 			      const char *path)
 {
-	CLEANUP_CLOSE int a =
-	    openat(dir->upper, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	CLEANUP_CLOSE int b =
-	    openat(dir->base, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	CLEANUP(capture_pair_close)
+	struct capture_pair pair = capture_open(dir, name);
 	ssize_t a_len, b_len;
 
-	if (a < 0 || b < 0)
+	if (pair.a < 0 || pair.b < 0)
 		return capture_failed(walk, path);
 	do {
-		a_len = capture_fill(a, walk->buf);
-		b_len = capture_fill(b, walk->buf + CAPTURE_READ_LEN);
+		a_len = capture_fill(pair.a, walk->buf);
+		b_len = capture_fill(pair.b, walk->buf + CAPTURE_READ_LEN);
 		if (a_len < 0 || b_len < 0)
 			return capture_failed(walk, path);
 		if (a_len != b_len ||
@@ -173,19 +191,17 @@ static int capture_same_xattrs(struct capture_walk *walk,
 			       const struct capture_dir *dir, const char *name,
 			       const char *path)
 {
-	CLEANUP_CLOSE int a =
-	    openat(dir->upper, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	CLEANUP_CLOSE int b =
-	    openat(dir->base, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	CLEANUP(capture_pair_close)
+	struct capture_pair pair = capture_open(dir, name);
 	CLEANUP_FREE char *names = malloc(XATTR_LIST_MAX);
 	size_t a_count, b_count;
 
 	if (!names)
 		return failure_errno(walk->failure, -ENOMEM, "%s", path);
-	if (a < 0 || b < 0)
+	if (pair.a < 0 || pair.b < 0)
 		return capture_failed(walk, path);
-	return capture_has_xattrs(walk, a, b, names, &a_count) &&
-	       capture_has_xattrs(walk, b, a, names, &b_count) &&
+	return capture_has_xattrs(walk, pair.a, pair.b, names, &a_count) &&
+	       capture_has_xattrs(walk, pair.b, pair.a, names, &b_count) &&
 	       a_count == b_count;
 }
 
