@@ -67,9 +67,13 @@ MUST_CHECK int depot_open(const char *path, const struct depot_options *options,
 			  struct depot **depot);
 void depot_close(struct depot *depot); /* takes depot; NULL allowed */
 /* Before the end: operators' requests that wait for an upstream, or go through
- * all trees or shards (du, verify), end within a second or two with -ECANCELED,
- * and so do later ones; guests' reads go on.  For good. */
+ * all trees or shards (du, verify) or a delta (overlay/site.h), end within a
+ * second or two with -ECANCELED, and so do later ones; guests' reads go on. For
+ * good; any thread. */
 void depot_hurry(struct depot *depot);
+/* What an operator waits for asks this again and again: 0, or -ECANCELED
+ * (logged) when depot_hurry has been called. */
+MUST_CHECK int depot_goes_on(const struct depot *depot);
 
 const char *depot_path(const struct depot *depot);
 struct kv *depot_state(struct depot *depot);    /* borrowed */

@@ -50,10 +50,6 @@ struct depot {
 	_Atomic uint64_t reads_hot, reads_warm, reads_cold;
 };
 
-/* What an operator waits for asks this again and again: 0, or -ECANCELED
- * (logged) when depot_hurry has been called. */
-MUST_CHECK int depot_goes_on(const struct depot *depot);
-
 /* --- for the collection (gc.h) -------------------------------------------- */
 
 /* Has anybody the tree open, besides the list of open trees? */

@@ -114,10 +114,6 @@ void control_long_stop(struct control *control)
 {
 	pthread_mutex_lock(&control->lock);
 	control->stopping = true;
-	pthread_mutex_unlock(&control->lock);
-	if (control->daemon.site)
-		site_hurry(control->daemon.site);
-	pthread_mutex_lock(&control->lock);
 	while (control->long_count > 0)
 		pthread_cond_wait(&control->idle, &control->lock);
 	pthread_mutex_unlock(&control->lock);

@@ -166,8 +166,8 @@ control_handler control_delta_changes, control_delta_assign,
 MUST_CHECK int control_long_start(struct control_request *req);
 /* May a request that changes the depot run now?  -EAGAIN (answered). */
 MUST_CHECK int control_depot_free(struct control_request *req);
-/* Begin no more, end those under way (site_hurry; depot_hurry has been called),
- * and wait for them. */
+/* Begin no more, and wait for those under way; depot_hurry() has been called,
+ * which ends them. */
 void control_long_stop(struct control *control);
 /* Is the daemon ending?  Any thread. */
 bool control_is_stopping(struct control *control);

@@ -5,7 +5,7 @@
  *
  * view->lock is taken for one directory at a time, site->verbs is held over
  * all.  Errors: -ENOMEM, -EIO (of the state database, or of a damaged record),
- * -ECANCELED (site_hurry), and what `tell` and `visit` give, which ends the
+ * -ECANCELED (depot_hurry), and what `tell` and `visit` give, which ends the
  * walk.
  */
 #ifndef OVERLAY_DELTA_DIFF_H

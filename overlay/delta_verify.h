@@ -21,9 +21,8 @@
  *
  * A problem: the guest has lost, or will lose, something.  A warning: space is
  * wasted, or bytes are not what they could be expected to be.  Neither is an
- * error of a function here: those are -ENOMEM, -ECANCELED (site_hurry), and
- *-EIO and what else the state database or a directory of host files may fail
- *with.
+ * error of a function here: those are -ENOMEM, -ECANCELED (depot_hurry), -EIO
+ * and what else the state database or a directory of host files may fail with.
  */
 #ifndef OVERLAY_DELTA_VERIFY_H
 #define OVERLAY_DELTA_VERIFY_H

@@ -508,19 +508,6 @@ void site_save_starts(struct site *site)
 	starts_save(site->starts);
 }
 
-void site_hurry(struct site *site)
-{
-	atomic_store(&site->hurried, true);
-}
-
-int site_goes_on(const struct site *site)
-{
-	if (!atomic_load(&site->hurried))
-		return 0;
-	log_err(0, "the daemon is ending");
-	return -ECANCELED;
-}
-
 void site_quiesce(struct site *site)
 {
 	for (unsigned int i = 0; i < site->view_count; i++)

@@ -5,6 +5,8 @@
  *
  * Whatever changes what a guest sees, or reads its delta, is refused with
  * -EHOSTDOWN while a tree that this needs is missing (offline, below).
+ * What goes through a delta (export, import, objects, diff, verify, reset of
+ * one software, a look at a profile) ends with -ECANCELED after depot_hurry().
  * State lives in the state database; every change is durable before the
  * function returns, and effective at once.  Thread-safe.
  * Names: depot_name_ok().
@@ -586,11 +588,6 @@ MUST_CHECK int site_forget_generations(struct site *site,
 				       const char *name, const char *tag,
 				       unsigned int *count);
 
-/* Before the end: what goes through a delta (export, import, objects, diff,
- * verify, reset of one software, a look at a profile) ends within a moment with
- * -ECANCELED, and so does what begins later; guests are served on.  For good.
- * Any thread. */
-void site_hurry(struct site *site);
 /* Wait until everything replied as stable is on disk; before exit. */
 void site_quiesce(struct site *site);
 

@@ -61,7 +61,6 @@ struct site {
 	bool open;               /* site_open is over */
 	uint64_t boot;           /* this life's number */
 	enum site_trust trust;   /* verbs */
-	atomic_bool hurried;     /* site_hurry */
 	pthread_mutex_t verbs;   /* before lock */
 	pthread_rwlock_t lock;
 	/* guarded by lock: */
@@ -80,9 +79,11 @@ struct site {
 
 /* --- site.c -------------------------------------------------------------- */
 
-/* What takes long asks this again and again: 0, or -ECANCELED (logged) when
- * site_hurry has been called. */
-MUST_CHECK int site_goes_on(const struct site *site);
+/* What takes long asks this again and again (depot_goes_on). */
+MUST_CHECK static inline int site_goes_on(const struct site *site)
+{
+	return depot_goes_on(site->depot);
+}
 /* NULL: there is none.  lock is held. */
 struct tenant *site_find_tenant(struct site *site, const char *name);
 struct site_view *site_find_view(struct site *site, const char *path);

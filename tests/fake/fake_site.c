@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#include "depot/clock.h"
 #include "depot/log.h"
 #include "tests/fake/fake_view.h"
 
@@ -12,20 +13,20 @@ enum { FAKE_VIEWS_MAX = 64 };
 struct site {
 	struct view *views[FAKE_VIEWS_MAX];
 	unsigned int count;
+	struct depot *depot; /* borrows; may be NULL */
 	pthread_mutex_t lock;
 	pthread_cond_t released;
 	bool hold;         /* lock */
-	bool hurried;      /* lock */
 	unsigned int held; /* lock */
 	uint64_t imported; /* lock */
 };
 
 int site_open(struct depot *depot, struct site **site)
 {
-	(void)depot;
 	*site = calloc(1, sizeof(**site));
 	if (!*site)
 		return -ENOMEM;
+	(*site)->depot = depot;
 	pthread_mutex_init(&(*site)->lock, NULL);
 	pthread_cond_init(&(*site)->released, NULL);
 	return 0;
@@ -250,14 +251,6 @@ void fake_site_hold(struct site *site, bool hold)
 	pthread_mutex_unlock(&site->lock);
 }
 
-void site_hurry(struct site *site)
-{
-	pthread_mutex_lock(&site->lock);
-	site->hurried = true;
-	pthread_cond_broadcast(&site->released);
-	pthread_mutex_unlock(&site->lock);
-}
-
 unsigned int fake_site_held(struct site *site)
 {
 	unsigned int held;
@@ -282,18 +275,20 @@ int site_delta_verify(struct site *site, const char *guest UNUSED,
 		      void (*tell)(void *ctx, bool problem, const char *what),
 		      void *ctx, struct site_delta_figures *figures)
 {
-	bool hurried;
+	int rc = 0;
 
 	pthread_mutex_lock(&site->lock);
 	site->held++;
-	while (site->hold && !site->hurried)
-		pthread_cond_wait(&site->released, &site->lock);
-	hurried = site->hurried;
-	pthread_mutex_unlock(&site->lock);
-	if (hurried) {
-		log_err(0, "the daemon is ending");
-		return -ECANCELED;
+	while (rc == 0 && site->hold) {
+		struct timespec until = clock_after_ms(10);
+
+		pthread_cond_clockwait(&site->released, &site->lock,
+				       CLOCK_MONOTONIC, &until);
+		rc = depot_goes_on(site->depot);
 	}
+	pthread_mutex_unlock(&site->lock);
+	if (rc < 0)
+		return rc;
 	tell(ctx, true, "file 7: \xff is no name");
 	figures->problems = 1;
 	return 0;

@@ -15,8 +15,8 @@ enum {
 	FAKE_SECRET = 0x5e,          /* each byte of a guest's secret */
 };
 
-/* While true, site_delta_verify() does not return, but for site_hurry().  Any
- * thread. */
+/* While true, site_delta_verify() does not return, but after
+ * depot_hurry().  Any thread. */
 void fake_site_hold(struct site *site, bool hold);
 /* It has been entered so often. */
 unsigned int fake_site_held(struct site *site);

@@ -321,7 +321,7 @@ static void test_move_entitled(void)
 /* --- the daemon ends while somebody asks ---------------------------------- */
 
 struct test_hurry {
-	struct site *site;
+	struct depot *depot;
 	unsigned int told;
 	size_t taken; /* bytes of a file */
 	int rc;       /* of asking for them */
@@ -333,7 +333,7 @@ static int test_hurry_change(void *ctx,
 	struct test_hurry *h = ctx;
 
 	h->told++;
-	site_hurry(h->site);
+	depot_hurry(h->depot);
 	return 0;
 }
 
@@ -342,7 +342,7 @@ static int test_hurry_take(void *ctx, const void *data UNUSED, size_t len)
 	struct test_hurry *h = ctx;
 
 	h->taken += len;
-	site_hurry(h->site);
+	depot_hurry(h->depot);
 	return 0;
 }
 
@@ -402,21 +402,21 @@ static void test_ending(void)
 	test_fill(&fx, view);
 	CU_ASSERT_EQUAL(site_delta_export(fx.site, "red/vm1", NULL, fd), 0);
 	check_mute();
-	h.site = fx.site;
+	h.depot = fx.depot;
 	CU_ASSERT_EQUAL(
 	    site_delta_diff(fx.site, "red/vm1", test_hurry_change, &h),
 	    -ECANCELED);
 	CU_ASSERT_EQUAL(h.told, 1);
 	test_hurry_all(&fx, fd);
-	fixture_restart(&fx, false);
-	h = (struct test_hurry){.site = fx.site};
+	fixture_restart(&fx, true);
+	h = (struct test_hurry){.depot = fx.depot};
 	CU_ASSERT_EQUAL(
 	    site_delta_objects(fx.site, "red/vm1", NULL, test_hurry_object, &h),
 	    -ECANCELED);
 	CU_ASSERT_TRUE(h.taken > 0 && h.taken < TEST_BIG_LEN);
 	CU_ASSERT_EQUAL(h.rc, -ECANCELED);
 	check_unmute();
-	fixture_restart(&fx, false);
+	fixture_restart(&fx, true);
 	CU_ASSERT_TRUE(test_filled(fixture_view(&fx, "/red/vm1")));
 	CU_ASSERT_EQUAL(site_delta_verify(fx.site, "red/vm1", test_hurry_tell,
 					  &problems, &figures),
